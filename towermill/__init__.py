@@ -1,0 +1,3 @@
+"""Towermill: from raw interaction logs to artifacts a recommender serves."""
+
+__version__ = "0.1.0"

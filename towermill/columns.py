@@ -1,0 +1,76 @@
+"""The one vocabulary: canonical column names, feature kinds, and the Merlin tags they carry."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Final, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+
+USER_ID: Final = "user_id"
+ITEM_ID: Final = "item_id"
+TIMESTAMP: Final = "timestamp"
+RATING: Final = "rating"
+#: Set by a split with ``cold: flag``: the row's user, or item, does not stand in the training split.
+COLD_USER: Final = "cold_user"
+COLD_ITEM: Final = "cold_item"
+
+#: Encoded ids, as NVTabular's Categorify gives them.
+PADDING_ID: Final = 0
+NULL_ID: Final = 1
+OOV_ID: Final = 2
+FIRST_ID: Final = 3
+
+Entity = Literal["user", "item", "context"]
+
+
+class Feature(BaseModel):
+    """How one raw column becomes a model input.
+
+    A recipe may write the bare `kind` for the whole (``genre: category``).
+
+    Parameters
+    ----------
+    kind
+        ``category`` (one value), ``list`` (several categories: a list column, or text cut at
+        `separator`), ``number``, ``hour``, ``weekday`` (of a timestamp column), ``age`` (days from
+        this date column to the interaction) or ``title`` (carried along for people to read, never
+        a model input).
+    freq_threshold
+        A category seen less often in training is out of vocabulary.
+    max_size
+        Keep at most this many categories, the most frequent ones; 0 keeps all.
+    num_buckets
+        Hash out-of-vocabulary values (or, without a threshold, all values) into so many ids.
+    shared_with
+        Name of another feature whose vocabulary this one joins.
+    separator
+        Where a text column of kind ``list`` is cut.
+    max_length
+        Keep at most this many values of a list, the first ones.
+    log, normalize
+        Apply log(1 + x), then standardise by training mean and deviation.
+    boundaries
+        Turn a number into the index of its interval, which is then a category.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    kind: Literal["category", "list", "number", "hour", "weekday", "age", "title"] = "category"
+    freq_threshold: int = Field(0, ge=0)
+    max_size: int = Field(0, ge=0)
+    num_buckets: int = Field(0, ge=0)
+    shared_with: str | None = None
+    separator: str = "|"
+    max_length: int | None = Field(None, ge=1)
+    log: bool = False
+    normalize: bool = True
+    boundaries: tuple[float, ...] | None = None
+
+
+def _from_kind(value: Any) -> Any:
+    return {"kind": value} if isinstance(value, str) else value
+
+
+FeatureField = Annotated[Feature, BeforeValidator(_from_kind)]
+#: Raw column name to its feature.
+Features = dict[str, FeatureField]

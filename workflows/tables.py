@@ -1,0 +1,66 @@
+"""The canonical tables that every source is read into."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import polars as pl
+from pydantic import BaseModel, ConfigDict
+
+from towermill.columns import Features
+
+
+@dataclass(frozen=True)
+class Tables:
+    """What a source holds, lazily, under canonical column names.
+
+    Attributes
+    ----------
+    interactions
+        One row an event: ``user_id``, ``item_id`` (Int64 or String), where there is one
+        ``timestamp`` (Datetime in microseconds, UTC without a zone), and signals (``rating``,
+        ``click`` …) and context columns under their own names.
+    items, users
+        One row an id: ``item_id`` or ``user_id``, then feature columns. None where there are none.
+    features
+        For ``user``, ``item`` and ``context``: which columns are features, and of what kind.
+    """
+
+    interactions: pl.LazyFrame
+    items: pl.LazyFrame | None = None
+    users: pl.LazyFrame | None = None
+    features: dict[str, Features] = field(default_factory=dict)
+
+
+class SourceConfig(BaseModel):
+    """The `source` section of a recipe, and the reader of what it names: one subclass a source."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    @abstractmethod
+    def files(self) -> list[Path]:
+        """Return the raw files that will be read, in a fixed order (their fingerprints are keyed).
+
+        Raises
+        ------
+        DataError
+            A folder or file is missing, or holds no layout that this source knows.
+        """
+
+    @abstractmethod
+    def read(self, scratch: Path) -> Tables:
+        """Return the canonical tables, lazily; only headers and schemas are read here.
+
+        Parameters
+        ----------
+        scratch
+            An empty folder for what must be written on the way; it stands until the tables have
+            been consumed.
+
+        Raises
+        ------
+        DataError
+            A column is missing or of a type that its role cannot have.
+        """
