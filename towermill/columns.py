@@ -21,6 +21,7 @@ OOV_ID: Final = 2
 FIRST_ID: Final = 3
 
 Entity = Literal["user", "item", "context"]
+ENTITIES: Final[tuple[Entity, ...]] = ("user", "item", "context")
 
 
 class Feature(BaseModel):
@@ -65,6 +66,11 @@ class Feature(BaseModel):
     log: bool = False
     normalize: bool = True
     boundaries: tuple[float, ...] | None = None
+
+    @property
+    def is_category(self) -> bool:
+        """Whether the feature ends as an encoded id, and so has a vocabulary."""
+        return self.boundaries is not None or self.kind in ("category", "list", "hour", "weekday")
 
 
 def _from_kind(value: Any) -> Any:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
 import polars as pl
 from pydantic import BaseModel, ConfigDict
@@ -35,9 +36,17 @@ class Tables:
 
 
 class SourceConfig(BaseModel):
-    """The `source` section of a recipe, and the reader of what it names: one subclass a source."""
+    """The `source` section of a recipe, and the reader of what it names: one subclass a source.
+
+    Parameters
+    ----------
+    on_null_id
+        What a row without a user or item id is: an ``error``, or one to ``drop`` and count.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+    on_null_id: Literal["error", "drop"] = "error"
 
     @abstractmethod
     def files(self) -> list[Path]:

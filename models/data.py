@@ -1,0 +1,246 @@
+"""What `models` reads of a processed data set: the schema, the splits, the catalogue, the queries."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import polars as pl
+from merlin.io import Dataset
+from merlin.schema import Schema, Tags
+from merlin.schema.io.tensorflow_metadata import TensorflowMetadata
+from numpy.typing import NDArray
+
+from towermill.columns import COLD_USER, FIRST_ID, ITEM_ID, USER_ID
+from towermill.errors import DataError, SchemaError
+from towermill.models.ranking import Lists
+
+#: Feature name to values; a list feature stands as ``<name>__values`` and ``<name>__offsets``, as
+#: Merlin's dataloader gives it.
+Batch = dict[str, NDArray[Any]]
+
+
+@dataclass(frozen=True)
+class Queries:
+    """What the catalogue protocol ranks for.
+
+    Attributes
+    ----------
+    features
+        Raw model inputs of the query tower, one row a query.
+    relevant, seen
+        Positions in `Processed.catalogue`: held-out items, and those to leave out of the ranking.
+    users
+        Encoded user id of each query, int32.
+    cold, repeated
+        Held-out rows left out because their item is not in the catalogue, or because `seen` holds
+        it (what may not be recommended cannot be an answer).
+    """
+
+    features: pl.DataFrame
+    relevant: Lists
+    seen: Lists | None
+    users: NDArray[np.int32]
+    cold: int
+    repeated: int
+
+    def __len__(self) -> int:
+        return self.features.height
+
+
+class Processed:
+    """A processed data set, as `process` writes it (read lazily).
+
+    Parameters
+    ----------
+    path
+        The folder with ``schema.pbtxt``.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    @cached_property
+    def schema(self) -> Schema:
+        """Merlin's schema of the splits."""
+        if not (self.path / "schema.pbtxt").is_file():
+            raise DataError(f"Expected a processed data set with schema.pbtxt in {self.path}.")
+        return read_schema(self.path)
+
+    @cached_property
+    def query_schema(self) -> Schema:
+        """The model inputs on the query side: tagged USER or CONTEXT."""
+        return select_inputs(self.schema, (Tags.USER, Tags.CONTEXT), USER_ID)
+
+    @cached_property
+    def item_schema(self) -> Schema:
+        """The model inputs on the item side: tagged ITEM."""
+        return select_inputs(self.schema, (Tags.ITEM,), ITEM_ID)
+
+    @cached_property
+    def items(self) -> pl.DataFrame:
+        """The catalogue: row i is the item of encoded id ``i + 3``."""
+        return pl.read_parquet(self.path / "items.parquet")
+
+    @cached_property
+    def ranking_order(self) -> NDArray[np.int64]:
+        """Row of `items` at each position of the ranked catalogue: a fixed shuffle.
+
+        Ties are broken by position. Encoded ids fall by frequency, so in their order a model that
+        scores all items alike would pass for the popularity baseline.
+        """
+        return np.random.default_rng(0).permutation(self.items.height)
+
+    @cached_property
+    def catalogue(self) -> pl.DataFrame:
+        """`items` in the order in which they are ranked."""
+        return self.items[self.ranking_order]
+
+    def positions(self, ids: pl.Series) -> NDArray[np.int64]:
+        """Return the position in `catalogue` of encoded item ids."""
+        return np.argsort(self.ranking_order)[ids.to_numpy() - FIRST_ID]
+
+    @cached_property
+    def users(self) -> pl.DataFrame:
+        """The users seen in training, by encoded id."""
+        return pl.read_parquet(self.path / "users.parquet")
+
+    def has(self, split: str) -> bool:
+        """Tell whether the split was made and holds rows."""
+        return (self.path / split).is_dir() and self.rows(split) > 0
+
+    def rows(self, split: str) -> int:
+        """Return the number of rows of a split."""
+        return int(self.scan(split).select(pl.len()).collect().item())
+
+    def scan(self, split: str) -> pl.LazyFrame:
+        """Return a split's encoded rows."""
+        return pl.scan_parquet(self.path / split / "*.parquet")
+
+    def dataset(self, split: str) -> Dataset:
+        """Return a split as a Merlin dataset of the model inputs."""
+        schema = Schema([*self.query_schema, *self.item_schema])
+        files = sorted(str(p) for p in (self.path / split).glob("*.parquet"))
+        return Dataset(files, engine="parquet", schema=schema)
+
+    @cached_property
+    def item_counts(self) -> NDArray[np.int64]:
+        """Training rows of each row of `items`, shape ``(items,)``."""
+        counts = (
+            self.scan("train").group_by(ITEM_ID).agg(pl.len().alias("rows")).collect()
+        ).filter(pl.col(ITEM_ID) >= FIRST_ID)
+        out = np.zeros(self.items.height, np.int64)
+        out[counts[ITEM_ID].to_numpy() - FIRST_ID] = counts["rows"].to_numpy()
+        return out
+
+    def queries(
+        self,
+        split: Literal["valid", "test"],
+        by: Literal["user", "interaction"] = "user",
+        filter_seen: bool = True,
+        segment: Literal["all", "warm", "cold_user"] = "all",
+    ) -> Queries:
+        """Return what to rank for on a held-out split.
+
+        Parameters
+        ----------
+        split
+            ``valid`` or ``test``.
+        by
+            ``user``: one query a user, with all of the user's held-out items relevant and the
+            features of the first held-out row. ``interaction``: one query a row.
+        filter_seen
+            Leave out the items of the user's earlier splits (train; for test, valid as well), from
+            the ranking and from the answers alike.
+        segment
+            With ``cold: flag``: only rows whose user is, or is not, known from training.
+        """
+        held = self.scan(split).collect()
+        if segment != "all":
+            held = held.filter(pl.col(COLD_USER) == (segment == "cold_user"))
+        known = held.filter(pl.col(ITEM_ID) >= FIRST_ID)
+        seen = self._seen(split) if filter_seen else None
+        new = known if seen is None else known.join(seen, on=[USER_ID, ITEM_ID], how="anti")
+        new = new.with_row_index("row")
+        # Unknown users share the out-of-vocabulary id, so each of their rows is a query.
+        alone = pl.lit(by == "interaction") | (pl.col(USER_ID) < FIRST_ID)
+        new = new.with_columns(
+            key=pl.when(alone).then(-1 - pl.col("row").cast(pl.Int64)).otherwise(pl.col(USER_ID))
+        )
+        first = new.unique("key", keep="first", maintain_order=True).with_columns(
+            query=pl.int_range(pl.len())
+        )
+        rows = new.join(first.select("key", "query"), on="key", how="left")
+        relevant = Lists.from_pairs(
+            rows["query"].to_numpy(), self.positions(rows[ITEM_ID]), first.height
+        )
+        excluded = None
+        if seen is not None:
+            pairs = seen.join(first.select(USER_ID, "query"), on=USER_ID)
+            excluded = Lists.from_pairs(
+                pairs["query"].to_numpy(), self.positions(pairs[ITEM_ID]), first.height
+            )
+        return Queries(
+            features=first.select(self.query_schema.column_names),
+            relevant=relevant,
+            seen=excluded,
+            users=first[USER_ID].to_numpy().astype(np.int32),
+            cold=held.height - known.height,
+            repeated=known.height - new.height,
+        )
+
+    def _seen(self, split: str) -> pl.DataFrame:
+        """Return the distinct known (user, item) pairs of the earlier splits."""
+        earlier = [self.scan("train")]
+        if split == "test" and self.has("valid"):
+            earlier.append(self.scan("valid"))
+        known = (pl.col(ITEM_ID) >= FIRST_ID) & (pl.col(USER_ID) >= FIRST_ID)
+        pairs = pl.concat([frame.select(USER_ID, ITEM_ID) for frame in earlier])
+        return pairs.filter(known).unique().collect()
+
+
+def read_schema(folder: Path) -> Schema:
+    """Read ``schema.pbtxt`` from `folder`."""
+    return TensorflowMetadata.from_proto_text_file(str(folder)).to_merlin_schema()
+
+
+def select_inputs(schema: Schema, tags: tuple[Tags, ...], id_column: str) -> Schema:
+    """Return the columns that bear one of `tags`.
+
+    Raises
+    ------
+    SchemaError
+        There are none, or the id that names the side is not among them.
+    """
+    columns = [c for c in schema if any(tag in c.tags for tag in tags)]
+    names = [c.name for c in columns]
+    if id_column not in names:
+        raise SchemaError(
+            f"The model needs a column {id_column!r} tagged {' or '.join(t.name for t in tags)} in "
+            f"the processed schema. Found: {', '.join(schema.column_names) or 'no columns'}. "
+            "Process the data again with a source that gives it."
+        )
+    return Schema(columns)
+
+
+def to_batch(frame: pl.DataFrame, schema: Schema) -> Batch:
+    """Return a frame's columns as arrays in the form of Merlin's dataloader.
+
+    Scalars have shape ``(rows,)``; lists are ``<name>__values`` and int32 ``<name>__offsets`` of
+    shape ``(rows + 1,)``.
+    """
+    batch: Batch = {}
+    for column in schema:
+        values = frame[column.name]
+        if isinstance(values.dtype, pl.List):
+            lengths = values.list.len().fill_null(0).to_numpy()
+            batch[f"{column.name}__values"] = values.explode(empty_as_null=False).to_numpy()
+            batch[f"{column.name}__offsets"] = np.concatenate([[0], np.cumsum(lengths)]).astype(
+                np.int32
+            )
+        else:
+            batch[column.name] = values.to_numpy()
+    return batch

@@ -1,0 +1,42 @@
+"""The catalogue protocol: every item ranked for each held-out query."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from towermill.models.baselines import popularity_scores, random_scores
+from towermill.models.data import Processed, Queries
+from towermill.models.metrics import ranking_metrics
+from towermill.models.ranking import ScoreBlock, dot_product_scores, top_k
+from towermill.models.retriever import Retriever
+
+
+def rank_catalogue(
+    scores: ScoreBlock, data: Processed, queries: Queries, k: Sequence[int]
+) -> dict[str, float]:
+    """Return the ranking metrics of any scorer at each cut-off `k`."""
+    items = data.items.height
+    top = top_k(scores, len(queries), items, max(k), queries.seen)
+    counts = data.item_counts[data.ranking_order]
+    return ranking_metrics(top, queries.relevant, k, counts, items)
+
+
+def evaluate_retriever(
+    retriever: Retriever, data: Processed, queries: Queries, k: Sequence[int]
+) -> dict[str, float]:
+    """Return the retriever's ranking metrics: each item encoded once, each query once."""
+    scores = dot_product_scores(
+        retriever.embed_queries(queries.features), retriever.embed_items(data.catalogue)
+    )
+    return rank_catalogue(scores, data, queries, k)
+
+
+def evaluate_baselines(
+    data: Processed, queries: Queries, k: Sequence[int], seed: int
+) -> dict[str, dict[str, float]]:
+    """Return what popularity in the training split and chance reach on the same queries."""
+    scorers = {
+        "popularity": popularity_scores(data.item_counts[data.ranking_order]),
+        "random": random_scores(seed, data.items.height),
+    }
+    return {name: rank_catalogue(scorer, data, queries, k) for name, scorer in scorers.items()}

@@ -1,0 +1,43 @@
+"""Losses over logits whose first column is the positive and whose others are negatives.
+
+An accidental hit among the negatives has a logit near the least float, and so weighs nothing.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import tensorflow as tf
+
+
+class BalancedBinaryCrossentropy(tf.keras.losses.Loss):  # type: ignore[misc]
+    """log-sigmoid of the positive, plus the mean over its negatives.
+
+    One positive weighs as much as all of its negatives together, however many are drawn.
+    """
+
+    def call(self, y_true: tf.Tensor, y_pred: tf.Tensor) -> tf.Tensor:
+        positive, negative = y_pred[:, :1], y_pred[:, 1:]
+        return tf.nn.softplus(-positive)[:, 0] + tf.reduce_mean(tf.nn.softplus(negative), axis=1)
+
+
+class BayesianPersonalizedRanking(tf.keras.losses.Loss):  # type: ignore[misc]
+    """Mean over negatives of −log σ(positive − negative) (Rendle et al., UAI 2009)."""
+
+    def call(self, y_true: tf.Tensor, y_pred: tf.Tensor) -> tf.Tensor:
+        positive, negative = y_pred[:, :1], y_pred[:, 1:]
+        return tf.reduce_mean(tf.nn.softplus(negative - positive), axis=1)
+
+
+class SampledSoftmax(tf.keras.losses.Loss):  # type: ignore[misc]
+    """Cross-entropy of the positive among the sampled candidates (Bengio & Senécal, 2008)."""
+
+    def call(self, y_true: tf.Tensor, y_pred: tf.Tensor) -> tf.Tensor:
+        return tf.reduce_logsumexp(y_pred, axis=1) - y_pred[:, 0]
+
+
+LOSSES: Final = {
+    "softmax": SampledSoftmax,
+    "bce": BalancedBinaryCrossentropy,
+    "bpr": BayesianPersonalizedRanking,
+}

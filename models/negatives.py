@@ -1,0 +1,184 @@
+"""Negative sampling for Merlin's `ContrastiveOutput`: in the batch, over the catalogue, or both.
+
+Every sampler knows the probability with which it brings an item, for the logQ correction, and
+draws by a counter that is part of the model's state: training that resumes draws what training
+that never stopped would have drawn.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Literal
+
+import numpy as np
+import tensorflow as tf
+from merlin.models.tf.outputs.sampling.base import Candidate, CandidateSampler
+from numpy.typing import NDArray
+
+from towermill.columns import FIRST_ID
+from towermill.errors import TowermillError
+
+
+class InBatch(CandidateSampler):  # type: ignore[misc]
+    """The batch's own items (Hidasi et al., ICLR 2016); Q is their share of the training rows.
+
+    Parameters
+    ----------
+    item_counts
+        int64, ``(items,)``: training rows of each item of the catalogue.
+    """
+
+    def __init__(self, item_counts: NDArray[np.int64], **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.probability = _by_encoded_id(item_counts / max(item_counts.sum(), 1))
+
+    def call(self, positive: Candidate, **_: Any) -> Candidate:
+        return positive
+
+    def with_sampling_probs(self, items: Candidate) -> Candidate:
+        return items.with_sampling_prob(tf.gather(self.probability, items.id))
+
+    def add(self, items: Candidate) -> None:
+        """Nothing is kept between batches."""
+
+    def sample(self) -> Candidate:
+        raise TowermillError("In-batch negatives are taken from a batch: call the sampler on one.")
+
+
+class Catalogue(CandidateSampler):  # type: ignore[misc]
+    """Items drawn from the whole catalogue, with replacement, and encoded by the item tower.
+
+    Parameters
+    ----------
+    item_tower
+        Called on the features of the drawn items.
+    items
+        Features of the catalogue in Merlin's form, row i the item of encoded id i + 3.
+    probability
+        float, ``(items,)``: with which an item is drawn.
+    num_negatives
+        Drawn a batch.
+    seed
+        With the counter, decides the draws.
+    """
+
+    def __init__(
+        self,
+        item_tower: Any,
+        items: Mapping[str, NDArray[Any]],
+        probability: NDArray[np.float64],
+        num_negatives: int,
+        seed: int,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(max_num_samples=num_negatives, **kwargs)
+        self.item_tower = item_tower
+        self.items = _Table(items)
+        self.cumulative = tf.constant(np.cumsum(probability) / probability.sum(), tf.float64)
+        self.probability = _by_encoded_id(probability / probability.sum())
+        self.seed = seed
+        self.draws = tf.Variable(0, trainable=False, dtype=tf.int64, name="draws")
+
+    def call(self, positive: Candidate, training: bool = False, **_: Any) -> Candidate:
+        positions = self._positions()
+        features = self.items.rows(positions)
+        embedding = self.item_tower(features, training=training)
+        ids = tf.cast(positions + FIRST_ID, positive.id.dtype)[:, tf.newaxis]
+        return Candidate(id=ids, metadata={}).with_embedding(embedding)
+
+    def _positions(self) -> tf.Tensor:
+        step = self.draws.assign_add(1)
+        uniform = tf.random.stateless_uniform(
+            [self.max_num_samples], seed=tf.stack([self.seed, step]), dtype=tf.float64
+        )
+        positions = tf.searchsorted(self.cumulative, uniform, side="right")
+        return tf.minimum(positions, tf.size(self.cumulative) - 1)
+
+    def with_sampling_probs(self, items: Candidate) -> Candidate:
+        return items.with_sampling_prob(tf.gather(self.probability, items.id))
+
+    def add(self, items: Candidate) -> None:
+        """Nothing is kept between batches."""
+
+    def sample(self) -> Candidate:
+        raise TowermillError("Negatives take their ids' type from a batch: call the sampler on one.")
+
+
+class Mixed(CandidateSampler):  # type: ignore[misc]
+    """In-batch and catalogue negatives together (Yang et al., WWW 2020).
+
+    Q is the mean of both probabilities, weighted by how many candidates each brings.
+    """
+
+    def __init__(self, in_batch: InBatch, catalogue: Catalogue, batch_size: int) -> None:
+        super().__init__()
+        self.in_batch, self.catalogue = in_batch, catalogue
+        drawn = catalogue.max_num_samples / (catalogue.max_num_samples + batch_size)
+        self.probability = drawn * catalogue.probability + (1 - drawn) * in_batch.probability
+
+    def call(self, positive: Candidate, **kwargs: Any) -> Candidate:
+        drawn = self.catalogue(positive, **kwargs)
+        return Candidate(
+            id=tf.concat([positive.id, drawn.id], axis=0), metadata={}
+        ).with_embedding(tf.concat([positive.embedding, drawn.embedding], axis=0))
+
+    def with_sampling_probs(self, items: Candidate) -> Candidate:
+        return items.with_sampling_prob(tf.gather(self.probability, items.id))
+
+    def add(self, items: Candidate) -> None:
+        """Nothing is kept between batches."""
+
+    def sample(self) -> Candidate:
+        raise TowermillError("In-batch negatives are taken from a batch: call the sampler on one.")
+
+
+def sampler(
+    kind: Literal["in_batch", "uniform", "popularity", "mixed"],
+    *,
+    item_tower: Any,
+    items: Mapping[str, NDArray[Any]],
+    item_counts: NDArray[np.int64],
+    num_negatives: int,
+    popularity_power: float,
+    batch_size: int,
+    seed: int,
+) -> CandidateSampler:
+    """Return the sampler that a recipe's `model.negatives` names."""
+    if kind == "in_batch":
+        return InBatch(item_counts)
+    power = popularity_power if kind == "popularity" else 0.0
+    catalogue = Catalogue(
+        item_tower, items, np.power(item_counts.astype(np.float64), power), num_negatives, seed
+    )
+    if kind == "mixed":
+        return Mixed(InBatch(item_counts), catalogue, batch_size)
+    return catalogue
+
+
+class _Table:
+    """The catalogue's features on the device, gathered by position."""
+
+    def __init__(self, features: Mapping[str, NDArray[Any]]) -> None:
+        self.dense = {n: tf.constant(v) for n, v in features.items() if "__" not in n}
+        self.ragged = {
+            n.removesuffix("__offsets"): tf.RaggedTensor.from_row_splits(
+                tf.constant(features[n.removesuffix("__offsets") + "__values"]), v
+            )
+            for n, v in features.items()
+            if n.endswith("__offsets")
+        }
+
+    def rows(self, positions: tf.Tensor) -> dict[str, tf.Tensor]:
+        batch = {name: tf.gather(column, positions) for name, column in self.dense.items()}
+        for name, column in self.ragged.items():
+            lists = tf.gather(column, positions)
+            batch[f"{name}__values"] = lists.values
+            batch[f"{name}__offsets"] = lists.row_splits
+        return batch
+
+
+def _by_encoded_id(probability: NDArray[np.float64]) -> tf.Tensor:
+    """Shift to encoded ids; padding, null and out of vocabulary are never drawn."""
+    return tf.constant(np.concatenate([np.zeros(FIRST_ID), probability]), tf.float32)
+
+

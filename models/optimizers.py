@@ -1,0 +1,70 @@
+"""Optimizers by name, and the learning rate's way through training."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import merlin.models.tf as mm
+import tensorflow as tf
+
+from towermill.models.config import ScheduleConfig, TrainConfig
+
+
+class WarmUpThenDecay(tf.keras.optimizers.schedules.LearningRateSchedule):  # type: ignore[misc]
+    """Linear warm-up, then constant, or a decay that reaches `floor` at the last step.
+
+    Parameters
+    ----------
+    peak
+        The learning rate after the warm-up.
+    steps
+        Of the whole training.
+    config
+        Its shape.
+    """
+
+    def __init__(self, peak: float, steps: int, config: ScheduleConfig) -> None:
+        super().__init__()
+        self.peak, self.steps, self.config = peak, steps, config
+
+    def __call__(self, step: Any) -> tf.Tensor:
+        step = tf.cast(step, tf.float32)
+        warm_up = float(self.config.warmup_steps)
+        done = tf.clip_by_value((step - warm_up) / max(self.steps - warm_up, 1.0), 0.0, 1.0)
+        factor = self._decay(done)
+        if warm_up:
+            factor = tf.where(step < warm_up, (step + 1.0) / warm_up, factor)
+        return self.peak * factor
+
+    def _decay(self, done: tf.Tensor) -> tf.Tensor:
+        floor = self.config.floor
+        if self.config.kind == "cosine":
+            return floor + (1.0 - floor) * 0.5 * (1.0 + tf.cos(math.pi * done))
+        if self.config.kind == "linear":
+            return floor + (1.0 - floor) * (1.0 - done)
+        if self.config.kind == "exponential":
+            return tf.pow(max(floor, 1e-3), done)
+        return tf.ones_like(done)
+
+    def get_config(self) -> dict[str, Any]:
+        return {"peak": self.peak, "steps": self.steps, "config": self.config.model_dump()}
+
+
+def optimizer(config: TrainConfig, steps: int) -> Any:
+    """Return the optimizer that a recipe's `train` section names, for a training of `steps`."""
+    rate = WarmUpThenDecay(config.learning_rate, steps, config.schedule)
+    if config.optimizer == "lazy_adam":
+        # Touches only the embedding rows of a batch; Keras' Adam decays the moments of all rows.
+        return mm.LazyAdam(learning_rate=rate)
+    classes = {
+        "adam": tf.keras.optimizers.Adam,
+        "adamw": tf.keras.optimizers.AdamW,
+        "adagrad": tf.keras.optimizers.Adagrad,
+        "sgd": tf.keras.optimizers.SGD,
+        "rmsprop": tf.keras.optimizers.RMSprop,
+    }
+    options: dict[str, Any] = {"learning_rate": rate, "jit_compile": config.xla}
+    if config.optimizer == "adamw":
+        options["weight_decay"] = config.weight_decay
+    return classes[config.optimizer](**options)

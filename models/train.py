@@ -1,0 +1,87 @@
+"""From a processed data set to a trained model on disk, and back."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+
+import tensorflow as tf
+
+from towermill.models.build import build_model
+from towermill.models.config import ModelConfig, TrainConfig
+from towermill.models.data import Processed
+from towermill.models.evaluation import evaluate_retriever
+from towermill.models.retriever import Retriever
+from towermill.models.training import fit
+from towermill.runtime import seed_everything
+
+
+def train_model(
+    processed: Path, model: ModelConfig, train: TrainConfig, out: Path, seed: int
+) -> None:
+    """Fit a model and write it to `out`; a call that was cut off goes on where it was.
+
+    ``weights/``
+        Of the best epoch by `train.monitor`, or of the last without a validation split.
+    ``history.json``
+        Each epoch's loss, seconds, rows a second, learning rate and validation metrics.
+    ``tensorboard/``
+        The same for TensorBoard.
+
+    Raises
+    ------
+    SchemaError, DataError, RecipeError
+        See `build_model` and `fit`.
+    """
+    data = Processed(processed)
+    retriever = _under_policy(data, model, train, seed)
+    try:
+        validate = _validation(data, train.monitor) if data.has("valid") else None
+        state = fit(retriever, data, train, out, seed=seed, validate=validate)
+    finally:
+        tf.keras.mixed_precision.set_global_policy("float32")
+    weights = out / "weights"
+    shutil.rmtree(weights, ignore_errors=True)
+    weights.mkdir()
+    retriever.save(weights)
+    (out / "history.json").write_text(json.dumps(asdict(state), indent=2))
+    for leftover in ("checkpoints", "best"):
+        shutil.rmtree(out / leftover, ignore_errors=True)
+
+
+def load_model(processed: Path, trained: Path, model: ModelConfig) -> tuple[Processed, Retriever]:
+    """Return the data set and the model that `train_model` wrote.
+
+    Raises
+    ------
+    DataError
+        The weights are missing or of another model.
+    """
+    data = Processed(processed)
+    retriever = build_model(data, model)
+    retriever.restore(trained / "weights")
+    return data, retriever
+
+
+def _under_policy(
+    data: Processed, model: ModelConfig, train: TrainConfig, seed: int
+) -> Retriever:
+    precision = "float32" if train.mixed_precision == "none" else f"mixed_{train.mixed_precision}"
+    tf.keras.mixed_precision.set_global_policy(precision)
+    # Dropout draws from generators that are variables, so that a checkpoint holds their state.
+    tf.keras.backend.experimental.enable_tf_random_generator()
+    seed_everything(seed)
+    return build_model(data, model, batch_size=train.batch_size, seed=seed)
+
+
+def _validation(data: Processed, monitor: str) -> Callable[[Retriever], dict[str, float]]:
+    """Return full-catalogue metrics on the validation split, seen items left out."""
+    k, queries = int(monitor.partition("@")[2]), data.queries("valid")
+
+    def validate(retriever: Retriever) -> dict[str, float]:
+        return evaluate_retriever(retriever, data, queries, (k,))
+
+    return validate

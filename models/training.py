@@ -1,0 +1,236 @@
+"""Fitting a retriever: resumable, stopped and picked by a metric over the whole catalogue."""
+
+from __future__ import annotations
+
+import logging
+import math
+import shutil
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+from merlin.dataloader.tensorflow import Loader
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from towermill.errors import DataError, RecipeError
+from towermill.models.checkpoints import Checkpoints, TrainState
+from towermill.models.config import TrainConfig
+from towermill.models.data import Processed
+from towermill.models.optimizers import optimizer
+from towermill.models.retriever import Retriever
+
+logger = logging.getLogger(__name__)
+
+#: Steps between two looks at the loss (each waits for the device).
+LOSS_EVERY = 20
+
+
+def fit(
+    retriever: Retriever,
+    data: Processed,
+    config: TrainConfig,
+    folder: Path,
+    *,
+    seed: int = 0,
+    validate: Callable[[Retriever], dict[str, float]] | None = None,
+) -> TrainState:
+    """Train until the epochs are done or `monitor` no longer rises, and restore the best weights.
+
+    Called again on the same `folder` after a kill, it goes on from the last checkpoint and ends
+    with the weights that it would have had without the kill.
+
+    Parameters
+    ----------
+    retriever
+        Built, on the seed and precision of this training.
+    data
+        The processed data set; its ``train`` split is read by Merlin's dataloader.
+    config
+        The recipe's `train` section.
+    folder
+        Holds ``checkpoints/``, ``best/`` and ``tensorboard/``.
+    seed
+        With the epoch, decides the order of rows.
+    validate
+        Returns metrics, `monitor` among them; None trains for all epochs and keeps the last.
+
+    Returns
+    -------
+    TrainState
+        With one history record an epoch: loss, seconds, rows_per_second, learning_rate, metrics.
+
+    Raises
+    ------
+    DataError
+        The training split is empty, or the loss is no longer a number.
+    RecipeError
+        XLA is asked for and the schema has list columns.
+    """
+    rows = data.rows("train")
+    if not rows:
+        raise DataError("Expected training rows; the `train` split has none.")
+    steps = math.ceil(rows / config.batch_size)
+    optimise = optimizer(config, steps * config.epochs)
+    if config.mixed_precision == "float16":
+        optimise = tf.keras.mixed_precision.LossScaleOptimizer(optimise)
+    if config.xla and any(column.is_list for column in data.schema):
+        raise RecipeError(
+            "`train.xla` should be false for a schema with list columns: their ragged lookups do "
+            "not compile. Set `train.xla=false`, or leave the list features out."
+        )
+    batch = _first_batch(data)
+    retriever.model(batch)
+    # As the first step would, so that a checkpoint finds what it restores.
+    optimise.build(retriever.model.trainable_variables)
+    step = _step(retriever.model, optimise, config, batch)
+    checkpoints = Checkpoints(folder / "checkpoints", model=retriever.model, optimizer=optimise)
+    state = checkpoints.restore() or TrainState()
+    if state.epoch or state.step:
+        logger.info("resuming after epoch %d, step %d", state.epoch, state.step)
+    if config.tensorboard:
+        writer = tf.summary.create_file_writer(str(folder / "tensorboard"))
+    else:
+        writer = tf.summary.create_noop_writer()
+
+    with writer.as_default():
+        while state.epoch < config.epochs and not _stopped(state, config):
+            started, first = time.monotonic(), state.step
+            _run_epoch(data, config, seed, step, state, checkpoints)
+            seconds = time.monotonic() - started
+            record = {
+                "epoch": state.epoch + 1,
+                "loss": state.loss_sum / steps,
+                "learning_rate": float(optimise.learning_rate),
+                "seconds": round(seconds, 3),
+                "rows_per_second": round(min((steps - first) * config.batch_size, rows) / seconds),
+            }
+            if validate is not None and (state.epoch + 1) % config.evaluate_every == 0:
+                metrics = validate(retriever)
+                record["metrics"] = metrics
+                _judge(retriever, metrics[config.monitor], folder, state)
+            state.history.append(record)
+            state.epoch, state.step, state.loss_sum = state.epoch + 1, 0, 0.0
+            _report(record, config, state)
+            checkpoints.save(state)
+            _drop_all_but_best(folder, state)
+    writer.close()
+    if state.best is not None:
+        retriever.restore(folder / "best" / str(state.best_epoch))
+    return state
+
+
+def _run_epoch(
+    data: Processed,
+    config: TrainConfig,
+    seed: int,
+    step: Callable[[dict[str, tf.Tensor]], tf.Tensor],
+    state: TrainState,
+    checkpoints: Checkpoints,
+) -> None:
+    """Take the epoch's remaining steps; rows come in the same order however often it is begun."""
+    # Merlin's dataloader shuffles by NumPy's global generator.
+    np.random.seed((seed * 1_000_003 + state.epoch) % 2**32)
+    loader = Loader(data.dataset("train"), batch_size=config.batch_size, shuffle=True)
+    total = tf.constant(state.loss_sum, tf.float64)
+    columns = (
+        TextColumn(f"epoch {state.epoch + 1}/{config.epochs}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+        TextColumn("loss {task.fields[loss]:.4f}"),
+    )
+    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+        bar = progress.add_task("steps", total=len(loader), completed=state.step, loss=math.nan)
+        for index, (batch, _) in enumerate(loader):
+            if index < state.step:
+                continue
+            total += tf.cast(step(batch), tf.float64)
+            state.step = index + 1
+            due = config.checkpoint_steps and state.step % config.checkpoint_steps == 0
+            if due or state.step % LOSS_EVERY == 0:
+                state.loss_sum = _finite(float(total), config)
+                progress.update(bar, completed=state.step, loss=state.loss_sum / state.step)
+            if due:
+                checkpoints.save(state)
+    state.loss_sum = _finite(float(total), config)
+
+
+def _step(
+    model: Any, optimise: Any, config: TrainConfig, batch: dict[str, tf.Tensor]
+) -> Callable[[dict[str, tf.Tensor]], tf.Tensor]:
+    """Return one training step: a batch of features to its loss."""
+    loss_of = model.model_outputs[0].default_loss
+
+    # XLA compiles for a length; without it one trace of open length serves every batch.
+    specs = {name: tf.TensorSpec([None, *v.shape[1:]], v.dtype) for name, v in batch.items()}
+    signature = None if config.xla else [specs]
+
+    @tf.function(jit_compile=config.xla, input_signature=signature)  # type: ignore[untyped-decorator]
+    def step(batch: dict[str, tf.Tensor]) -> tf.Tensor:
+        with tf.GradientTape() as tape:
+            prediction = model(batch, training=True)
+            loss = loss_of(prediction.targets, prediction.outputs)
+            # Mean over the batch for the loss, over the batch as well for L2 on its embeddings.
+            loss += tf.add_n([tf.cast(term, tf.float32) for term in model.losses] or [0.0])
+        optimise.minimize(loss, model.trainable_variables, tape=tape)
+        return loss
+
+    return step
+
+
+def _first_batch(data: Processed) -> dict[str, tf.Tensor]:
+    with Loader(data.dataset("train"), batch_size=2, shuffle=False) as loader:
+        batch: dict[str, tf.Tensor] = next(iter(loader))[0]
+    return batch
+
+
+def _judge(retriever: Retriever, value: float, folder: Path, state: TrainState) -> None:
+    """Note whether the epoch just trained is the best so far, and keep its weights if so."""
+    if state.best is not None and value <= state.best:
+        state.waited += 1
+        return
+    state.best, state.best_epoch, state.waited = value, state.epoch + 1, 0
+    best = folder / "best" / str(state.best_epoch)
+    shutil.rmtree(best, ignore_errors=True)
+    best.mkdir(parents=True)
+    retriever.save(best)
+
+
+def _drop_all_but_best(folder: Path, state: TrainState) -> None:
+    """Drop superseded weights, once no checkpoint refers to them."""
+    for weights in (folder / "best").glob("*"):
+        if weights.name != str(state.best_epoch):
+            shutil.rmtree(weights)
+
+
+def _stopped(state: TrainState, config: TrainConfig) -> bool:
+    return config.patience > 0 and state.waited >= config.patience
+
+
+def _finite(loss: float, config: TrainConfig) -> float:
+    if not math.isfinite(loss):
+        raise DataError(
+            f"The training loss is {loss}: expected a finite number. Lower "
+            f"`train.learning_rate` (now {config.learning_rate}), or look for infinities in the "
+            "numeric features."
+        )
+    return loss
+
+
+def _report(record: dict[str, Any], config: TrainConfig, state: TrainState) -> None:
+    number = record["epoch"]
+    for name in ("loss", "learning_rate", "rows_per_second"):
+        tf.summary.scalar(name, record[name], step=number)
+    metrics = record.get("metrics", {})
+    for name, value in metrics.items():
+        tf.summary.scalar(f"valid/{name}", value, step=number)
+    judged = f", {config.monitor} {metrics[config.monitor]:.4f}" if metrics else ""
+    best = " (best so far)" if metrics and state.best_epoch == number else ""
+    logger.info(
+        "epoch %d/%d: loss %.4f%s%s, %.1f s",
+        number, config.epochs, record["loss"], judged, best, record["seconds"],
+    )

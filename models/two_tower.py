@@ -1,0 +1,129 @@
+"""The two-tower retriever, built on Merlin Models from the processed schema."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import merlin.models.tf as mm
+import tensorflow as tf
+from merlin.models.tf.outputs.base import DotProduct
+from merlin.models.tf.outputs.sampling.base import Candidate
+from merlin.schema import Schema, Tags
+
+from towermill.columns import ITEM_ID
+from towermill.models.config import TwoTowerConfig
+from towermill.models.data import Processed, to_batch
+from towermill.models.losses import LOSSES
+from towermill.models.negatives import sampler
+from towermill.models.retriever import Retriever
+
+
+def build_two_tower(
+    data: Processed, config: TwoTowerConfig, *, batch_size: int = 4096, seed: int = 0
+) -> Retriever:
+    """Return an untrained two-tower retriever (Yi et al., RecSys 2019).
+
+    Parameters
+    ----------
+    data
+        Gives the schema (cardinalities, tags), the catalogue's features and the item counts.
+    config
+        The recipe's `model` section.
+    batch_size
+        Rows a training step, for the sampling probabilities of mixed negatives.
+    seed
+        Of the draws of negatives.
+
+    Raises
+    ------
+    SchemaError
+        The schema lacks a user id or an item id.
+    """
+    query = _tower(data.query_schema, config.tower, config)
+    item = _tower(data.item_schema, config.item_tower or config.tower, config)
+    negatives = sampler(
+        config.negatives,
+        item_tower=item,
+        items=to_batch(data.items, data.item_schema),
+        item_counts=data.item_counts,
+        num_negatives=config.num_negatives,
+        popularity_power=config.popularity_power,
+        batch_size=batch_size,
+        seed=seed,
+    )
+    output = SampledOutput(
+        temperature=config.temperature,
+        to_call=DotProduct(),
+        negative_samplers=[negatives],
+        schema=data.item_schema.select_by_name(ITEM_ID),
+        logq_sampling_correction=config.logq and config.loss == "softmax",
+        default_loss=LOSSES[config.loss](),
+        default_metrics_fn=no_metrics,
+    )
+    model = mm.TwoTowerModelV2(query, item, outputs=output)
+    retriever = Retriever(query, item, model)
+    retriever.build(data)
+    return retriever
+
+
+def no_metrics() -> list[Any]:
+    """Metrics inside a step would rank the batch's negatives only: none are wanted."""
+    return []
+
+
+class SampledOutput(mm.ContrastiveOutput):  # type: ignore[misc]
+    """`ContrastiveOutput` with the temperature where theory has it.
+
+    Stock Merlin divides by the temperature after the logQ correction, and so scales the correction
+    too; here the logit is s/T − log Q. Logits are float32 under any precision policy, so that the
+    score of a false negative stays finite.
+    """
+
+    def __init__(self, temperature: float = 1.0, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.temperature = temperature
+
+    def outputs(self, query_embedding: tf.Tensor, positive: Candidate, negative: Candidate) -> Any:
+        query = tf.cast(query_embedding, tf.float32) / self.temperature
+        positive.with_embedding(tf.cast(positive.embedding, tf.float32))
+        negative.with_embedding(tf.cast(negative.embedding, tf.float32))
+        return super().outputs(query, positive, negative)
+
+
+def _tower(schema: Schema, widths: Sequence[int], config: TwoTowerConfig) -> mm.Encoder:
+    layers: list[Any] = []
+    if config.input_dropout:
+        layers.append(tf.keras.layers.Dropout(config.input_dropout))
+    if widths:
+        layers.append(
+            mm.MLPBlock(
+                list(widths),
+                activation=config.activation,
+                dropout=config.dropout or None,
+                no_activation_last_layer=True,
+            )
+        )
+    if config.normalize:
+        layers.append(mm.L2Norm())
+    return mm.Encoder(_inputs(schema, config, plain_sum=not widths), *layers)
+
+
+def _inputs(schema: Schema, config: TwoTowerConfig, plain_sum: bool) -> Any:
+    categorical = schema.select_by_tag(Tags.CATEGORICAL)
+    continuous = schema.select_by_tag(Tags.CONTINUOUS)
+    embeddings = mm.Embeddings(
+        categorical,
+        dim=config.embedding_dim,
+        l2_batch_regularization_factor=config.l2,
+        # Merlin's default, uniform in ±0.05, starts wide tables much larger than narrow ones.
+        embeddings_initializer=tf.keras.initializers.RandomNormal(stddev=0.05),
+    )
+    branches: dict[str, Any] = {"categorical": embeddings}
+    if plain_sum and continuous:
+        branches["continuous"] = mm.ContinuousProjection(
+            continuous, mm.MLPBlock([config.embedding_dim], activation="linear")
+        )
+    return mm.InputBlockV2(
+        schema, aggregation="element-wise-sum" if plain_sum else "concat", **branches
+    )

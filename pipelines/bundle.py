@@ -1,0 +1,180 @@
+"""The reader of a bundle. It needs TensorFlow to encode a query, and nothing of Merlin."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from towermill.columns import FIRST_ID, ITEM_ID, NULL_ID, OOV_ID, USER_ID
+from towermill.errors import BundleError
+
+FORMAT: Final = 1
+MANIFEST: Final = "manifest.json"
+_RAW: Final = "raw_"
+
+
+@dataclass(frozen=True)
+class Recommendations:
+    """What `Bundle.recommend` returns.
+
+    Attributes
+    ----------
+    items
+        ``item_id`` (raw), ``score`` and the item's raw features, best first.
+    known
+        Whether the user stood in the training data; if not, they were served as out of vocabulary.
+    """
+
+    items: list[dict[str, Any]]
+    known: bool
+
+
+class Bundle:
+    """A published bundle, opened for reading.
+
+    Parameters
+    ----------
+    path
+        Its folder.
+
+    Raises
+    ------
+    BundleError
+        There is no bundle, it is not whole, or it is of a newer format.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+        if not (self.path / MANIFEST).is_file():
+            raise BundleError(
+                f"No bundle at {self.path}: expected {MANIFEST} there. A finished run has one in "
+                "runs/<recipe>/latest/bundle."
+            )
+        try:
+            self.manifest: dict[str, Any] = json.loads((self.path / MANIFEST).read_text())
+            newest = int(self.manifest["format"])
+        except (ValueError, KeyError, TypeError) as error:
+            raise BundleError(
+                f"{self.path / MANIFEST} is not a bundle's manifest ({error!r}). Export again."
+            ) from error
+        if newest > FORMAT:
+            raise BundleError(
+                f"The bundle is of format {newest}; this Towermill reads up to {FORMAT}. Update it."
+            )
+        missing = [name for name in self.manifest["files"] if not (self.path / name).is_file()]
+        if missing:
+            raise BundleError(
+                f"The bundle at {self.path} is not whole: {missing[0]} is missing"
+                f"{f' and {len(missing) - 1} more' if missing[1:] else ''}. Export it again."
+            )
+
+    @classmethod
+    def open(cls, path: str | Path) -> Bundle:
+        """Open the bundle at `path`."""
+        return cls(path)
+
+    def recommend(self, user_id: Any, k: int = 10, filter_seen: bool = True) -> Recommendations:
+        """Return the `k` items that score highest for a user.
+
+        Parameters
+        ----------
+        user_id
+            Raw id; text is read as a number where ids are numbers.
+        k
+            How many, at least 1.
+        filter_seen
+            Leave out what the user is known to have met, in any split.
+
+        Raises
+        ------
+        BundleError
+            `k` is not a positive integer.
+        """
+        if isinstance(k, bool) or not isinstance(k, int) or k < 1:
+            raise BundleError(f"`k` should be a positive integer. Received: k={k!r}")
+        row = self._find_user(user_id)
+        features = self._users[row] if row is not None else self._unknown_user()
+        scores = self._items @ self._embed(features)[0]
+        if row is not None and filter_seen:
+            seen = self._seen.filter(pl.col(USER_ID) == features[USER_ID].item())
+            if seen.height:
+                scores[seen[ITEM_ID].item().to_numpy() - FIRST_ID] = -np.inf
+        best = np.argsort(-scores, kind="stable")[:k]
+        best = best[np.isfinite(scores[best])]
+        return Recommendations(
+            [{**self._item(int(i)), "score": float(scores[i])} for i in best], row is not None
+        )
+
+    def _find_user(self, user_id: Any) -> int | None:
+        raw = self._users[_RAW + USER_ID]
+        try:
+            wanted = pl.Series([user_id]).cast(raw.dtype).item()
+        except (pl.exceptions.PolarsError, TypeError, OverflowError):
+            return None
+        rows = raw.eq(wanted).arg_true() if wanted is not None else []
+        return int(rows[0]) if len(rows) else None
+
+    def _unknown_user(self) -> pl.DataFrame:
+        """Return the encoded features of nobody: id unknown, categories null, numbers the mean."""
+        values: dict[str, pl.Series] = {}
+        for name, feature in self.manifest["query_features"].items():
+            dtype = self._users.schema.get(name, pl.Int32 if feature["ids"] else pl.Float32)
+            blank: Any = OOV_ID if name == USER_ID else NULL_ID if feature["ids"] else 0.0
+            values[name] = pl.Series([[] if feature["list"] else blank], dtype=dtype)
+        return pl.DataFrame(values)
+
+    def _embed(self, users: pl.DataFrame) -> NDArray[np.float32]:
+        import tensorflow as tf
+
+        inputs = {}
+        for name, feature in self.manifest["query_features"].items():
+            if name not in users.columns:
+                # A context feature that was not given: as unknown as an unknown user's.
+                users = users.with_columns(self._unknown_user()[name])
+            if feature["list"]:
+                values = users[name].explode(empty_as_null=False)
+                lengths = users[name].list.len().to_numpy()
+                inputs[f"{name}__values"] = tf.constant(values.to_numpy(), feature["dtype"])
+                inputs[f"{name}__offsets"] = tf.constant(
+                    np.concatenate([[0], np.cumsum(lengths)]), tf.int32
+                )
+            else:
+                inputs[name] = tf.constant(users[name].to_numpy(), feature["dtype"])
+        embedding: NDArray[np.float32] = self._query_tower(**inputs)["embedding"].numpy()
+        return embedding
+
+    def _item(self, row: int) -> dict[str, Any]:
+        raw = self._catalogue.row(row, named=True)
+        return {n.removeprefix(_RAW): v for n, v in raw.items() if n.startswith(_RAW)}
+
+    @cached_property
+    def _query_tower(self) -> Any:
+        import tensorflow as tf
+
+        # The module is kept: its signature holds no reference to the weights.
+        self._loaded = tf.saved_model.load(str(self.path / "query_tower"))
+        return self._loaded.signatures["serving_default"]
+
+    @cached_property
+    def _users(self) -> pl.DataFrame:
+        return pl.read_parquet(self.path / "user_features.parquet")
+
+    @cached_property
+    def _catalogue(self) -> pl.DataFrame:
+        return pl.read_parquet(self.path / "item_features.parquet")
+
+    @cached_property
+    def _items(self) -> NDArray[np.float32]:
+        table = pl.read_parquet(self.path / "item_embeddings.parquet").drop(ITEM_ID)
+        return table.to_numpy().astype(np.float32)
+
+    @cached_property
+    def _seen(self) -> pl.DataFrame:
+        return pl.read_parquet(self.path / "seen_items.parquet")

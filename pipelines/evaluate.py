@@ -1,0 +1,57 @@
+"""The test split ranked: ``metrics.json``, which always names its protocol."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from towermill.models.data import Processed
+from towermill.models.evaluation import evaluate_baselines, evaluate_retriever
+from towermill.models.train import load_model
+from towermill.pipelines.recipe import Recipe
+
+
+def evaluate_model(processed: Path, trained: Path, recipe: Recipe) -> dict[str, Any]:
+    """Return the content of ``metrics.json`` for the catalogue protocol.
+
+    ``metrics`` are means over ``queries`` (users, or held-out rows with `evaluate.query:
+    interaction`); ``baselines`` stand on the same queries. ``left_out`` counts held-out rows that
+    no ranking can answer: items unknown to the catalogue, and with `filter_seen` those met before.
+    With ``split.cold: flag``, ``segments`` gives the metrics of known and of new users apart.
+    """
+    config = recipe.evaluate
+    data, retriever = load_model(processed, trained, recipe.model)
+    queries = data.queries("test", config.query, config.filter_seen)
+    result: dict[str, Any] = {
+        "protocol": "catalogue",
+        "split": "test",
+        "query": config.query,
+        "filter_seen": config.filter_seen,
+        "queries": len(queries),
+        "catalogue": data.items.height,
+        "left_out": {"cold_items": queries.cold, "seen_before": queries.repeated},
+        "metrics": evaluate_retriever(retriever, data, queries, config.k),
+        "baselines": evaluate_baselines(data, queries, config.k, recipe.runtime.seed),
+    }
+    if recipe.split.cold == "flag":
+        result["segments"] = _segments(data, retriever, recipe)
+    return result
+
+
+def _segments(data: Processed, retriever: Any, recipe: Recipe) -> dict[str, Any]:
+    config, found = recipe.evaluate, {}
+    for segment in ("warm", "cold_user"):
+        queries = data.queries("test", config.query, config.filter_seen, segment)
+        if len(queries):
+            found[segment] = {
+                "queries": len(queries),
+                "metrics": evaluate_retriever(retriever, data, queries, config.k),
+            }
+    return found
+
+
+def read_metrics(folder: Path) -> dict[str, Any]:
+    """Return what the `evaluate` stage wrote."""
+    content: dict[str, Any] = json.loads((folder / "metrics.json").read_text())
+    return content

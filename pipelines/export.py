@@ -1,0 +1,165 @@
+"""The bundle, written from a trained model and published only if it equals that model."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from collections.abc import Mapping
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+import tensorflow as tf
+from merlin.schema import Schema
+from numpy.typing import NDArray
+
+from towermill import __version__
+from towermill.columns import FIRST_ID, ITEM_ID, NULL_ID, OOV_ID, PADDING_ID, USER_ID
+from towermill.errors import BundleError
+from towermill.models.data import Processed, to_batch
+from towermill.models.retriever import Retriever
+from towermill.models.tensors import as_tensors, tensor_specs
+from towermill.models.train import load_model
+from towermill.pipelines.bundle import FORMAT, MANIFEST
+from towermill.pipelines.recipe import Recipe
+
+_PACKAGES = ("tensorflow-cpu", "tensorflow", "nvtabular", "merlin-core", "merlin-models", "polars")
+#: Rows on which a reloaded tower is held against the live one.
+_PARITY_ROWS = 1000
+
+
+def export_bundle(inputs: Mapping[str, Path], recipe: Recipe, out: Path) -> None:
+    """Write the bundle to the folder `out`; ``manifest.json`` comes last.
+
+    Parameters
+    ----------
+    inputs
+        Folders of the stages ``process``, ``train`` and ``evaluate``.
+    recipe
+        Kept in the manifest.
+
+    Raises
+    ------
+    BundleError
+        An embedding is not finite, or a reloaded tower differs from the trained one by more than
+        `export.tolerance`.
+    """
+    data, retriever = load_model(inputs["process"], inputs["train"], recipe.model)
+    shutil.rmtree(out, ignore_errors=True)
+    out.mkdir(parents=True)
+    save_tower(retriever.query_tower, data.query_schema, out / "query_tower")
+    save_tower(retriever.item_tower, data.item_schema, out / "item_tower")
+    shutil.copytree(data.path / "workflow", out / "workflow")
+    data.users.write_parquet(out / "user_features.parquet")
+    data.items.write_parquet(out / "item_features.parquet")
+    _seen(data).write_parquet(out / "seen_items.parquet")
+    embeddings = retriever.embed_items(data.items)
+    _embedding_table(data.items[ITEM_ID], embeddings).write_parquet(
+        out / "item_embeddings.parquet"
+    )
+    parity = _parity(data, retriever, embeddings, out, recipe.export.tolerance)
+    metrics = json.loads((inputs["evaluate"] / "metrics.json").read_text())
+    manifest = {
+        "format": FORMAT,
+        "towermill": __version__,
+        "packages": {name: found for name in _PACKAGES if (found := _version(name))},
+        "recipe": recipe.model_dump(mode="json"),
+        "ids": {"padding": PADDING_ID, "null": NULL_ID, "unknown": OOV_ID, "first": FIRST_ID},
+        "query_features": _describe(data.query_schema),
+        "item_features": _describe(data.item_schema),
+        "dim": int(embeddings.shape[1]),
+        "rows": {"users": data.users.height, "items": data.items.height},
+        "parity": parity,
+        "metrics": metrics,
+        "files": {
+            str(path.relative_to(out)): hashlib.sha256(path.read_bytes()).hexdigest()
+            for path in sorted(out.rglob("*"))
+            if path.is_file()
+        },
+    }
+    (out / MANIFEST).write_text(json.dumps(manifest, indent=2, default=str))
+
+
+def save_tower(tower: Any, schema: Schema, path: Path) -> None:
+    """Write a tower as a SavedModel that needs neither Keras nor Merlin to load.
+
+    Its signature ``serving_default`` takes each feature by name: shape ``(rows,)`` int32 or
+    float32; a list as ``<name>__values`` ``(values,)`` and ``<name>__offsets`` ``(rows + 1,)``
+    int32. It returns ``embedding``, ``(rows, dim)`` float32.
+    """
+
+    @tf.function  # type: ignore[untyped-decorator]
+    def embed(**features: tf.Tensor) -> dict[str, tf.Tensor]:
+        return {"embedding": tf.cast(tower(features, training=False), tf.float32)}
+
+    named = {n: tf.TensorSpec(s.shape, s.dtype, name=n) for n, s in tensor_specs(schema).items()}
+    module = tf.Module()
+    # The weights alone: Keras' and Merlin's own objects would have to be importable to load.
+    module.weights = tower.variables
+    tf.saved_model.save(module, str(path), signatures=embed.get_concrete_function(**named))
+
+
+def _describe(schema: Schema) -> dict[str, Any]:
+    """Return name to type, list or not, and number of ids, of a tower's inputs."""
+    return {
+        column.name: {
+            "dtype": column.dtype.name,
+            "list": bool(column.is_list),
+            "ids": int(column.int_domain.max) + 1 if column.int_domain else None,
+        }
+        for column in schema
+    }
+
+
+def _seen(data: Processed) -> pl.DataFrame:
+    """Return each known user's items over all splits, as encoded ids."""
+    splits = [s for s in ("train", "valid", "test") if data.has(s)]
+    pairs = pl.concat([data.scan(s).select(USER_ID, ITEM_ID) for s in splits])
+    known = (pl.col(USER_ID) >= FIRST_ID) & (pl.col(ITEM_ID) >= FIRST_ID)
+    return pairs.filter(known).unique().group_by(USER_ID).agg(ITEM_ID).sort(USER_ID).collect()
+
+
+def _embedding_table(ids: pl.Series, embeddings: NDArray[np.float32]) -> pl.DataFrame:
+    columns = {str(i): embeddings[:, i] for i in range(embeddings.shape[1])}
+    return pl.DataFrame({ITEM_ID: ids, **columns})
+
+
+def _parity(
+    data: Processed,
+    retriever: Retriever,
+    items: NDArray[np.float32],
+    out: Path,
+    tolerance: float,
+) -> dict[str, Any]:
+    """Hold the reloaded towers against the live ones, and refuse what is wrong."""
+    if not np.isfinite(items).all():
+        raise BundleError(
+            "Expected finite item embeddings; found NaN or infinity. Train again with a lower "
+            "`train.learning_rate`; nothing was published."
+        )
+    held = data.scan("train").head(_PARITY_ROWS).collect()
+    sample = data.items.head(_PARITY_ROWS)
+    differences = {}
+    for name, schema, rows, live in (
+        ("query_tower", data.query_schema, held, retriever.embed_queries(held)),
+        ("item_tower", data.item_schema, sample, items[:_PARITY_ROWS]),
+    ):
+        serve = tf.saved_model.load(str(out / name)).signatures["serving_default"]
+        loaded = serve(**as_tensors(to_batch(rows, schema)))["embedding"].numpy()
+        differences[name] = float(np.abs(loaded - live).max())
+        if not differences[name] <= tolerance:
+            raise BundleError(
+                f"The reloaded {name} differs from the trained one by {differences[name]:.3g}; "
+                f"`export.tolerance` allows {tolerance:g}. Nothing was published."
+            )
+    return {"max_abs_difference": differences, "tolerance": tolerance, "rows": len(held)}
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except ModuleNotFoundError:
+        return None

@@ -1,0 +1,91 @@
+"""What makes one run of a stage differ from another: its key, and how it is explained."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from functools import cache
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+#: A file up to this size is hashed whole; a larger one by its ends, size and time of change.
+WHOLE_FILE_BYTES = 64 * 2**20
+_END_BYTES = 2**20
+
+
+def fingerprint(path: Path) -> str:
+    """Return a digest of a raw file that changes when its content does."""
+    status = path.stat()
+    digest = hashlib.sha256(str(status.st_size).encode())
+    with path.open("rb") as file:
+        if status.st_size <= WHOLE_FILE_BYTES:
+            digest.update(file.read())
+        else:
+            digest.update(str(status.st_mtime_ns).encode())
+            digest.update(file.read(_END_BYTES))
+            file.seek(-_END_BYTES, 2)
+            digest.update(file.read())
+    return digest.hexdigest()[:16]
+
+
+def fingerprints(files: Iterable[Path]) -> dict[str, str]:
+    """Return each file's name and fingerprint."""
+    return {str(file): fingerprint(file) for file in files}
+
+
+@cache
+def code_version(*modules: str) -> str:
+    """Return a digest of the source of these packages and modules of Towermill."""
+    digest = hashlib.sha256()
+    for module in modules:
+        package, _, name = module.rpartition(".")
+        root = resources.files(package) / f"{name}.py"
+        sources = [root] if root.is_file() else _sources(resources.files(module))
+        for source in sources:
+            digest.update(source.name.encode() + source.read_bytes())
+    return digest.hexdigest()[:16]
+
+
+def _sources(folder: Any) -> list[Any]:
+    found = []
+    for entry in sorted(folder.iterdir(), key=str):
+        if entry.is_dir() and entry.name != "__pycache__":
+            found += _sources(entry)
+        elif entry.name.endswith(".py"):
+            found.append(entry)
+    return found
+
+
+def key_of(ingredients: Mapping[str, Any]) -> str:
+    """Return the key of a stage's ingredients."""
+    content = json.dumps(ingredients, sort_keys=True, default=str)
+    return hashlib.sha256(content.encode()).hexdigest()[:16]
+
+
+def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
+    """Return what changed between two runs' ingredients, a short phrase each."""
+    reasons = []
+    if old.get("code") != new.get("code"):
+        reasons.append("code changed")
+    for stage in new.get("inputs", {}):
+        if old.get("inputs", {}).get(stage) != new["inputs"][stage]:
+            reasons.append(f"{stage} changes")
+    reasons += _changed_files(old.get("files", {}), new.get("files", {}))
+    reasons += _changed_settings(old.get("settings", {}), new.get("settings", {}), ())
+    return reasons
+
+
+def _changed_files(old: Mapping[str, str], new: Mapping[str, str]) -> list[str]:
+    names = sorted({*old, *new})
+    return [f"raw file {Path(n).name} changed" for n in names if old.get(n) != new.get(n)]
+
+
+def _changed_settings(old: Any, new: Any, at: Sequence[str]) -> list[str]:
+    if isinstance(old, Mapping) and isinstance(new, Mapping):
+        reasons = []
+        for name in sorted({*old, *new}):
+            reasons += _changed_settings(old.get(name), new.get(name), (*at, name))
+        return reasons
+    return [] if old == new else [f"{'.'.join(at)}: {old} → {new}"]

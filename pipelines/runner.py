@@ -1,0 +1,220 @@
+"""Runs a recipe's stages, each once: keys, cache, resume, and a folder that is whole or not there.
+
+``<out>/<recipe>/<stage>/<key>/`` holds a finished stage, its ``manifest.json`` written last;
+``<key>.partial`` is one at work or cut off. ``latest`` links to the newest whole run.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import logging
+import os
+import shutil
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from towermill import __version__
+from towermill.errors import RecipeError, TowermillError
+from towermill.pipelines.keys import code_version, differences, fingerprints, key_of
+from towermill.pipelines.recipe import Recipe
+from towermill.pipelines.stages import STAGE_NAMES, STAGES, Stage, settings_of
+from towermill.runtime import Runtime, cluster_client, resolve
+
+logger = logging.getLogger(__name__)
+
+MANIFEST = "manifest.json"
+
+
+@dataclass(frozen=True)
+class Step:
+    """A stage of a plan.
+
+    Attributes
+    ----------
+    stage, key, folder
+        What runs, and where its output stands or will stand.
+    ingredients
+        What the key is made of.
+    runs
+        Whether it has to run.
+    reason
+        Why, or why not.
+    """
+
+    stage: Stage
+    key: str
+    folder: Path
+    ingredients: dict[str, Any]
+    runs: bool
+    reason: str
+
+    @property
+    def partial(self) -> Path:
+        """Where the stage writes while it runs."""
+        return self.folder.with_name(f"{self.key}.partial")
+
+
+@dataclass(frozen=True)
+class Selection:
+    """Which stages a run is about: from `first` to `last`; those in `force` run in any case."""
+
+    first: str = STAGE_NAMES[0]
+    last: str = STAGE_NAMES[-1]
+    force: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        for name in (self.first, self.last, *self.force):
+            if name not in STAGE_NAMES:
+                raise RecipeError(
+                    f"No stage {name!r}. The stages are {', '.join(STAGE_NAMES)}, in this order."
+                )
+        if STAGE_NAMES.index(self.first) > STAGE_NAMES.index(self.last):
+            raise RecipeError(f"Stage {self.first!r} comes after {self.last!r}: nothing to run.")
+
+    def __contains__(self, name: str) -> bool:
+        place = STAGE_NAMES.index
+        return place(self.first) <= place(name) <= place(self.last)
+
+
+def plan(recipe: Recipe, out: Path, selection: Selection | None = None) -> list[Step]:
+    """Return every stage of the recipe, whether it would run, and why.
+
+    Raises
+    ------
+    DataError
+        A raw file is missing.
+    RecipeError
+        A stage before the selection has not been run.
+    """
+    selection = selection or Selection()
+    steps: dict[str, Step] = {}
+    for stage in STAGES:
+        ingredients = {
+            "code": code_version(*stage.code),
+            "settings": settings_of(stage, recipe),
+            "inputs": {name: steps[name].key for name in stage.inputs},
+        }
+        if not stage.inputs:
+            ingredients["files"] = fingerprints(recipe.source.files())
+        key = key_of(ingredients)
+        folder = out / recipe.name / stage.name / key
+        upstream = [name for name in stage.inputs if steps[name].runs]
+        done = (folder / MANIFEST).is_file()
+        if stage.name in selection.force and stage.name in selection:
+            runs, reason = True, "forced"
+        elif upstream:
+            runs, reason = True, f"{upstream[0]} runs"
+        elif done:
+            runs, reason = False, "done"
+        else:
+            runs, reason = True, _why(folder, ingredients)
+        if stage.name not in selection:
+            if runs and STAGE_NAMES.index(stage.name) < STAGE_NAMES.index(selection.first):
+                raise RecipeError(
+                    f"Stage {stage.name!r} comes before {selection.first!r} and is not done "
+                    f"({reason}). Run it first, with `--from {stage.name}`."
+                )
+            runs, reason = False, "done" if done and not upstream else "not asked for"
+        steps[stage.name] = Step(stage, key, folder, ingredients, runs, reason)
+    return list(steps.values())
+
+
+def run(recipe: Recipe, out: Path, selection: Selection | None = None) -> list[Step]:
+    """Run what has to run of the recipe and return the steps as planned.
+
+    Raises
+    ------
+    TowermillError
+        Of any stage; what earlier stages finished stays, and the same call goes on from there.
+    """
+    runtime = resolve(recipe.runtime.device, recipe.runtime.cluster, recipe.runtime.seed)
+    steps = plan(recipe, out, selection)
+    folders = {step.stage.name: step.folder for step in steps}
+    if any(step.runs for step in steps):
+        with cluster_client(runtime):
+            for step in steps:
+                if step.runs:
+                    inputs = {name: folders[name] for name in step.stage.inputs}
+                    _run_stage(step, recipe, inputs, runtime)
+    if all((step.folder / MANIFEST).is_file() for step in steps):
+        _link_latest(out / recipe.name, steps)
+    return steps
+
+
+def _run_stage(step: Step, recipe: Recipe, inputs: dict[str, Path], runtime: Runtime) -> None:
+    partial, folder = step.partial, step.folder
+    partial.parent.mkdir(parents=True, exist_ok=True)
+    with _lock(partial.with_suffix(".lock")):
+        if not step.stage.resumes or step.reason == "forced":
+            shutil.rmtree(partial, ignore_errors=True)
+        partial.mkdir(exist_ok=True)
+        logger.info("%s: running (%s)", step.stage.name, step.reason)
+        started = time.monotonic()
+        step.stage.run(recipe, inputs, partial, runtime)
+        seconds = time.monotonic() - started
+        manifest = {
+            "stage": step.stage.name,
+            "key": step.key,
+            "finished": datetime.now(UTC).isoformat(timespec="seconds"),
+            "seconds": round(seconds, 3),
+            "towermill": __version__,
+            "device": runtime.device,
+            "ingredients": step.ingredients,
+        }
+        (partial / MANIFEST).write_text(json.dumps(manifest, indent=2, default=str))
+        shutil.rmtree(folder, ignore_errors=True)
+        os.rename(partial, folder)
+    logger.info("%s: done in %.1f s", step.stage.name, seconds)
+
+
+@contextlib.contextmanager
+def _lock(path: Path) -> Iterator[None]:
+    """Hold the stage's lock; the system lets go of it when the process ends, however it ends."""
+    with path.open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise TowermillError(
+                f"Another process is running this very stage ({path.stem}). Wait for it, or give "
+                "this run another folder with --out."
+            ) from None
+        yield
+        path.unlink(missing_ok=True)
+
+
+def _why(folder: Path, ingredients: dict[str, Any]) -> str:
+    if folder.with_name(f"{folder.name}.partial").is_dir():
+        return "was cut off"
+    earlier = []
+    for manifest in folder.parent.glob(f"*/{MANIFEST}"):
+        if manifest.parent.suffix != ".partial":
+            earlier.append((manifest.stat().st_mtime, manifest))
+    if not earlier:
+        return "never run"
+    last = json.loads(max(earlier)[1].read_text())
+    reasons = differences(last["ingredients"], json.loads(json.dumps(ingredients, default=str)))
+    return "; ".join(reasons) or "settings changed"
+
+
+def _link_latest(root: Path, steps: Sequence[Step]) -> None:
+    """Point ``latest`` at these stages' folders, by one rename."""
+    name = key_of({step.stage.name: step.key for step in steps})
+    target = root / "by-run" / name
+    partial = target.with_name(f"{name}.partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir(parents=True)
+    for step in steps:
+        (partial / step.stage.name).symlink_to(Path("../..") / step.stage.name / step.key)
+    (partial / "bundle").symlink_to("export/bundle")
+    shutil.rmtree(target, ignore_errors=True)
+    os.rename(partial, target)
+    link = root / "latest.partial"
+    link.unlink(missing_ok=True)
+    link.symlink_to(Path("by-run") / name)
+    os.replace(link, root / "latest")

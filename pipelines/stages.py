@@ -1,0 +1,158 @@
+"""The five stages: what each reads, what decides its key, and the plain function that does it.
+
+A stage function takes the recipe, the folders of the stages before it, an output folder and the
+runtime, and returns nothing but files. The heavy imports stand inside, so that planning a run
+needs none of them.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from towermill.pipelines.recipe import Recipe
+from towermill.runtime import Runtime
+
+Inputs = Mapping[str, Path]
+_SHARED = ("towermill.columns",)
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One step of a pipeline.
+
+    Attributes
+    ----------
+    name, inputs
+        Its name, and those of the stages whose output it reads.
+    settings
+        The sections of the recipe (dotted keys) that decide its output.
+    code
+        Packages and modules whose source decides its output.
+    run
+        The function.
+    resumes
+        A run that was cut off goes on in the folder it left; else it starts afresh.
+    """
+
+    name: str
+    inputs: tuple[str, ...]
+    settings: tuple[str, ...]
+    code: tuple[str, ...]
+    run: Callable[[Recipe, Inputs, Path, Runtime], None]
+    resumes: bool = False
+
+
+def prepare(recipe: Recipe, inputs: Inputs, out: Path, runtime: Runtime) -> None:
+    """Read the source into canonical tables: Parquet, and ``features.json``."""
+    from towermill.workflows.checks import check_tables, drop_null_ids
+    from towermill.workflows.store import write_tables
+
+    scratch = out / "scratch"
+    scratch.mkdir()
+    tables = recipe.source.read(scratch)
+    counts = check_tables(tables, recipe.source.on_null_id)
+    if counts["null_ids_dropped"]:
+        tables = drop_null_ids(tables)
+    write_tables(tables, counts, out)
+    shutil.rmtree(scratch)
+
+
+def process(recipe: Recipe, inputs: Inputs, out: Path, runtime: Runtime) -> None:
+    """Filter, split and encode; see `towermill.workflows.process`."""
+    from towermill.workflows.process import process as process_tables
+    from towermill.workflows.store import read_tables
+
+    process_tables(
+        read_tables(inputs["prepare"]), recipe.filters, recipe.split, recipe.features, out
+    )
+
+
+def train(recipe: Recipe, inputs: Inputs, out: Path, runtime: Runtime) -> None:
+    """Fit the model: its best weights, ``history.json``, TensorBoard logs."""
+    from towermill.models.train import train_model
+
+    train_model(inputs["process"], recipe.model, recipe.train, out, recipe.runtime.seed)
+
+
+def evaluate(recipe: Recipe, inputs: Inputs, out: Path, runtime: Runtime) -> None:
+    """Rank the test split: ``metrics.json``."""
+    from towermill.pipelines.evaluate import evaluate_model
+
+    metrics = evaluate_model(inputs["process"], inputs["train"], recipe)
+    (out / "metrics.json").write_text(json.dumps(metrics, indent=2))
+
+
+def export(recipe: Recipe, inputs: Inputs, out: Path, runtime: Runtime) -> None:
+    """Write the bundle and check it against the live model."""
+    from towermill.pipelines.export import export_bundle
+
+    export_bundle(inputs, recipe, out / "bundle")
+
+
+STAGES: tuple[Stage, ...] = (
+    Stage(
+        "prepare",
+        (),
+        ("source",),
+        (
+            *_SHARED,
+            "towermill.workflows.sources",
+            "towermill.workflows.tables",
+            "towermill.workflows.checks",
+            "towermill.workflows.store",
+        ),
+        prepare,
+    ),
+    Stage(
+        "process",
+        ("prepare",),
+        ("filters", "split", "features"),
+        (*_SHARED, "towermill.workflows", "towermill.merlin"),
+        process,
+    ),
+    Stage(
+        "train",
+        ("process",),
+        ("model", "train", "runtime.seed"),
+        (*_SHARED, "towermill.models", "towermill.merlin"),
+        train,
+        resumes=True,
+    ),
+    Stage(
+        "evaluate",
+        ("process", "train"),
+        ("evaluate", "split.cold", "runtime.seed"),
+        (*_SHARED, "towermill.models", "towermill.pipelines.evaluate"),
+        evaluate,
+    ),
+    Stage(
+        "export",
+        ("process", "train", "evaluate"),
+        ("name", "export"),
+        (
+            *_SHARED,
+            "towermill.models",
+            "towermill.pipelines.export",
+            "towermill.pipelines.bundle",
+        ),
+        export,
+    ),
+)
+STAGE_NAMES = tuple(stage.name for stage in STAGES)
+
+
+def settings_of(stage: Stage, recipe: Recipe) -> dict[str, Any]:
+    """Return the parts of the recipe that decide the stage's output, by dotted key."""
+    content = recipe.model_dump(mode="json")
+    found = {}
+    for dotted in stage.settings:
+        value: Any = content
+        for part in dotted.split("."):
+            value = value[part]
+        found[dotted] = value
+    return found

@@ -1,0 +1,276 @@
+"""Splits: a partition, cut where they should be, the same each time."""
+
+from __future__ import annotations
+
+from datetime import date, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pytest
+from pydantic import ValidationError
+
+from towermill.errors import DataError
+from towermill.workflows.sources.movielens import MovieLens
+from towermill.workflows.splits import Split, split
+
+SHARED = Path(__file__).parents[3] / "shared" / "data" / "ml-100k"
+START = datetime(2024, 1, 1)
+
+
+def make(users: list[Any], days: list[int] | None = None, **columns: list[Any]) -> pl.DataFrame:
+    """Return rows numbered in `row`, each of item 0 unless given."""
+    data: dict[str, Any] = {"user_id": users, "item_id": [0] * len(users), **columns}
+    if days is not None:
+        data["timestamp"] = [START + timedelta(days=day) for day in days]
+    return pl.DataFrame(data).with_row_index("row")
+
+
+def rows(frame: pl.DataFrame, **config: Any) -> dict[str, list[int]]:
+    before = frame.clone()
+    parts = split(frame.lazy(), Split(**config))
+    assert frame.equals(before)
+    assert list(parts) in (["train", "valid", "test"], ["train", "test"])
+    return {name: part.collect(engine="streaming")["row"].to_list() for name, part in parts.items()}
+
+
+class TestTime:
+    def test_shares(self) -> None:
+        found = rows(make([0] * 10, list(range(10))), valid=0.2, test=0.1)
+        assert found == {"train": [0, 1, 2, 3, 4, 5, 6], "valid": [7, 8], "test": [9]}
+
+    def test_order_of_rows_does_not_matter(self) -> None:
+        days = [3, 9, 0, 7, 1, 8, 2, 6, 5, 4]
+        found = rows(make([0] * 10, days), valid=0.2, test=0.1)
+        assert {name: sorted(days[row] for row in part) for name, part in found.items()} == {
+            "train": [0, 1, 2, 3, 4, 5, 6],
+            "valid": [7, 8],
+            "test": [9],
+        }
+
+    def test_rows_of_one_moment_go_to_the_later_split_together(self) -> None:
+        found = rows(make([0] * 10, [0, 1, 2, 3, 4, 5, 6, 6, 9, 9]), valid=0.2, test=0.1)
+        assert found == {"train": [0, 1, 2, 3, 4, 5], "valid": [6, 7], "test": [8, 9]}
+
+    def test_dates(self) -> None:
+        config = {"valid": date(2024, 1, 3), "test": date(2024, 1, 5)}
+        found = rows(make([0] * 6, [0, 1, 2, 3, 4, 5]), **config)
+        assert found == {"train": [0, 1], "valid": [2, 3], "test": [4, 5]}
+        assert Split(**config) == Split.model_validate(
+            {"valid": "2024-01-03", "test": "2024-01-05"}
+        )
+
+    def test_no_valid(self) -> None:
+        frame = make([0] * 4, [0, 1, 2, 3])
+        assert rows(frame, valid=0, test=0.25) == {"train": [0, 1, 2], "test": [3]}
+        assert rows(frame, valid=0, test=date(2024, 1, 4)) == {"train": [0, 1, 2], "test": [3]}
+
+    def test_no_timestamp(self) -> None:
+        with pytest.raises(DataError, match=r"needs a timestamp.*user_id, item_id"):
+            split(make([0, 1]).lazy(), Split())
+
+    def test_null_timestamp(self) -> None:
+        frame = make([0, 1], [0, 1]).with_columns(timestamp=None)
+        frame = frame.with_columns(pl.col("timestamp").cast(pl.Datetime("us")))
+        with pytest.raises(DataError, match="2 null"):
+            split(frame.lazy(), Split())
+
+    @pytest.mark.parametrize(
+        ("days", "config", "message"),
+        [
+            ([5] * 10, {}, "train is empty. Sizes: train 0, valid 0, test 10"),
+            ([0, 1, 2, 3], {}, "Of 4 rows, test=0.1 makes 0"),
+            (
+                [0, 1],
+                {"valid": 0, "test": date(2025, 1, 1)},
+                "test is empty. Sizes: train 2, test 0",
+            ),
+        ],
+    )
+    def test_empty(self, days: list[int], config: dict[str, Any], message: str) -> None:
+        with pytest.raises(DataError, match=message):
+            split(make([0] * len(days), days).lazy(), Split(**config))
+
+
+class TestLeaveOneOut:
+    def test_by_time_then_row(self) -> None:
+        # User 0: rows 0 (day 5), 2 (day 1), 4 (day 3). User 1: rows 1, 3, 5, all on day 2.
+        # User 2: two rows only.
+        frame = make([0, 1, 0, 1, 0, 1, 2, 2], [5, 2, 1, 2, 3, 2, 8, 9])
+        found = rows(frame, kind="leave_one_out")
+        assert found == {"train": [1, 2, 6, 7], "valid": [3, 4], "test": [0, 5]}
+
+    def test_without_timestamps(self) -> None:
+        found = rows(make([0, 1, 0, 1, 0, 1]), kind="leave_one_out")
+        assert found == {"train": [0, 1], "valid": [2, 3], "test": [4, 5]}
+
+    def test_no_valid(self) -> None:
+        found = rows(make([0, 0, 0]), kind="leave_one_out", valid=0)
+        assert found == {"train": [0, 1], "test": [2]}
+
+    def test_nobody_has_three(self) -> None:
+        with pytest.raises(DataError, match="Sizes: train 4, valid 0, test 0"):
+            split(make([0, 0, 1, 1]).lazy(), Split(kind="leave_one_out"))
+
+
+class TestRandom:
+    def test_exact_shares_and_partition(self) -> None:
+        found = rows(make([0] * 1003), kind="random", valid=0.29, test=0.1)
+        assert {name: len(part) for name, part in found.items()} == {
+            "train": 613,
+            "valid": 290,
+            "test": 100,
+        }
+        assert sorted(sum(found.values(), [])) == list(range(1003))
+        assert all(part == sorted(part) for part in found.values())
+
+    def test_seed(self) -> None:
+        frame = make([0] * 200)
+        found = rows(frame, kind="random")
+        assert found == rows(frame, kind="random")
+        assert found["test"] != rows(frame, kind="random", seed=1)["test"]
+        # So small that every release must give the same.
+        assert rows(make([0] * 10), kind="random") == {
+            "train": [0, 1, 2, 3, 4, 5, 7, 9],
+            "valid": [6],
+            "test": [8],
+        }
+
+    def test_rows_are_spread_evenly(self) -> None:
+        found = np.array(rows(make([0] * 50_000), kind="random", seed=3)["test"])
+        counts = np.histogram(found, bins=10, range=(0, 50_000))[0]
+        assert abs(counts - 500).max() < 100
+
+    def test_by_user_counts_as_recbole_does(self) -> None:
+        # RecBole's calcu_split_ids, in its own words.
+        def recbole(total: int, ratios: list[float]) -> list[int]:
+            cnt = [int(ratio * total) for ratio in ratios]
+            cnt[0] = total - sum(cnt[1:])
+            for i in range(1, len(ratios)):
+                if cnt[0] <= 1:
+                    break
+                if 0 < ratios[-i] * total < 1:
+                    cnt[-i] += 1
+                    cnt[0] -= 1
+            return cnt
+
+        users = [user for user in range(1, 41) for _ in range(user)]
+        frame = make(users)
+        for valid, test in ((0.1, 0.1), (0.05, 0.3), (0.4, 0.4)):
+            found = rows(frame, kind="random", by="user", valid=valid, test=test, cold="keep")
+            assert sorted(sum(found.values(), [])) == list(range(len(users)))
+            for user in range(1, 41):
+                counts = [sum(users[row] == user for row in part) for part in found.values()]
+                assert counts == recbole(user, [1 - valid - test, valid, test])
+
+    def test_by_user_without_valid(self) -> None:
+        found = rows(make([0] * 10 + [1] * 5), kind="random", by="user", valid=0, test=0.2)
+        assert len(found["test"]) == 3
+        assert list(found) == ["train", "test"]
+
+    def test_by_user_seed(self) -> None:
+        frame = make([0] * 50 + [1] * 50)
+        one = rows(frame, kind="random", by="user")
+        assert one == rows(frame, kind="random", by="user")
+        assert one != rows(frame, kind="random", by="user", seed=1)
+
+
+class TestGiven:
+    def test_column_is_taken_and_taken_away(self) -> None:
+        frame = make([0] * 3, split=["test", "train", "valid"])
+        assert rows(frame, kind="given") == {"train": [1], "valid": [2], "test": [0]}
+        parts = split(frame.lazy(), Split(kind="given"))
+        assert "split" not in parts["train"].collect_schema()
+
+    def test_no_valid(self) -> None:
+        frame = make([0] * 3, split=["test", "train", "train"])
+        assert rows(frame, kind="given") == {"train": [1, 2], "test": [0]}
+
+    @pytest.mark.parametrize("strange", ["holdout", None])
+    def test_strange_value(self, strange: str | None) -> None:
+        with pytest.raises(DataError, match=f"Found also: {strange!r}"):
+            split(make([0, 0], split=["train", strange]).lazy(), Split(kind="given"))
+
+    def test_no_column(self) -> None:
+        with pytest.raises(DataError, match="needs a column 'split'"):
+            split(make([0, 0]).lazy(), Split(kind="given"))
+
+
+class TestCold:
+    #: Item 9 and user 7 come up after training: rows 4 and 6 have a cold item, 5 and 6 a cold user.
+    FRAME = make(
+        [1, 2, 1, 1, 2, 7, 7, 2],
+        list(range(8)),
+        split=["train"] * 3 + ["valid"] * 2 + ["test"] * 3,
+        item_id=[5, 5, 6, 6, 9, 5, 9, 6],
+    )
+
+    def test_drop(self) -> None:
+        found = rows(self.FRAME, kind="given")
+        assert found == {"train": [0, 1, 2], "valid": [3], "test": [7]}
+
+    def test_keep(self) -> None:
+        found = rows(self.FRAME, kind="given", cold="keep")
+        assert found == {"train": [0, 1, 2], "valid": [3, 4], "test": [5, 6, 7]}
+
+    def test_flag(self) -> None:
+        parts = split(self.FRAME.lazy(), Split(kind="given", cold="flag"))
+        flags = {
+            name: part.select("row", "cold_user", "cold_item").collect().rows()
+            for name, part in parts.items()
+            if name != "train"
+        }
+        assert flags == {
+            "valid": [(3, False, False), (4, False, True)],
+            "test": [(5, True, False), (6, True, True), (7, False, False)],
+        }
+        assert "cold_user" not in parts["train"].collect_schema()
+
+    def test_all_cold(self) -> None:
+        with pytest.raises(DataError, match=r"test is empty.*train 1, test 0; 1 rows with a cold"):
+            split(make([0, 1], split=["train", "test"]).lazy(), Split(kind="given"))
+
+
+class TestConfig:
+    @pytest.mark.parametrize(
+        ("config", "message"),
+        [
+            ({"valid": 0.5, "test": 0.5}, "both together below 1. Received: valid=0.5, test=0.5"),
+            ({"test": 0}, "above 0"),
+            ({"valid": -0.1}, "at least 0"),
+            ({"valid": float("nan")}, "at least 0"),
+            ({"test": date(2024, 1, 1)}, "should be a date, or 0"),
+            ({"valid": date(2024, 1, 1)}, "both be dates"),
+            ({"valid": date(2024, 2, 1), "test": date(2024, 1, 1)}, "before `split.test`"),
+            ({"kind": "random", "valid": 0, "test": date(2024, 1, 1)}, "should be a share"),
+        ],
+    )
+    def test_out_of_range(self, config: dict[str, Any], message: str) -> None:
+        with pytest.raises(DataError, match=message):
+            Split(**config)
+
+    def test_unknown_key(self) -> None:
+        with pytest.raises(ValidationError):
+            Split.model_validate({"kind": "time", "share": 0.1})
+
+
+@pytest.mark.skipif(not SHARED.is_dir(), reason="no shared data")
+class TestReal:
+    @pytest.mark.parametrize(
+        "config",
+        [
+            {"kind": "time"},
+            {"kind": "leave_one_out"},
+            {"kind": "random"},
+            {"kind": "random", "by": "user"},
+        ],
+    )
+    def test_partition(self, config: dict[str, Any], tmp_path: Path) -> None:
+        frame = MovieLens(path=str(SHARED)).read(tmp_path).interactions
+        parts = split(frame, Split(**config, cold="keep"))
+        together = pl.concat([part.collect(engine="streaming") for part in parts.values()])
+        key = ["user_id", "item_id"]
+        assert together.sort(key).equals(frame.collect().sort(key))
+        again = split(frame, Split(**config, cold="keep"))
+        assert all(parts[name].collect().equals(again[name].collect()) for name in parts)

@@ -1,0 +1,285 @@
+"""The command line. Commands import what they need when they run: ``--help`` loads none of it."""
+
+from __future__ import annotations
+
+import json
+import logging
+import shlex
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from towermill import __version__
+from towermill.errors import TowermillError
+
+if TYPE_CHECKING:
+    from towermill.pipelines import Recipe, Selection
+    from towermill.pipelines.runner import Step
+
+app = typer.Typer(
+    help="From raw interaction logs to artifacts a recommender serves, by one recipe.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+RecipeArgument = Annotated[str, typer.Argument(help="Name of a recipe that ships, or a YAML file.")]
+SetOption = Annotated[
+    list[str] | None, typer.Option("--set", metavar="K=V", help="Change a key: train.epochs=3.")
+]
+OutOption = Annotated[Path, typer.Option("--out", help="Where runs are kept.")]
+FromOption = Annotated[str | None, typer.Option("--from", help="First stage to run.")]
+ToOption = Annotated[str | None, typer.Option("--to", help="Last stage to run.")]
+OnlyOption = Annotated[str | None, typer.Option("--only", help="The one stage to run.")]
+ForceOption = Annotated[
+    list[str] | None, typer.Option("--force", help="Run this stage again, and those after it.")
+]
+DeviceOption = Annotated[str | None, typer.Option("--device", help="auto, cpu or gpu.")]
+ClusterOption = Annotated[
+    str | None, typer.Option("--cluster", help="none, local, cuda, or a scheduler's address.")
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for a program to read.")]
+
+
+@app.command()
+def run(
+    recipe: RecipeArgument,
+    changes: SetOption = None,
+    out: OutOption = Path("runs"),
+    first: FromOption = None,
+    last: ToOption = None,
+    only: OnlyOption = None,
+    force: ForceOption = None,
+    device: DeviceOption = None,
+    cluster: ClusterOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Run a recipe: what is done already is not done again."""
+    from towermill.pipelines import run as run_recipe
+
+    selection = _selection(first, last, only, force)
+    loaded = _load(recipe, changes, device, cluster)
+    try:
+        steps = run_recipe(loaded, out, selection)
+    except TowermillError:
+        raise
+    except (KeyboardInterrupt, Exception):
+        command = shlex.join(["towermill", *sys.argv[1:]])
+        _say(f"Stopped. What is finished stays; to go on from there: {command}")
+        raise
+    _show_result(loaded, steps, out, as_json)
+
+
+@app.command()
+def plan(
+    recipe: RecipeArgument,
+    changes: SetOption = None,
+    out: OutOption = Path("runs"),
+    first: FromOption = None,
+    last: ToOption = None,
+    only: OnlyOption = None,
+    force: ForceOption = None,
+    device: DeviceOption = None,
+    cluster: ClusterOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Say what would run, and why."""
+    from towermill.pipelines import plan as plan_recipe
+
+    selection = _selection(first, last, only, force)
+    steps = plan_recipe(_load(recipe, changes, device, cluster), out, selection)
+    if as_json:
+        _print_json(
+            [
+                {"stage": s.stage.name, "runs": s.runs, "reason": s.reason, "key": s.key}
+                for s in steps
+            ]
+        )
+        return
+    _print_table(
+        ["stage", "runs", "why"],
+        [[s.stage.name, "yes" if s.runs else "no", s.reason] for s in steps],
+    )
+
+
+@app.command()
+def recipes(as_json: JsonOption = False) -> None:
+    """List the recipes that ship."""
+    from towermill.pipelines import shipped_recipes
+
+    found = shipped_recipes()
+    if as_json:
+        _print_json([{"name": name, "description": text} for name, text in found.items()])
+        return
+    _print_table(["recipe", ""], [[name, text] for name, text in found.items()])
+
+
+@app.command()
+def recommend(
+    bundle: Annotated[Path, typer.Argument(help="A bundle's folder.")],
+    user: Annotated[str, typer.Option("--user", help="The user's raw id.")],
+    k: Annotated[int, typer.Option("-k", help="How many items.")] = 10,
+    keep_seen: Annotated[
+        bool, typer.Option("--keep-seen", help="Recommend what the user has met, too.")
+    ] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Recommend items to a user from a bundle."""
+    from towermill.pipelines import Bundle
+
+    found = Bundle.open(bundle).recommend(user, k, filter_seen=not keep_seen)
+    if not found.known:
+        _say(
+            f"User {user!r} is not known to this bundle: served as out of vocabulary, which is the "
+            "same for every new user."
+        )
+    if as_json:
+        _print_json(found.items)
+        return
+    rows = []
+    for rank, item in enumerate(found.items, start=1):
+        title = item.get("title")
+        named = str(item["item_id"]) if title is None else f"{title}"
+        rows.append([str(rank), named, str(item["item_id"]), f"{item['score']:.4f}"])
+    _print_table(["", "item", "item_id", "score"], rows)
+
+
+@app.command()
+def doctor(as_json: JsonOption = False) -> None:
+    """Show versions and device, what works, and what to do about the rest."""
+    from towermill.doctor import examine
+
+    findings = examine()
+    if as_json:
+        _print_json(findings)
+    else:
+        _print_table(
+            ["", "", "found", "what to do"],
+            [
+                ["ok" if f["ok"] else "--", f["name"], f["found"], f["advice"]]
+                for f in findings["checks"]
+            ],
+        )
+    if not findings["ok"]:
+        raise typer.Exit(1)
+
+
+@app.callback(invoke_without_command=True)
+def options(
+    version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Log more.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Log warnings only.")] = False,
+) -> None:
+    """From raw interaction logs to artifacts a recommender serves, by one recipe."""
+    if version:
+        typer.echo(__version__)
+        raise typer.Exit
+    _set_up_logging(logging.DEBUG if verbose else logging.WARNING if quiet else logging.INFO)
+
+
+def main() -> None:
+    """Run the command line; a mistake of the user's ends it with one message and code 2."""
+    try:
+        app()
+    except TowermillError as error:
+        _say(f"towermill: {error}")
+        sys.exit(2)
+    except KeyboardInterrupt:
+        sys.exit(130)
+
+
+def _selection(
+    first: str | None, last: str | None, only: str | None, force: list[str] | None
+) -> Selection:
+    from towermill.errors import RecipeError
+    from towermill.pipelines import Selection
+    from towermill.pipelines.stages import STAGE_NAMES
+
+    if only and (first or last):
+        raise RecipeError("--only names the one stage to run; leave out --from and --to.")
+    return Selection(
+        only or first or STAGE_NAMES[0], only or last or STAGE_NAMES[-1], tuple(force or ())
+    )
+
+
+def _load(
+    name: str, changes: list[str] | None, device: str | None, cluster: str | None
+) -> Recipe:
+    from towermill.pipelines import load_recipe
+
+    extra = [f"runtime.device={device}"] if device else []
+    extra += [f"runtime.cluster={cluster}"] if cluster else []
+    return load_recipe(name, [*(changes or []), *extra])
+
+
+def _show_result(recipe: Recipe, steps: list[Step], out: Path, as_json: bool) -> None:
+    done = [s for s in steps if (s.folder / "manifest.json").is_file()]
+    ran = [s.stage.name for s in steps if s.runs]
+    latest = out / recipe.name / "latest"
+    whole = len(done) == len(steps)
+    result: dict[str, Any] = {
+        "recipe": recipe.name,
+        "ran": ran,
+        "stages": {s.stage.name: str(s.folder) for s in done},
+        "bundle": str(latest / "bundle") if whole else None,
+    }
+    evaluated = next((s.folder for s in done if s.stage.name == "evaluate"), None)
+    metrics = json.loads((evaluated / "metrics.json").read_text()) if evaluated else None
+    if as_json:
+        _print_json(result | {"metrics": metrics})
+        return
+    if not ran:
+        _say("Nothing to run: every stage is done.")
+    if metrics is not None:
+        columns = {"model": metrics["metrics"], **metrics["baselines"]}
+        _print_table(
+            [f"{metrics['protocol']}, {metrics['queries']} queries", *columns],
+            [
+                [name, *(f"{values[name]:.4f}" for values in columns.values())]
+                for name in metrics["metrics"]
+            ],
+        )
+    if whole:
+        typer.echo(f"bundle: {latest / 'bundle'}")
+
+
+def _print_table(headers: list[str], rows: list[list[str]]) -> None:
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False)
+    for i, header in enumerate(headers):
+        number = bool(rows) and i > 0 and all(_is_number(row[i]) for row in rows)
+        table.add_column(header, justify="right" if number else "left", overflow="fold")
+    for row in rows:
+        table.add_row(*row)
+    Console(soft_wrap=not sys.stdout.isatty()).print(table)
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _print_json(value: Any) -> None:
+    typer.echo(json.dumps(value, indent=2, default=str))
+
+
+def _say(message: str) -> None:
+    typer.echo(message, err=True)
+
+
+def _set_up_logging(level: int) -> None:
+    logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)
+    logging.getLogger("towermill").setLevel(level)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,326 @@
+"""Where a run computes: device, cluster, seeds, and what TensorFlow may do to memory and terminal.
+
+Nothing here imports TensorFlow, Dask or Merlin before it has to. `resolve` first, then the rest:
+both TensorFlow and Merlin look for cards when they are imported.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import importlib.util
+import os
+import random
+import sys
+import tempfile
+import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from towermill import merlin
+from towermill.errors import SetupError, did_you_mean
+
+DEVICES = ("auto", "cpu", "gpu")
+CLUSTERS = ("none", "local", "cuda")
+
+
+@dataclass(frozen=True)
+class Runtime:
+    """Where a run computes.
+
+    Attributes
+    ----------
+    device
+        ``"cpu"`` or ``"gpu"``.
+    cluster
+        ``"none"`` (this process), ``"local"`` (a worker process a core), ``"cuda"`` (a worker a
+        card), or the address of a Dask scheduler, such as ``"tcp://10.0.0.1:8786"``.
+    seed
+        Of every random choice.
+    """
+
+    device: str = "cpu"
+    cluster: str = "none"
+    seed: int = 0
+
+
+def resolve(device: str = "auto", cluster: str = "none", seed: int = 0) -> Runtime:
+    """Decide on the device, and hide all cards from this process if it is the CPU.
+
+    Call it before TensorFlow or Merlin is imported. ``CUDA_VISIBLE_DEVICES`` is set to nothing for
+    the CPU, so that neither they nor processes started from here look for a card.
+
+    Parameters
+    ----------
+    device
+        ``"cpu"``, ``"gpu"``, or ``"auto"``: the GPU if a card is visible and cuDF is installed.
+    cluster
+        ``"none"``, ``"local"``, ``"cuda"``, or a scheduler's address with its protocol.
+    seed
+        A number of at least 0 and below 2³².
+
+    Raises
+    ------
+    SetupError
+        If an argument is not one of these; if ``"gpu"`` or ``"cuda"`` is asked for and a card or a
+        package is missing; or if it is too late to hide the cards.
+    """
+    if device not in DEVICES:
+        raise SetupError(
+            f"`device` should be one of {', '.join(DEVICES)}. Received: {device!r}."
+            + did_you_mean(str(device), DEVICES)
+        )
+    if cluster not in CLUSTERS and "://" not in str(cluster):
+        raise SetupError(
+            f"`cluster` should be one of {', '.join(CLUSTERS)}, or the address of a Dask scheduler "
+            f"such as tcp://10.0.0.1:8786. Received: {cluster!r}."
+            + did_you_mean(str(cluster), CLUSTERS)
+        )
+    if isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed < 2**32:
+        raise SetupError(f"`seed` should be a whole number from 0 to 2³²-1. Received: {seed!r}.")
+    if device == "cpu" and cluster == "cuda":
+        raise SetupError(
+            "`cluster` is cuda, which needs `device` gpu or auto, and `device` is cpu. "
+            "Use cluster local."
+        )
+    missing = "" if device == "cpu" else _missing_for_gpu()
+    if missing and (device == "gpu" or cluster == "cuda"):
+        raise SetupError(
+            f"`device` {device} with `cluster` {cluster} needs a GPU, but {missing} "
+            "Use device cpu to run without one."
+        )
+    if cluster == "cuda":
+        _require_dask_cuda()
+    if device == "cpu" or missing:
+        _hide_cards()
+        return Runtime("cpu", cluster, seed)
+    return Runtime("gpu", cluster, seed)
+
+
+def card_count() -> int:
+    """Return how many NVIDIA cards this process may use; asks the driver, not CUDA.
+
+    ``CUDA_VISIBLE_DEVICES`` counts as CUDA counts it: up to the first entry that is no device.
+    """
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if visible is not None and (not visible.strip() or visible.strip().startswith("-")):
+        return 0
+    cards = _cards_by_nvml()
+    if visible is not None:
+        entries = [entry.strip() for entry in visible.split(",")]
+        if "-1" in entries:
+            entries = entries[: entries.index("-1")]
+        cards = min(cards, len(entries))
+    return cards
+
+
+def _cards_by_nvml() -> int:
+    try:
+        with warnings.catch_warnings():  # nvidia-ml-py's module, but merlin-core requires pynvml's
+            warnings.filterwarnings("ignore", "The pynvml package is deprecated", FutureWarning)
+            pynvml: Any = importlib.import_module("pynvml")
+    except ImportError:
+        return _cards_by_driver()
+    try:
+        pynvml.nvmlInit()
+    except pynvml.NVMLError:
+        return _cards_by_driver()
+    try:
+        return int(pynvml.nvmlDeviceGetCount())
+    finally:
+        pynvml.nvmlShutdown()
+
+
+def _cards_by_driver(folder: Path = Path("/proc/driver/nvidia/gpus")) -> int:
+    return sum(1 for _ in folder.iterdir()) if folder.is_dir() else 0
+
+
+def _missing_for_gpu() -> str:
+    """Say what is missing for a GPU, as the end of a sentence, or return an empty string."""
+    if card_count() == 0:
+        visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+        hidden = f" (CUDA_VISIBLE_DEVICES is {visible!r})" if visible is not None else ""
+        return f"no NVIDIA card is visible to this process{hidden}."
+    lacking = [name for name in ("cudf", "dask_cudf") if importlib.util.find_spec(name) is None]
+    if lacking:
+        return f"{' and '.join(lacking)} is not installed: install towermill[gpu]."
+    return ""
+
+
+def _require_dask_cuda() -> None:
+    if importlib.util.find_spec("dask_cuda") is None:
+        raise SetupError(
+            "`cluster` is cuda, but dask_cuda is not installed: install towermill[gpu]."
+        )
+
+
+def _hide_cards() -> None:
+    has_gpu = sys.modules.get("merlin.core.has_gpu")  # what Merlin found when it was imported
+    if has_gpu is not None and has_gpu.HAS_GPU:
+        raise SetupError(
+            "`device` is cpu, but Merlin was imported before and has found a GPU. Start again with "
+            "CUDA_VISIBLE_DEVICES= in the environment, or resolve the runtime first."
+        )
+    os.environ["CUDA_VISIBLE_DEVICES"] = ""
+
+
+@contextlib.contextmanager
+def cluster_client(
+    runtime: Runtime, *, workers: int | None = None, timeout: float = 10.0, **options: Any
+) -> Iterator[Any]:
+    """Give a ``distributed.Client`` whose processes can run Merlin, or None without a cluster.
+
+    NVTabular finds the client by itself. A cluster started here ends with the block; one that was
+    found at an address stays.
+
+    Parameters
+    ----------
+    runtime
+        What `resolve` returned.
+    workers
+        How many to start (``local``: default one a core; ``cuda``: default one a card).
+    timeout
+        Seconds to wait for the scheduler at an address.
+    **options
+        For ``LocalCluster`` or ``LocalCUDACluster``.
+
+    Raises
+    ------
+    SetupError
+        If there is no scheduler at the address, its processes cannot import Towermill, or
+        dask_cuda is not installed.
+    """
+    if runtime.cluster == "none":
+        yield None
+        return
+    with contextlib.ExitStack() as stack:
+        if runtime.cluster == "local":
+            from distributed import Client, LocalCluster
+
+            settings = {
+                "n_workers": workers or _cores(),
+                "threads_per_worker": 1,
+                "processes": True,
+                "dashboard_address": None,
+            }
+            cluster = stack.enter_context(LocalCluster(**{**settings, **options}))
+            client = stack.enter_context(Client(cluster))
+        elif runtime.cluster == "cuda":
+            _require_dask_cuda()
+            from dask_cuda import LocalCUDACluster
+            from distributed import Client
+
+            settings = {"dashboard_address": None, **({"n_workers": workers} if workers else {})}
+            cluster = stack.enter_context(LocalCUDACluster(**{**settings, **options}))
+            client = stack.enter_context(Client(cluster))
+        else:
+            client = stack.enter_context(_connect(runtime.cluster, timeout))
+        merlin.register(client)
+        yield client
+
+
+def _connect(address: str, timeout: float) -> Any:
+    from distributed import Client
+
+    try:
+        return Client(address, timeout=timeout)
+    except (OSError, ValueError) as error:  # TimeoutError is an OSError
+        raise SetupError(
+            f"No Dask scheduler answered at {address} within {timeout:g} s ({error}). "
+            "Check the address, or start one with `dask scheduler`."
+        ) from error
+
+
+def _cores() -> int:
+    """Return how many cores this process may use (a container's are fewer than the machine's)."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def seed_everything(seed: int, *, tensorflow: bool | None = None) -> None:
+    """Seed Python's, NumPy's and TensorFlow's generators.
+
+    Parameters
+    ----------
+    seed
+        A number of at least 0 and below 2³².
+    tensorflow
+        Whether to seed TensorFlow, importing it if need be. Default: if it is imported already.
+    """
+    import numpy as np
+
+    random.seed(seed)
+    np.random.seed(seed)  # NVTabular and Merlin draw from this one
+    if tensorflow or (tensorflow is None and "tensorflow" in sys.modules):
+        import tensorflow as tf
+
+        tf.keras.utils.set_random_seed(seed)
+
+
+def quiet_tensorflow() -> None:
+    """Keep TensorFlow's start-up messages out of the terminal; before it is imported.
+
+    Of its C++ code only errors are shown, unless ``TF_CPP_MIN_LOG_LEVEL`` is set in the environment
+    already. That oneDNN is on, it says before it has read the level: those lines are filtered from
+    what its import writes to standard error, the rest is shown when it is through.
+    """
+    if "TF_CPP_MIN_LOG_LEVEL" in os.environ:
+        return
+    os.environ["TF_CPP_MIN_LOG_LEVEL"] = "2"
+    merlin.around_import("tensorflow", _without_startup_lines)
+
+
+@contextlib.contextmanager
+def _without_startup_lines() -> Iterator[None]:
+    try:
+        sys.stderr.flush()
+        terminal = os.dup(2)
+    except (AttributeError, OSError):  # no standard error, as in a service
+        yield
+        return
+    with tempfile.TemporaryFile() as held:
+        os.dup2(held.fileno(), 2)
+        try:
+            yield
+        finally:
+            sys.stderr.flush()
+            os.dup2(terminal, 2)
+            os.close(terminal)
+            held.seek(0)
+            rest = [line for line in held if not any(noise in line for noise in _NOISE)]
+            os.write(2, b"".join(rest))
+
+
+_NOISE = (
+    b"All log messages before absl::InitializeLog() is called are written to STDERR",
+    b"oneDNN custom operations are on.",
+)
+
+
+def grow_gpu_memory() -> int:
+    """Have TensorFlow take a card's memory as it needs it, and return the number of cards.
+
+    Otherwise it takes all of it at once, of which nothing is left to cuDF. Call it before anything
+    is computed, and before ``merlin.models.tf`` is imported, which sets a limit as well (half, or
+    ``TF_MEMORY_ALLOCATION``).
+
+    Raises
+    ------
+    SetupError
+        If TensorFlow has started on a card already.
+    """
+    import tensorflow as tf
+
+    cards = tf.config.list_physical_devices("GPU")
+    for card in cards:
+        try:
+            tf.config.experimental.set_memory_growth(card, True)
+        except (RuntimeError, ValueError) as error:
+            raise SetupError(
+                f"TensorFlow's memory on {card.name} can no longer be set to grow: {error} "
+                "Call grow_gpu_memory before computing and before importing merlin.models.tf."
+            ) from error
+    return len(cards)

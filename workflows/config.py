@@ -1,0 +1,82 @@
+"""The `features` section of a recipe. Nothing here imports NVTabular."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from towermill.columns import ENTITIES, ITEM_ID, TIMESTAMP, USER_ID, Entity, Feature, Features
+from towermill.errors import RecipeError
+
+
+class FeatureConfig(BaseModel):
+    """The `features` section of a recipe.
+
+    Parameters
+    ----------
+    user, item, context
+        Raw column to feature; given, it replaces what the source proposes for that entity.
+    ids
+        Categorify options of ``user_id`` and ``item_id``.
+    positive
+        Keep only rows in which each of these signals is at least so much. The rows left out still
+        count for the vocabularies, as in Merlin's Ali-CCP example.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    user: Features | None = None
+    item: Features | None = None
+    context: Features | None = None
+    ids: dict[Literal["user_id", "item_id"], Feature] = Field(default_factory=dict)
+    positive: dict[str, float] = Field(default_factory=dict)
+
+    def over(self, proposed: Mapping[str, Features]) -> dict[Entity, Features]:
+        """Return each entity's features: this section's where given, else those `proposed`.
+
+        Raises
+        ------
+        RecipeError
+            A name stands twice, or a `shared_with` names no categorical feature.
+        """
+        chosen: dict[Entity, Features] = {}
+        for entity in ENTITIES:
+            own: Features | None = getattr(self, entity)
+            chosen[entity] = dict(proposed.get(entity, {})) if own is None else own
+        _check(chosen)
+        return chosen
+
+
+def _check(features: Mapping[Entity, Features]) -> None:
+    seen: dict[str, Entity] = {}
+    for entity, columns in features.items():
+        for name, feature in columns.items():
+            if name in seen or name in (USER_ID, ITEM_ID) or name == TIMESTAMP:
+                raise RecipeError(
+                    f"`features.{entity}` may name a column once, and not the ids or the "
+                    f"timestamp. Received twice: {name!r}. Rename the column in the raw data."
+                )
+            seen[name] = entity
+            if feature.kind in ("hour", "weekday") and entity != "context":
+                raise RecipeError(
+                    f"`features.{entity}.{name}`: an hour or weekday belongs to the moment, so it "
+                    "goes under `features.context`."
+                )
+    flat = {n: f for columns in features.values() for n, f in columns.items()}
+    shareable = {
+        name
+        for name, feature in flat.items()
+        if feature.kind in ("category", "list") and feature.boundaries is None
+    }
+    for name, feature in flat.items():
+        head = feature.shared_with
+        if head is None:
+            continue
+        own = head in (USER_ID, ITEM_ID) or (head in shareable and flat[head].shared_with is None)
+        if name not in shareable or not own:
+            raise RecipeError(
+                f"`{name}.shared_with` should name a category or list that has a vocabulary of its "
+                f"own, and stand on a category or list. Received: {head!r}."
+            )

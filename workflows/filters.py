@@ -1,0 +1,159 @@
+"""Which interactions stay: by rating or signal, once a pair, and enough for each user and item."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Literal
+
+import polars as pl
+from pydantic import BaseModel, ConfigDict, Field
+
+from towermill.columns import ITEM_ID, RATING, TIMESTAMP, USER_ID
+from towermill.errors import DataError, did_you_mean
+from towermill.workflows.tables import Tables
+
+_ROW = "__row"
+
+
+class Filters(BaseModel):
+    """The `filters` section of a recipe; by default nothing is filtered.
+
+    They are applied in this order: `min_rating`, `min_signal`, `deduplicate`, then `min_user` and
+    `min_item`.
+
+    Parameters
+    ----------
+    min_user, min_item
+        Keep users, and items, with at least so many interactions. Both are counted on the same
+        rows, so that what one takes away may leave less for the other, unless `core`.
+    core
+        Repeat until both hold: the largest core (Batagelj & Zaversnik, 2003) in which every user
+        has `min_user` and every item `min_item` interactions.
+    min_rating
+        Keep interactions rated at least so high; unrated ones go.
+    min_signal
+        Signal to the least value with which an interaction stays.
+    deduplicate
+        Of a user's interactions with one item keep the ``first`` or ``last``, by timestamp where
+        there is one, and in the source's order among equals.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    min_user: int = Field(default=0, ge=0)
+    min_item: int = Field(default=0, ge=0)
+    core: bool = False
+    min_rating: float | None = None
+    min_signal: dict[str, float] = {}
+    deduplicate: Literal["none", "first", "last"] = "none"
+
+
+def apply_filters(tables: Tables, filters: Filters) -> Tables:
+    """Return `tables` with the interactions that `filters` keep, in their order.
+
+    With any filter set, `items` and `users` keep those rows that a remaining interaction names;
+    with none, all. The frames stay lazy; sets of ids are collected for `min_user`, `min_item` and
+    `deduplicate`, and rows are counted after each filter.
+
+    Raises
+    ------
+    DataError
+        A column is missing, or a filter leaves nothing: named, with the number of rows before it.
+    """
+    frame = tables.interactions
+    _require(frame, filters)
+    if filters == Filters():
+        return tables
+    rows = _count(frame)
+
+    conditions: dict[str, pl.Expr] = {}
+    if filters.min_rating is not None:
+        conditions[f"min_rating: {filters.min_rating:g}"] = pl.col(RATING) >= filters.min_rating
+    for signal, least in filters.min_signal.items():
+        conditions[f"min_signal: {{{signal}: {least:g}}}"] = pl.col(signal) >= least
+    for name, condition in conditions.items():
+        frame = frame.filter(condition)
+        rows = _still_some(frame, rows, name)
+    if filters.deduplicate != "none":
+        frame = _deduplicated(frame, filters.deduplicate)
+    if filters.min_user > 1 or filters.min_item > 1:
+        name = f"min_user: {filters.min_user}, min_item: {filters.min_item}"
+        frame = _dense(frame, filters)
+        _still_some(frame, rows, name + (", core: true" if filters.core else ""))
+
+    items, users = tables.items, tables.users
+    if items is not None:
+        items = _keep(items, frame.select(ITEM_ID).unique(), ITEM_ID)
+    if users is not None:
+        users = _keep(users, frame.select(USER_ID).unique(), USER_ID)
+    return replace(tables, interactions=frame, items=items, users=users)
+
+
+def _require(frame: pl.LazyFrame, filters: Filters) -> None:
+    names = frame.collect_schema().names()
+    if filters.min_rating is not None and RATING not in names:
+        raise DataError(
+            "`filters.min_rating` needs a rating in the interactions. Found columns: "
+            f"{', '.join(names)}. Name it in `source`, or use `min_signal`."
+        )
+    for signal in filters.min_signal:
+        if signal not in names:
+            raise DataError(
+                f"`filters.min_signal` names {signal!r}, which is no column of the interactions."
+                f"{did_you_mean(signal, names)} Found: {', '.join(names)}."
+            )
+
+
+def _count(frame: pl.LazyFrame) -> int:
+    return int(frame.select(pl.len()).collect(engine="streaming").item())
+
+
+def _still_some(frame: pl.LazyFrame, before: int, name: str) -> int:
+    rows = _count(frame)
+    if rows == 0:
+        raise DataError(
+            f"`filters` ({name}) should leave some interactions. It left 0 of {before}. Lower it, "
+            "or look whether the source reads what you expect."
+        )
+    return rows
+
+
+def _keep(frame: pl.LazyFrame, ids: pl.LazyFrame, column: str) -> pl.LazyFrame:
+    # In the frame's order: splits count on it.
+    return frame.join(ids, on=column, how="semi", maintain_order="left")
+
+
+def _deduplicated(frame: pl.LazyFrame, which: Literal["first", "last"]) -> pl.LazyFrame:
+    order = [TIMESTAMP, _ROW] if TIMESTAMP in frame.collect_schema().names() else [_ROW]
+    numbered = frame.with_row_index(_ROW)
+    rows = (
+        numbered.select(USER_ID, ITEM_ID, *order)
+        .sort(order)
+        .unique([USER_ID, ITEM_ID], keep=which, maintain_order=True)
+        .select(_ROW)
+        .collect(engine="streaming")
+    )
+    return _keep(numbered, rows.lazy(), _ROW).drop(_ROW)
+
+
+def _dense(frame: pl.LazyFrame, filters: Filters) -> pl.LazyFrame:
+    least = {USER_ID: filters.min_user, ITEM_ID: filters.min_item}
+    kept: dict[str, pl.DataFrame] = {}
+    sizes: dict[str, int] | None = None
+    while True:
+        rest = frame.select(USER_ID, ITEM_ID)
+        for column, ids in kept.items():
+            rest = _keep(rest, ids.lazy(), column)
+        plans = [
+            rest.group_by(column).len().filter(pl.col("len") >= count).select(column)
+            for column, count in least.items()
+        ]
+        kept = dict(zip(least, pl.collect_all(plans, engine="streaming"), strict=True))
+        now = {column: ids.height for column, ids in kept.items()}
+        # What stays is part of what stayed before: equal sizes are equal sets.
+        if not filters.core or now == sizes or 0 in now.values():
+            break
+        sizes = now
+    for column, ids in kept.items():
+        frame = _keep(frame, ids.lazy(), column)
+    return frame

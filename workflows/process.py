@@ -1,0 +1,262 @@
+"""Canonical tables to processed splits: filter, split, fit NVTabular on training rows, encode."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import nvtabular as nvt
+import polars as pl
+from merlin.io import Dataset
+from merlin.schema import Schema
+from merlin.schema.io.tensorflow_metadata import TensorflowMetadata
+
+from towermill.columns import (
+    COLD_ITEM,
+    COLD_USER,
+    FIRST_ID,
+    ITEM_ID,
+    TIMESTAMP,
+    USER_ID,
+    Entity,
+    Features,
+)
+from towermill.errors import DataError, RecipeError
+from towermill.workflows.config import FeatureConfig
+from towermill.workflows.features import build_workflow, require_timestamp
+from towermill.workflows.filters import Filters, apply_filters
+from towermill.workflows.splits import Split
+from towermill.workflows.splits import split as split_interactions
+from towermill.workflows.tables import Tables
+
+RAW_PREFIX = "raw_"
+_ID_OF: dict[Entity, str] = {"user": USER_ID, "item": ITEM_ID}
+
+
+def process(
+    tables: Tables, filters: Filters, split: Split, features: FeatureConfig, out: Path
+) -> None:
+    """Write the processed data set into the empty folder `out`.
+
+    ``train/ valid/ test/``
+        Parquet of encoded rows (ids int32, lists of int32, numbers float32).
+    ``schema.pbtxt``
+        Merlin's schema of these rows: all that a model is built from.
+    ``workflow/``
+        The NVTabular workflow, fitted on the training split only.
+    ``users.parquet``, ``items.parquet``
+        One row a known id, by encoded id: encoded features, and the raw ones as ``raw_<name>``.
+    ``stats.json``
+        Row counts by split, vocabulary sizes, cold rows, the moment of the last training row.
+
+    Raises
+    ------
+    DataError
+        A feature's column is missing, a filter or split leaves nothing.
+    RecipeError
+        Features contradict one another, or would give two items one id.
+    """
+    columns = features.over(tables.features)
+    _check_columns(tables, columns, features.positive)
+    _check_item_vocabulary(features)
+
+    scratch = out / "scratch"
+    shutil.rmtree(scratch, ignore_errors=True)
+    scratch.mkdir(parents=True)
+    tables = apply_filters(tables, filters)
+    splits = _write_raw_splits(tables, columns, split, scratch)
+    as_of = _last_moment(splits["train"])
+
+    names = pl.scan_parquet(splits["train"]).collect_schema().names()
+    known = {USER_ID, ITEM_ID, TIMESTAMP, *(n for part in columns.values() for n in part)}
+    workflow = build_workflow(
+        columns,
+        features.ids,
+        [name for name in names if name not in known],
+        features.positive,
+        scratch / "vocabularies",
+    )
+    workflow.fit(_dataset(splits["train"]))
+
+    rows = {name: _transform(workflow, path, out / name) for name, path in splits.items()}
+    schema = _portable(workflow.output_schema)
+    write_schema(schema, out)
+    workflow.save(str(out / "workflow"))
+    known_ids = {
+        entity: _encode_entity(workflow, entity, table, columns, as_of, out, scratch / entity)
+        for entity, table in (("user", tables.users), ("item", tables.items))
+    }
+    stats = {
+        "rows": rows,
+        "users": known_ids["user"],
+        "items": known_ids["item"],
+        "vocabularies": {c.name: int(c.int_domain.max) + 1 for c in schema if c.int_domain},
+        "as_of": None if as_of is None else as_of.isoformat(),
+    }
+    (out / "stats.json").write_text(json.dumps(stats, indent=2))
+    shutil.rmtree(scratch)
+
+
+def write_schema(schema: Schema, folder: Path) -> None:
+    """Write ``schema.pbtxt`` into `folder`."""
+    TensorflowMetadata.from_merlin_schema(schema).to_proto_text_file(str(folder))
+
+
+def _check_columns(
+    tables: Tables, features: Mapping[Entity, Features], positive: Mapping[str, float]
+) -> None:
+    frames = {"user": tables.users, "item": tables.items, "context": tables.interactions}
+    interactions = tables.interactions.collect_schema().names()
+    require_timestamp(features, interactions)
+    for entity, named in features.items():
+        frame = frames[entity]
+        held = [] if frame is None else frame.collect_schema().names()
+        for name, feature in named.items():
+            if feature.kind in ("hour", "weekday") or name in held:
+                continue
+            raise DataError(
+                f"`features.{entity}` names the column {name!r}, which the {entity} table lacks. "
+                f"It has: {', '.join(held) or 'no columns at all'}."
+            )
+    for name in positive:
+        if name not in interactions:
+            raise DataError(
+                f"`features.positive` names the signal {name!r}; the interactions have "
+                f"{', '.join(interactions)}."
+            )
+
+
+def _check_item_vocabulary(config: FeatureConfig) -> None:
+    item = config.ids.get(ITEM_ID)
+    if item is not None and item.num_buckets:
+        raise RecipeError(
+            "`features.ids.item_id.num_buckets` would give several items one id, and so one "
+            "embedding. Use `freq_threshold` or `max_size` instead, or hash a feature of the item."
+        )
+
+
+def _write_raw_splits(
+    tables: Tables, features: Mapping[Entity, Features], config: Split, scratch: Path
+) -> dict[str, Path]:
+    """Join the side tables to each split's interactions and write them out."""
+    users = _side(tables.users, USER_ID, features.get("user", {}))
+    items = _side(tables.items, ITEM_ID, features.get("item", {}))
+    paths = {}
+    for name, frame in split_interactions(tables.interactions, config).items():
+        for side, key in ((users, USER_ID), (items, ITEM_ID)):
+            if side is not None:
+                frame = frame.join(side, on=key, how="left", maintain_order="left")
+        frame = _cut_lists(frame, features.get("context", {}))
+        if name == "train" and config.cold == "flag":
+            # The workflow is fitted on this split and passes on only what stands in it.
+            frame = frame.with_columns(pl.lit(False).alias(c) for c in (COLD_USER, COLD_ITEM))
+        paths[name] = scratch / f"{name}.parquet"
+        frame.sink_parquet(paths[name], row_group_size=500_000)
+    return paths
+
+
+def _side(table: pl.LazyFrame | None, key: str, features: Features) -> pl.LazyFrame | None:
+    """Return the id and the features that the workflow takes."""
+    names = [n for n, f in features.items() if f.kind != "title"]
+    if table is None or not names:
+        return None
+    return _cut_lists(table.select(key, *names), features)
+
+
+def _cut_lists(frame: pl.LazyFrame, features: Features) -> pl.LazyFrame:
+    """Cut text of kind ``list`` at its separator."""
+    types = frame.collect_schema()
+    return frame.with_columns(
+        pl.col(name).str.split(feature.separator)
+        for name, feature in features.items()
+        if feature.kind == "list" and types.get(name) == pl.String
+    )
+
+
+def _last_moment(train: Path) -> Any:
+    frame = pl.scan_parquet(train)
+    if TIMESTAMP not in frame.collect_schema().names():
+        return None
+    return frame.select(pl.col(TIMESTAMP).max()).collect().item()
+
+
+def _dataset(path: Path) -> Dataset:
+    return nvt.Dataset(str(path), engine="parquet", part_size="256MB")
+
+
+def _transform(workflow: nvt.Workflow, path: Path, out: Path) -> int:
+    """Write the encoded split and return its number of rows."""
+    workflow.transform(_dataset(path)).to_parquet(str(out), preserve_files=False, output_files=1)
+    for leftover in ("_file_list.txt", "_metadata.json", "_metadata", "schema.pbtxt"):
+        (out / leftover).unlink(missing_ok=True)
+    shutil.rmtree(out / ".merlin", ignore_errors=True)
+    return int(pl.scan_parquet(out / "*.parquet").select(pl.len()).collect().item())
+
+
+def _encode_entity(
+    workflow: nvt.Workflow,
+    entity: Entity,
+    table: pl.LazyFrame | None,
+    features: Mapping[Entity, Features],
+    as_of: Any,
+    out: Path,
+    scratch: Path,
+) -> int:
+    """Write ``<entity>s.parquet``: the known ids, encoded and raw, in the order of encoded ids."""
+    key, own = _ID_OF[entity], features.get(entity, {})
+    ids = _vocabulary(workflow, key)
+    raw = ids.select(key)
+    if table is not None:
+        raw = raw.join(
+            _cut_lists(table.select(key, *own), own).collect(),
+            on=key,
+            how="left",
+            maintain_order="left",
+        )
+    part = workflow.get_subworkflow(entity)
+    inputs = raw.with_columns(
+        pl.lit(as_of if name == TIMESTAMP else None).alias(name)
+        for name in part.input_schema.column_names
+        if name not in raw.columns
+    ).select(part.input_schema.column_names)
+    scratch.mkdir()
+    inputs.write_parquet(scratch / "raw.parquet")
+    part.transform(_dataset(scratch / "raw.parquet")).to_parquet(
+        str(scratch / "encoded"), output_files=1
+    )
+    wanted = [n for n in (key, *own) if n in workflow.output_schema.column_names]
+    encoded = pl.read_parquet(scratch / "encoded" / "*.parquet").select(wanted)
+    table_out = pl.concat(
+        [encoded, raw.rename({n: RAW_PREFIX + n for n in raw.columns}), ids.select("count")],
+        how="horizontal",
+    )
+    first = table_out[key].item(0) if table_out.height else FIRST_ID
+    if entity == "item" and (first != FIRST_ID or table_out[key].n_unique() != table_out.height):
+        raise DataError(
+            f"Encoded item ids should run from {FIRST_ID} without a gap; found "
+            f"{table_out[key].n_unique()} distinct ones from {first} for {table_out.height} items."
+        )
+    table_out.write_parquet(out / f"{entity}s.parquet")
+    return table_out.height
+
+
+def _vocabulary(workflow: nvt.Workflow, name: str) -> pl.DataFrame:
+    """Return raw ids in the order of their encoded ids, and their training counts."""
+    path = workflow.output_schema[name].properties["cat_path"]
+    frame = pl.read_parquet(path)
+    return frame.select(
+        pl.col(name), pl.col(f"{name}_size").cast(pl.Int64).alias("count")
+    )
+
+
+def _portable(schema: Schema) -> Schema:
+    """Return the schema without the paths of vocabularies, which name this run's scratch folder."""
+    columns = []
+    for column in schema:
+        properties = {k: v for k, v in column.properties.items() if k != "cat_path"}
+        columns.append(replace(column, properties=properties))
+    return Schema(columns)

@@ -1,0 +1,209 @@
+"""Any tabular data: the recipe says which file and column plays which part."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal
+
+import polars as pl
+from pydantic import BaseModel, ConfigDict, field_validator
+
+from towermill.columns import ITEM_ID, RATING, TIMESTAMP, USER_ID, Features
+from towermill.errors import DataError
+from towermill.workflows.sources.casting import feature_expr, id_expr, require, time_expr
+from towermill.workflows.sources.files import find_files, scan
+from towermill.workflows.tables import SourceConfig, Tables
+
+SPLIT = "split"
+
+
+class InteractionsTable(BaseModel):
+    """Where the interactions are and which column is which.
+
+    Parameters
+    ----------
+    path
+        Parquet, CSV or TSV file, folder or glob.
+    user_id, item_id
+        Their columns.
+    timestamp, rating
+        Their columns, where there are any.
+    signals
+        Further outcomes of an interaction, numbers or Booleans: a list of columns, or canonical
+        name to column (``{click: was_clicked}``).
+    split
+        Column that says ``train``, ``valid`` or ``test``, for a split of kind ``given``.
+    features
+        Context columns and their features.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    path: str
+    user_id: str = USER_ID
+    item_id: str = ITEM_ID
+    timestamp: str | None = None
+    rating: str | None = None
+    signals: dict[str, str] = {}
+    split: str | None = None
+    features: Features = {}
+
+    @field_validator("signals", mode="before")
+    @classmethod
+    def _named(cls, value: Any) -> Any:
+        return {name: name for name in value} if isinstance(value, list) else value
+
+
+class ItemsTable(BaseModel):
+    """Where the items are: one row an id."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    path: str
+    item_id: str = ITEM_ID
+    features: Features = {}
+
+
+class UsersTable(BaseModel):
+    """Where the users are: one row an id."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    path: str
+    user_id: str = USER_ID
+    features: Features = {}
+
+
+class Table(SourceConfig):
+    """Read interactions, items and users from Parquet, CSV or TSV under any column names.
+
+    Of each table the columns that the recipe names are read, and no others. Feature columns keep
+    their names. Where an id's type differs between tables (text here, integers there), that of the
+    interactions counts. Which raw types are read: `towermill.workflows.sources.casting`.
+
+    Parameters
+    ----------
+    interactions, items, users
+        The tables; only the first is needed.
+    on_null_id
+        Whether interactions without a user or item id are an ``error`` or are counted and dropped
+        (for `towermill.workflows.checks`).
+    """
+
+    kind: Literal["table"] = "table"
+    interactions: InteractionsTable
+    items: ItemsTable | None = None
+    users: UsersTable | None = None
+    on_null_id: Literal["error", "drop"] = "error"
+
+    def files(self) -> list[Path]:
+        """Return the files of all tables: interactions, items, users."""
+        tables = {"interactions": self.interactions, "items": self.items, "users": self.users}
+        return [
+            file
+            for name, table in tables.items()
+            if table is not None
+            for file in find_files(table.path, f"source.{name}.path")
+        ]
+
+    def read(self, scratch: Path) -> Tables:
+        """Return the tables under canonical names; see `SourceConfig.read`."""
+        del scratch  # nothing is written on the way
+        spec = self.interactions
+        what = "source.interactions"
+        raw = _open(spec.path, what, spec.features)
+        roles = {USER_ID: spec.user_id, ITEM_ID: spec.item_id}
+        roles |= {TIMESTAMP: spec.timestamp} if spec.timestamp else {}
+        roles |= {RATING: spec.rating} if spec.rating else {}
+        roles |= {SPLIT: spec.split} if spec.split else {}
+        taken = {**roles, **spec.signals}
+        if doubled := set(roles) & set(spec.signals):
+            raise DataError(
+                f"`{what}.signals` should not name {', '.join(sorted(doubled))}: "
+                "it has a key of its own."
+            )
+        require(raw, [*taken.values(), *spec.features], what)
+        ids = {role: id_expr(raw, roles[role], what).alias(role) for role in (USER_ID, ITEM_ID)}
+        columns = [*ids.values()]
+        if spec.timestamp:
+            columns.append(time_expr(raw, spec.timestamp, what).alias(TIMESTAMP))
+        if spec.rating:
+            columns.append(_number(raw, spec.rating, what).cast(pl.Float32).alias(RATING))
+        if spec.split:
+            columns.append(pl.col(spec.split).cast(pl.String).alias(SPLIT))
+        columns += [_number(raw, col, what).alias(name) for name, col in spec.signals.items()]
+        columns += _features(raw, spec.features, taken, what)
+        interactions = raw.select(columns)
+
+        schema = interactions.collect_schema()
+        items = users = None
+        if self.items is not None:
+            items = _side(self.items, ITEM_ID, self.items.item_id, schema[ITEM_ID])
+        if self.users is not None:
+            users = _side(self.users, USER_ID, self.users.user_id, schema[USER_ID])
+        return Tables(
+            interactions=interactions,
+            items=items,
+            users=users,
+            features={
+                "user": dict(self.users.features) if self.users else {},
+                "item": dict(self.items.features) if self.items else {},
+                "context": dict(spec.features),
+            },
+        )
+
+
+def _open(path: str, what: str, features: Features) -> pl.LazyFrame:
+    # A list of which the first rows hold one number each would be inferred as numbers.
+    text = {name: pl.String for name, feature in features.items() if feature.kind == "list"}
+    return scan(find_files(path, f"{what}.path"), text)
+
+
+def _number(frame: pl.LazyFrame, column: str, what: str) -> pl.Expr:
+    kind = frame.collect_schema()[column]
+    if kind == pl.Boolean:
+        return pl.col(column).cast(pl.Int8)
+    if kind.is_numeric():
+        return pl.col(column)
+    raise DataError(
+        f"`{what}`: {column!r} should hold numbers or Booleans, as it is a signal. Its type is "
+        f"{kind}."
+    )
+
+
+def _features(
+    frame: pl.LazyFrame, features: Features, taken: dict[str, str], what: str
+) -> list[pl.Expr]:
+    columns = []
+    for name, feature in features.items():
+        if name in taken:
+            if taken[name] != name:
+                raise DataError(
+                    f"`{what}.features` names the column {name!r}, but `{name}` is read from "
+                    f"{taken[name]!r}. Rename the column in the file."
+                )
+            continue  # it is read already, under the same name
+        columns.append(feature_expr(frame, name, feature, what).alias(name))
+    return columns
+
+
+def _side(spec: ItemsTable | UsersTable, role: str, column: str, kind: pl.DataType) -> pl.LazyFrame:
+    what = "source.items" if role == ITEM_ID else "source.users"
+    raw = _open(spec.path, what, spec.features)
+    require(raw, [column, *spec.features], what)
+    ids = id_expr(raw, column, what).alias(role)
+    frame = raw.select(ids, *_features(raw, spec.features, {role: column}, what))
+    if frame.collect_schema()[role] == kind:
+        return frame
+    if kind == pl.Int64:
+        # These ids are text: one that is no number could meet no interaction.
+        bad = frame.filter(
+            pl.col(role).is_not_null() & pl.col(role).cast(pl.Int64, strict=False).is_null()
+        )
+        example = bad.select(role).head(1).collect(engine="streaming")
+        if example.height:
+            raise DataError(
+                f"`{what}`: {column!r} should hold integers, as the ids of the interactions are. "
+                f"Received: {example.item()!r}."
+            )
+    return frame.with_columns(pl.col(role).cast(kind))
