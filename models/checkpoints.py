@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -63,7 +62,7 @@ class Checkpoints:
         (partial / "state.json").write_text(json.dumps(asdict(state)))
         final = self.folder / name
         shutil.rmtree(final, ignore_errors=True)
-        os.rename(partial, final)
+        partial.rename(final)
         for older in self.folder.iterdir():
             if older.name != name:
                 shutil.rmtree(older, ignore_errors=True)

@@ -101,7 +101,9 @@ class Catalogue(CandidateSampler):  # type: ignore[misc]
         """Nothing is kept between batches."""
 
     def sample(self) -> Candidate:
-        raise TowermillError("Negatives take their ids' type from a batch: call the sampler on one.")
+        raise TowermillError(
+            "Negatives take their ids' type from a batch: call the sampler on one."
+        )
 
 
 class Mixed(CandidateSampler):  # type: ignore[misc]
@@ -118,9 +120,9 @@ class Mixed(CandidateSampler):  # type: ignore[misc]
 
     def call(self, positive: Candidate, **kwargs: Any) -> Candidate:
         drawn = self.catalogue(positive, **kwargs)
-        return Candidate(
-            id=tf.concat([positive.id, drawn.id], axis=0), metadata={}
-        ).with_embedding(tf.concat([positive.embedding, drawn.embedding], axis=0))
+        return Candidate(id=tf.concat([positive.id, drawn.id], axis=0), metadata={}).with_embedding(
+            tf.concat([positive.embedding, drawn.embedding], axis=0)
+        )
 
     def with_sampling_probs(self, items: Candidate) -> Candidate:
         return items.with_sampling_prob(tf.gather(self.probability, items.id))
@@ -180,5 +182,3 @@ class _Table:
 def _by_encoded_id(probability: NDArray[np.float64]) -> tf.Tensor:
     """Shift to encoded ids; padding, null and out of vocabulary are never drawn."""
     return tf.constant(np.concatenate([np.zeros(FIRST_ID), probability]), tf.float32)
-
-

@@ -66,9 +66,7 @@ def load_model(processed: Path, trained: Path, model: ModelConfig) -> tuple[Proc
     return data, retriever
 
 
-def _under_policy(
-    data: Processed, model: ModelConfig, train: TrainConfig, seed: int
-) -> Retriever:
+def _under_policy(data: Processed, model: ModelConfig, train: TrainConfig, seed: int) -> Retriever:
     precision = "float32" if train.mixed_precision == "none" else f"mixed_{train.mixed_precision}"
     tf.keras.mixed_precision.set_global_policy(precision)
     # Dropout draws from generators that are variables, so that a checkpoint holds their state.

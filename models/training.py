@@ -232,5 +232,10 @@ def _report(record: dict[str, Any], config: TrainConfig, state: TrainState) -> N
     best = " (best so far)" if metrics and state.best_epoch == number else ""
     logger.info(
         "epoch %d/%d: loss %.4f%s%s, %.1f s",
-        number, config.epochs, record["loss"], judged, best, record["seconds"],
+        number,
+        config.epochs,
+        record["loss"],
+        judged,
+        best,
+        record["seconds"],
     )

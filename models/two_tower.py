@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Sequence
 from typing import Any
 
@@ -33,15 +34,15 @@ def build_two_tower(
     batch_size
         Rows a training step, for the sampling probabilities of mixed negatives.
     seed
-        Of the draws of negatives.
+        Of the embeddings' first values and of the draws of negatives.
 
     Raises
     ------
     SchemaError
         The schema lacks a user id or an item id.
     """
-    query = _tower(data.query_schema, config.tower, config)
-    item = _tower(data.item_schema, config.item_tower or config.tower, config)
+    query = _tower(data.query_schema, config.tower, config, seed)
+    item = _tower(data.item_schema, config.item_tower or config.tower, config, seed)
     negatives = sampler(
         config.negatives,
         item_tower=item,
@@ -91,7 +92,7 @@ class SampledOutput(mm.ContrastiveOutput):  # type: ignore[misc]
         return super().outputs(query, positive, negative)
 
 
-def _tower(schema: Schema, widths: Sequence[int], config: TwoTowerConfig) -> mm.Encoder:
+def _tower(schema: Schema, widths: Sequence[int], config: TwoTowerConfig, seed: int) -> mm.Encoder:
     layers: list[Any] = []
     if config.input_dropout:
         layers.append(tf.keras.layers.Dropout(config.input_dropout))
@@ -106,18 +107,21 @@ def _tower(schema: Schema, widths: Sequence[int], config: TwoTowerConfig) -> mm.
         )
     if config.normalize:
         layers.append(mm.L2Norm())
-    return mm.Encoder(_inputs(schema, config, plain_sum=not widths), *layers)
+    return mm.Encoder(_inputs(schema, config, seed, plain_sum=not widths), *layers)
 
 
-def _inputs(schema: Schema, config: TwoTowerConfig, plain_sum: bool) -> Any:
+def _inputs(schema: Schema, config: TwoTowerConfig, seed: int, plain_sum: bool) -> Any:
     categorical = schema.select_by_tag(Tags.CATEGORICAL)
     continuous = schema.select_by_tag(Tags.CONTINUOUS)
     embeddings = mm.Embeddings(
         categorical,
         dim=config.embedding_dim,
         l2_batch_regularization_factor=config.l2,
-        # Merlin's default, uniform in ±0.05, starts wide tables much larger than narrow ones.
-        embeddings_initializer=tf.keras.initializers.RandomNormal(stddev=0.05),
+        # One instance a table: a shared one would start equal tables alike.
+        embeddings_initializer={
+            name: tf.keras.initializers.RandomNormal(stddev=0.05, seed=_seed_of(name, seed))
+            for name in categorical.column_names
+        },
     )
     branches: dict[str, Any] = {"categorical": embeddings}
     if plain_sum and continuous:
@@ -127,3 +131,7 @@ def _inputs(schema: Schema, config: TwoTowerConfig, plain_sum: bool) -> Any:
     return mm.InputBlockV2(
         schema, aggregation="element-wise-sum" if plain_sum else "concat", **branches
     )
+
+
+def _seed_of(name: str, seed: int) -> int:
+    return (zlib.crc32(name.encode()) + seed) % 2**31

@@ -57,9 +57,7 @@ def export_bundle(inputs: Mapping[str, Path], recipe: Recipe, out: Path) -> None
     data.items.write_parquet(out / "item_features.parquet")
     _seen(data).write_parquet(out / "seen_items.parquet")
     embeddings = retriever.embed_items(data.items)
-    _embedding_table(data.items[ITEM_ID], embeddings).write_parquet(
-        out / "item_embeddings.parquet"
-    )
+    _embedding_table(data.items[ITEM_ID], embeddings).write_parquet(out / "item_embeddings.parquet")
     parity = _parity(data, retriever, embeddings, out, recipe.export.tolerance)
     metrics = json.loads((inputs["evaluate"] / "metrics.json").read_text())
     manifest = {

@@ -10,7 +10,6 @@ import contextlib
 import fcntl
 import json
 import logging
-import os
 import shutil
 import time
 from collections.abc import Iterator, Sequence
@@ -169,7 +168,7 @@ def _run_stage(step: Step, recipe: Recipe, inputs: dict[str, Path], runtime: Run
         }
         (partial / MANIFEST).write_text(json.dumps(manifest, indent=2, default=str))
         shutil.rmtree(folder, ignore_errors=True)
-        os.rename(partial, folder)
+        partial.rename(folder)
     logger.info("%s: done in %.1f s", step.stage.name, seconds)
 
 
@@ -213,8 +212,8 @@ def _link_latest(root: Path, steps: Sequence[Step]) -> None:
         (partial / step.stage.name).symlink_to(Path("../..") / step.stage.name / step.key)
     (partial / "bundle").symlink_to("export/bundle")
     shutil.rmtree(target, ignore_errors=True)
-    os.rename(partial, target)
+    partial.rename(target)
     link = root / "latest.partial"
     link.unlink(missing_ok=True)
     link.symlink_to(Path("by-run") / name)
-    os.replace(link, root / "latest")
+    link.replace(root / "latest")

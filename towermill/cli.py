@@ -13,6 +13,7 @@ import typer
 
 from towermill import __version__
 from towermill.errors import TowermillError
+from towermill.runtime import quiet_tensorflow
 
 if TYPE_CHECKING:
     from towermill.pipelines import Recipe, Selection
@@ -182,6 +183,7 @@ def options(
 
 def main() -> None:
     """Run the command line; a mistake of the user's ends it with one message and code 2."""
+    quiet_tensorflow()
     try:
         app()
     except TowermillError as error:
@@ -205,9 +207,7 @@ def _selection(
     )
 
 
-def _load(
-    name: str, changes: list[str] | None, device: str | None, cluster: str | None
-) -> Recipe:
+def _load(name: str, changes: list[str] | None, device: str | None, cluster: str | None) -> Recipe:
     from towermill.pipelines import load_recipe
 
     extra = [f"runtime.device={device}"] if device else []

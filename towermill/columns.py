@@ -10,7 +10,7 @@ USER_ID: Final = "user_id"
 ITEM_ID: Final = "item_id"
 TIMESTAMP: Final = "timestamp"
 RATING: Final = "rating"
-#: Set by a split with ``cold: flag``: the row's user, or item, does not stand in the training split.
+#: Set by a split with ``cold: flag``: the row's user, or item, is not in the training split.
 COLD_USER: Final = "cold_user"
 COLD_ITEM: Final = "cold_item"
 

@@ -293,7 +293,7 @@ def ignore_divisions_in_sort() -> None:
 
 
 def silence_cpu_warning() -> None:
-    """Every Dataset without a GPU warns that CPU mode is "an experimental feature"; it is tested."""
+    """Every Dataset without a GPU warns that this is "an experimental feature"; it is tested."""
     warnings.filterwarnings(
         "ignore", "(Initializing|Changing) an NVTabular Dataset (in|to) CPU mode", UserWarning
     )
@@ -439,19 +439,25 @@ def mend_categorify(nvtabular_ops_categorify: Any) -> None:
     encode_by_position(nvtabular_ops_categorify)
 
 
-def hash_elements_of_pandas_lists(merlin_core_dispatch: Any) -> None:
-    """``hash_series`` hashes the elements of a cuDF list column, and fails on a pandas one.
+def hash_values_alone(merlin_core_dispatch: Any) -> None:
+    """``hash_series`` hashes the row's index into a pandas value's hash, and fails on lists.
 
-    Categorify with ``num_buckets`` needs it. Never written for the CPU.
+    So with ``Categorify(num_buckets=…)`` or HashBucket one value fell into another bucket in each
+    row. Numbers are hashed as float64: with nulls beside them they are, without they may be not.
+    Never right on a CPU.
     """
     import pandas as pd
 
     original = merlin_core_dispatch.hash_series
 
     def hash_series(ser: Any) -> Any:
-        if isinstance(ser, pd.Series) and merlin_core_dispatch.is_list_dtype(ser):
+        if not isinstance(ser, pd.Series):
+            return original(ser)
+        if merlin_core_dispatch.is_list_dtype(ser):
             ser = merlin_core_dispatch.flatten_list_column_values(ser)
-        return original(ser)
+        if pd.api.types.is_numeric_dtype(ser.dtype):
+            ser = ser.astype("float64")
+        return pd.util.hash_pandas_object(ser, index=False).values
 
     merlin_core_dispatch.hash_series = hash_series
 
@@ -707,7 +713,7 @@ _AFTER: dict[str, Callable[[Any], None]] = {
     "merlin.core.compat": restore_cudf_names,
     "merlin.io.dask": partition_pandas_frames,
     "merlin.io.parquet": mend_parquet,
-    "merlin.core.dispatch": hash_elements_of_pandas_lists,
+    "merlin.core.dispatch": hash_values_alone,
     "nvtabular.ops.categorify": mend_categorify,
     "nvtabular.ops.list_slice": pad_sliced_arrays,
 }

@@ -66,7 +66,7 @@ def check_tables(tables: Tables, on_null_id: Literal["error", "drop"] = "error")
         raise DataError(
             f"Interactions should have a user_id and an item_id. Of {counts['all']} rows, "
             f"{counts['null_user_ids']} have no user_id and {counts['null_item_ids']} no item_id "
-            "(null or NaN). Mend the source, or set `source.on_null_id: drop` if it has that key."
+            "(null or NaN). Mend the source, or set `source.on_null_id: drop`."
         )
     if counts["rows"] == 0:
         raise DataError(

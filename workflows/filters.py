@@ -68,9 +68,9 @@ def apply_filters(tables: Tables, filters: Filters) -> Tables:
 
     conditions: dict[str, pl.Expr] = {}
     if filters.min_rating is not None:
-        conditions[f"min_rating: {filters.min_rating:g}"] = pl.col(RATING) >= filters.min_rating
+        conditions[f"min_rating: {filters.min_rating:g}"] = _at_least(RATING, filters.min_rating)
     for signal, least in filters.min_signal.items():
-        conditions[f"min_signal: {{{signal}: {least:g}}}"] = pl.col(signal) >= least
+        conditions[f"min_signal: {{{signal}: {least:g}}}"] = _at_least(signal, least)
     for name, condition in conditions.items():
         frame = frame.filter(condition)
         rows = _still_some(frame, rows, name)
@@ -102,6 +102,11 @@ def _require(frame: pl.LazyFrame, filters: Filters) -> None:
                 f"`filters.min_signal` names {signal!r}, which is no column of the interactions."
                 f"{did_you_mean(signal, names)} Found: {', '.join(names)}."
             )
+
+
+def _at_least(column: str, least: float) -> pl.Expr:
+    # To Polars NaN is above all numbers; here it is no value.
+    return pl.col(column).cast(pl.Float64).fill_nan(None) >= least
 
 
 def _count(frame: pl.LazyFrame) -> int:

@@ -75,7 +75,7 @@ def process(
     known = {USER_ID, ITEM_ID, TIMESTAMP, *(n for part in columns.values() for n in part)}
     workflow = build_workflow(
         columns,
-        features.ids,
+        {str(name): feature for name, feature in features.ids.items()},
         [name for name in names if name not in known],
         features.positive,
         scratch / "vocabularies",
@@ -86,14 +86,12 @@ def process(
     schema = _portable(workflow.output_schema)
     write_schema(schema, out)
     workflow.save(str(out / "workflow"))
-    known_ids = {
-        entity: _encode_entity(workflow, entity, table, columns, as_of, out, scratch / entity)
-        for entity, table in (("user", tables.users), ("item", tables.items))
-    }
+    users = _encode_entity(workflow, "user", tables.users, columns, as_of, out, scratch / "user")
+    items = _encode_entity(workflow, "item", tables.items, columns, as_of, out, scratch / "item")
     stats = {
         "rows": rows,
-        "users": known_ids["user"],
-        "items": known_ids["item"],
+        "users": users,
+        "items": items,
         "vocabularies": {c.name: int(c.int_domain.max) + 1 for c in schema if c.int_domain},
         "as_of": None if as_of is None else as_of.isoformat(),
     }
@@ -248,9 +246,7 @@ def _vocabulary(workflow: nvt.Workflow, name: str) -> pl.DataFrame:
     """Return raw ids in the order of their encoded ids, and their training counts."""
     path = workflow.output_schema[name].properties["cat_path"]
     frame = pl.read_parquet(path)
-    return frame.select(
-        pl.col(name), pl.col(f"{name}_size").cast(pl.Int64).alias("count")
-    )
+    return frame.select(pl.col(name), pl.col(f"{name}_size").cast(pl.Int64).alias("count"))
 
 
 def _portable(schema: Schema) -> Schema:

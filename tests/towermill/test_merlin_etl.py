@@ -86,6 +86,7 @@ def check_encoding(
         kept_count, smallest = len(kept), least
     first = 2 + buckets
     vocabulary: dict[Any, int] = {}
+    outside: dict[Any, int] = {}
     for value, code in zip(values, encoded, strict=True):
         if pd.isna(value):
             assert code == NULL
@@ -94,7 +95,9 @@ def check_encoding(
             assert counts[value] >= smallest
         else:
             assert OOV <= code < first
+            assert outside.setdefault(value, code) == code
             assert counts[value] <= smallest if size is not None else value not in kept
+    assert len(outside) < 2 * buckets or len(set(outside.values())) == buckets
     codes = sorted(vocabulary.values())
     assert len(set(codes)) == len(vocabulary)  # no two values share one
     if fitted_on is None:
@@ -398,7 +401,9 @@ class TestDataset:
             [
                 ColumnSchema("word", dtype="str", tags=[Tags.ITEM_ID, Tags.CATEGORICAL]),
                 ColumnSchema("numbers", dtype="int64", is_list=True, is_ragged=True),
-                ColumnSchema("real", properties={"domain": {"min": 0.0, "max": 9.0}}),
+                ColumnSchema(
+                    "real", dtype="float64", properties={"domain": {"min": 0.0, "max": 9.0}}
+                ),
             ]
         )
         dataset.schema = schema

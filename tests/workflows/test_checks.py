@@ -27,7 +27,7 @@ def make(
         name: pl.LazyFrame({f"{name[:-1]}_id": ids}, schema_overrides={"user_id": pl.Int64})
         for name, ids in sides.items()
     }
-    return Tables(frame.lazy(), **side)
+    return Tables(frame.lazy(), items=side.get("items"), users=side.get("users"))
 
 
 class TestCounts:
@@ -152,5 +152,5 @@ class TestTimes:
 
     def test_type(self) -> None:
         frame = pl.LazyFrame({"user_id": [1], "item_id": [1], "timestamp": [5]})
-        with pytest.raises(DataError, match="should be a Datetime. Its type is Int64"):
+        with pytest.raises(DataError, match=r"should be a Datetime\. Its type is Int64"):
             check_tables(Tables(frame))

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 import pytest
@@ -139,10 +140,25 @@ class TestCsv:
 
 
 def write_wheel(folder: Path, prefix: str = "MovieLens100k_", end: str = ".parquet.brotli") -> None:
-    data = {"user_id": [196], "movie_id": [2], "rating": [3], "timestamp": [881250949]}
-    items = {"movie_id": [1, 2], "movie_title": ["A (1995)", "unknown"], "IMDb_URL": ["", None]}
+    data: dict[str, list[Any]] = {
+        "user_id": [196],
+        "movie_id": [2],
+        "rating": [3],
+        "timestamp": [881250949],
+    }
+    items: dict[str, list[Any]] = {
+        "movie_id": [1, 2],
+        "movie_title": ["A (1995)", "unknown"],
+        "IMDb_URL": ["", None],
+    }
     items |= {"unknown": [0, 1], "Action": [1, 0], "Drama": [1, 0]}
-    users = {"user_id": [196], "age": [24], "gender": ["M"], "occupation": ["x"], "zip_code": ["0"]}
+    users: dict[str, list[Any]] = {
+        "user_id": [196],
+        "age": [24],
+        "gender": ["M"],
+        "occupation": ["x"],
+        "zip_code": ["0"],
+    }
     for name, columns in {"data": data, "items": items, "users": users}.items():
         pl.DataFrame(columns).write_parquet(folder / f"{prefix}{name}{end}", compression="brotli")
 

@@ -122,7 +122,7 @@ class TestRandom:
             "valid": 290,
             "test": 100,
         }
-        assert sorted(sum(found.values(), [])) == list(range(1003))
+        assert sorted(row for part in found.values() for row in part) == list(range(1003))
         assert all(part == sorted(part) for part in found.values())
 
     def test_seed(self) -> None:
@@ -159,7 +159,7 @@ class TestRandom:
         frame = make(users)
         for valid, test in ((0.1, 0.1), (0.05, 0.3), (0.4, 0.4)):
             found = rows(frame, kind="random", by="user", valid=valid, test=test, cold="keep")
-            assert sorted(sum(found.values(), [])) == list(range(len(users)))
+            assert sorted(row for part in found.values() for row in part) == list(range(len(users)))
             for user in range(1, 41):
                 counts = [sum(users[row] == user for row in part) for part in found.values()]
                 assert counts == recbole(user, [1 - valid - test, valid, test])

@@ -177,7 +177,7 @@ class TestFiles:
     @pytest.mark.parametrize("path", ["none", "*.csv", "."])
     def test_nothing(self, tmp_path: Path, path: str, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.chdir(tmp_path)
-        with pytest.raises(DataError, match="`source.x.path`"):
+        with pytest.raises(DataError, match=r"`source\.x\.path`"):
             find_files(path, "source.x.path")
 
     def test_several_formats(self, tmp_path: Path) -> None:

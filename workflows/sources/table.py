@@ -85,16 +85,12 @@ class Table(SourceConfig):
     ----------
     interactions, items, users
         The tables; only the first is needed.
-    on_null_id
-        Whether interactions without a user or item id are an ``error`` or are counted and dropped
-        (for `towermill.workflows.checks`).
     """
 
     kind: Literal["table"] = "table"
     interactions: InteractionsTable
     items: ItemsTable | None = None
     users: UsersTable | None = None
-    on_null_id: Literal["error", "drop"] = "error"
 
     def files(self) -> list[Path]:
         """Return the files of all tables: interactions, items, users."""

