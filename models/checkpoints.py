@@ -10,6 +10,7 @@ from typing import Any
 
 import tensorflow as tf
 
+from towermill.errors import DataError
 
 @dataclass
 class TrainState:
@@ -44,8 +45,8 @@ class Checkpoints:
     folder
         Created where it is missing.
     objects
-        What is saved: the model (with its samplers' counters and dropout's generators) and the
-        optimizer.
+        What is saved: the model (with its samplers' counters), the optimizer, and dropout's
+        generators.
     """
 
     def __init__(self, folder: Path, **objects: Any) -> None:
@@ -68,11 +69,23 @@ class Checkpoints:
                 shutil.rmtree(older, ignore_errors=True)
 
     def restore(self) -> TrainState | None:
-        """Restore the newest whole checkpoint; None where there is none."""
-        if not self.folder.is_dir():
-            return None
-        whole = sorted(p for p in self.folder.iterdir() if p.suffix != ".partial")
+        """Restore the newest whole checkpoint; None where there is none.
+
+        Raises
+        ------
+        DataError
+            It is damaged, or of another model or optimizer.
+        """
+        whole = sorted(p for p in self.folder.glob("[0-9]*") if p.suffix != ".partial")
         if not whole:
             return None
-        self._checkpoint.read(str(whole[-1] / "weights")).assert_existing_objects_matched()
-        return TrainState(**json.loads((whole[-1] / "state.json").read_text()))
+        newest = whole[-1]
+        try:
+            self._checkpoint.read(str(newest / "weights")).assert_existing_objects_matched()
+            return TrainState(**json.loads((newest / "state.json").read_text()))
+        except (tf.errors.OpError, AssertionError, ValueError, TypeError, OSError) as error:
+            raise DataError(
+                f"Expected a checkpoint of this training in {newest}; it is damaged or of another "
+                f"model or optimizer ({type(error).__name__}). Delete {self.folder} to train from "
+                "the beginning."
+            ) from error

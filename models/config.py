@@ -29,7 +29,7 @@ class TwoTowerConfig(BaseModel):
     temperature
         Logits are divided by this.
     l2
-        L2 penalty on the embedding rows of a batch.
+        Weight of the squared norm of the embeddings looked up, a mean over the rows of a batch.
     loss
         ``softmax`` cross-entropy, ``bce`` on positives and sampled negatives, or ``bpr``
         (Rendle et al., UAI 2009).

@@ -127,14 +127,17 @@ class Processed:
         return Dataset(files, engine="parquet", schema=schema)
 
     @cached_property
+    def id_counts(self) -> NDArray[np.int64]:
+        """Training rows of each encoded item id, unknown ones included: ``(items + 3,)``."""
+        counts = self.scan("train").group_by(ITEM_ID).agg(pl.len().alias("rows")).collect()
+        out = np.zeros(self.items.height + FIRST_ID, np.int64)
+        out[counts[ITEM_ID].to_numpy()] = counts["rows"].to_numpy()
+        return out
+
+    @property
     def item_counts(self) -> NDArray[np.int64]:
         """Training rows of each row of `items`, shape ``(items,)``."""
-        counts = (
-            self.scan("train").group_by(ITEM_ID).agg(pl.len().alias("rows")).collect()
-        ).filter(pl.col(ITEM_ID) >= FIRST_ID)
-        out = np.zeros(self.items.height, np.int64)
-        out[counts[ITEM_ID].to_numpy() - FIRST_ID] = counts["rows"].to_numpy()
-        return out
+        return self.id_counts[FIRST_ID:]
 
     def queries(
         self,

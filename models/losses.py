@@ -1,6 +1,6 @@
 """Losses over logits whose first column is the positive and whose others are negatives.
 
-An accidental hit among the negatives has a logit near the least float, and so weighs nothing.
+An accidental hit among the negatives has a logit of −10⁹, and so weighs nothing.
 """
 
 from __future__ import annotations

@@ -24,13 +24,14 @@ class InBatch(CandidateSampler):  # type: ignore[misc]
 
     Parameters
     ----------
-    item_counts
-        int64, ``(items,)``: training rows of each item of the catalogue.
+    id_counts
+        int64, ``(items + 3,)``: training rows of each encoded id, the unknown ones (null, out of
+        vocabulary) included, as they stand in batches too.
     """
 
-    def __init__(self, item_counts: NDArray[np.int64], **kwargs: Any) -> None:
+    def __init__(self, id_counts: NDArray[np.int64], **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self.probability = _by_encoded_id(item_counts / max(item_counts.sum(), 1))
+        self.probability = tf.constant(id_counts / max(id_counts.sum(), 1), tf.float32)
 
     def call(self, positive: Candidate, **_: Any) -> Candidate:
         return positive
@@ -75,7 +76,11 @@ class Catalogue(CandidateSampler):  # type: ignore[misc]
         self.item_tower = item_tower
         self.items = _Table(items)
         self.cumulative = tf.constant(np.cumsum(probability) / probability.sum(), tf.float64)
-        self.probability = _by_encoded_id(probability / probability.sum())
+        # Padding, null and out of vocabulary are never drawn.
+        shares = np.concatenate([np.zeros(FIRST_ID), probability / probability.sum()])
+        self.probability = tf.constant(shares, tf.float32)
+        # As a positive, what is never drawn counts as the rarest item: log 0 would drown the rest.
+        self.least = float(shares[shares > 0].min())
         self.seed = seed
         self.draws = tf.Variable(0, trainable=False, dtype=tf.int64, name="draws")
 
@@ -95,7 +100,8 @@ class Catalogue(CandidateSampler):  # type: ignore[misc]
         return tf.minimum(positions, tf.size(self.cumulative) - 1)
 
     def with_sampling_probs(self, items: Candidate) -> Candidate:
-        return items.with_sampling_prob(tf.gather(self.probability, items.id))
+        drawn = tf.gather(self.probability, items.id)
+        return items.with_sampling_prob(tf.maximum(drawn, self.least))
 
     def add(self, items: Candidate) -> None:
         """Nothing is kept between batches."""
@@ -139,7 +145,7 @@ def sampler(
     *,
     item_tower: Any,
     items: Mapping[str, NDArray[Any]],
-    item_counts: NDArray[np.int64],
+    id_counts: NDArray[np.int64],
     num_negatives: int,
     popularity_power: float,
     batch_size: int,
@@ -147,13 +153,12 @@ def sampler(
 ) -> CandidateSampler:
     """Return the sampler that a recipe's `model.negatives` names."""
     if kind == "in_batch":
-        return InBatch(item_counts)
+        return InBatch(id_counts)
     power = popularity_power if kind == "popularity" else 0.0
-    catalogue = Catalogue(
-        item_tower, items, np.power(item_counts.astype(np.float64), power), num_negatives, seed
-    )
+    weights = np.power(id_counts[FIRST_ID:].astype(np.float64), power)
+    catalogue = Catalogue(item_tower, items, weights, num_negatives, seed)
     if kind == "mixed":
-        return Mixed(InBatch(item_counts), catalogue, batch_size)
+        return Mixed(InBatch(id_counts), catalogue, batch_size)
     return catalogue
 
 
@@ -171,14 +176,14 @@ class _Table:
         }
 
     def rows(self, positions: tf.Tensor) -> dict[str, tf.Tensor]:
+        """Return a batch in Merlin's form."""
+        if self.ragged:
+            # A list's number of rows is never known while tracing, and Merlin wants all features to
+            # agree: hide it for the others too.
+            positions = tf.compat.v1.placeholder_with_default(positions, [None])
         batch = {name: tf.gather(column, positions) for name, column in self.dense.items()}
         for name, column in self.ragged.items():
             lists = tf.gather(column, positions)
             batch[f"{name}__values"] = lists.values
             batch[f"{name}__offsets"] = lists.row_splits
         return batch
-
-
-def _by_encoded_id(probability: NDArray[np.float64]) -> tf.Tensor:
-    """Shift to encoded ids; padding, null and out of vocabulary are never drawn."""
-    return tf.constant(np.concatenate([np.zeros(FIRST_ID), probability]), tf.float32)

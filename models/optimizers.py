@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import merlin.models.tf as mm
@@ -51,9 +52,8 @@ class WarmUpThenDecay(tf.keras.optimizers.schedules.LearningRateSchedule):  # ty
         return {"peak": self.peak, "steps": self.steps, "config": self.config.model_dump()}
 
 
-def optimizer(config: TrainConfig, steps: int) -> Any:
-    """Return the optimizer that a recipe's `train` section names, for a training of `steps`."""
-    rate = WarmUpThenDecay(config.learning_rate, steps, config.schedule)
+def optimizer(config: TrainConfig, rate: Any) -> Any:
+    """Return the optimizer that a recipe's `train` section names, at this rate or schedule."""
     if config.optimizer == "lazy_adam":
         # Touches only the embedding rows of a batch; Keras' Adam decays the moments of all rows.
         return mm.LazyAdam(learning_rate=rate)
@@ -68,3 +68,11 @@ def optimizer(config: TrainConfig, steps: int) -> Any:
     if config.optimizer == "adamw":
         options["weight_decay"] = config.weight_decay
     return classes[config.optimizer](**options)
+
+
+def create_slots(optimise: Any, variables: Sequence[Any]) -> None:
+    """Create the optimizer's variables as its first step would, for a checkpoint to restore."""
+    if hasattr(optimise, "build"):
+        optimise.build(variables)
+    else:  # of Keras' legacy kind, as Merlin's LazyAdam
+        optimise._create_all_weights(variables)

@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 import polars as pl
 import tensorflow as tf
-from merlin.schema import Schema
 from numpy.typing import NDArray
 
 from towermill.errors import DataError
@@ -37,16 +36,16 @@ class Retriever:
     model: Any
 
     def __post_init__(self) -> None:
-        self._encode_queries = _compiled(self.query_tower)
-        self._encode_items = _compiled(self.item_tower)
+        self._encode_queries = _Encoder(self.query_tower)
+        self._encode_items = _Encoder(self.item_tower)
 
     def embed_queries(self, features: pl.DataFrame) -> NDArray[np.float32]:
         """Return float32 ``(rows, dim)`` for encoded query features."""
-        return _embed(self._encode_queries, self.query_tower.schema, features)
+        return self._encode_queries.table(features)
 
     def embed_items(self, features: pl.DataFrame) -> NDArray[np.float32]:
         """Return float32 ``(rows, dim)`` for encoded item features."""
-        return _embed(self._encode_items, self.item_tower.schema, features)
+        return self._encode_items.table(features)
 
     def build(self, data: Processed) -> None:
         """Create every weight, by encoding one user and one item."""
@@ -80,17 +79,22 @@ class Retriever:
         return tf.train.Checkpoint(query_tower=self.query_tower, item_tower=self.item_tower)
 
 
-def _compiled(tower: Any) -> Any:
-    @tf.function(input_signature=[tensor_specs(tower.schema)])  # type: ignore[untyped-decorator]
-    def encode(batch: dict[str, tf.Tensor]) -> tf.Tensor:
-        return tf.cast(tower(batch, training=False), tf.float32)
+class _Encoder:
+    """A tower in one trace for every batch.
 
-    return encode
+    A callable object: TensorFlow counts traces by code object, so that the first traces of several
+    towers, were they closures, would pass for one function that is traced again and again.
+    """
 
+    def __init__(self, tower: Any) -> None:
+        self.tower = tower
+        self._encode = tf.function(self, input_signature=[tensor_specs(tower.schema)])
 
-def _embed(encode: Any, schema: Schema, features: pl.DataFrame) -> NDArray[np.float32]:
-    blocks = [
-        encode(as_tensors(to_batch(block, schema))).numpy()
-        for block in features.iter_slices(ENCODE_ROWS)
-    ]
-    return np.concatenate(blocks)
+    def __call__(self, batch: dict[str, tf.Tensor]) -> tf.Tensor:
+        return tf.cast(self.tower(batch, training=False), tf.float32)
+
+    def table(self, features: pl.DataFrame) -> NDArray[np.float32]:
+        """Encode a table's rows, some at a time."""
+        slices = features.iter_slices(ENCODE_ROWS) if features.height else [features]
+        blocks = [self._encode(as_tensors(to_batch(s, self.tower.schema))) for s in slices]
+        return np.concatenate([block.numpy() for block in blocks])

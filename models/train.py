@@ -7,12 +7,13 @@ import shutil
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
+from typing import Literal
 
 import tensorflow as tf
 
 from towermill.models.build import build_model
 from towermill.models.config import ModelConfig, TrainConfig
-from towermill.models.data import Processed
+from towermill.models.data import Processed, Queries
 from towermill.models.evaluation import evaluate_retriever
 from towermill.models.retriever import Retriever
 from towermill.models.training import fit
@@ -20,9 +21,18 @@ from towermill.runtime import seed_everything
 
 
 def train_model(
-    processed: Path, model: ModelConfig, train: TrainConfig, out: Path, seed: int
+    processed: Path,
+    model: ModelConfig,
+    train: TrainConfig,
+    out: Path,
+    seed: int,
+    *,
+    query: Literal["user", "interaction"] = "user",
+    filter_seen: bool = True,
 ) -> None:
     """Fit a model and write it to `out`; a call that was cut off goes on where it was.
+
+    `query` and `filter_seen` are those of the later evaluation: `Processed.queries`.
 
     ``weights/``
         Of the best epoch by `train.monitor`, or of the last without a validation split.
@@ -39,7 +49,10 @@ def train_model(
     data = Processed(processed)
     retriever = _under_policy(data, model, train, seed)
     try:
-        validate = _validation(data, train.monitor) if data.has("valid") else None
+        validate = None
+        if data.has("valid"):
+            queries = data.queries("valid", query, filter_seen)
+            validate = _validation(data, queries, int(train.monitor.partition("@")[2]))
         state = fit(retriever, data, train, out, seed=seed, validate=validate)
     finally:
         tf.keras.mixed_precision.set_global_policy("float32")
@@ -75,9 +88,10 @@ def _under_policy(data: Processed, model: ModelConfig, train: TrainConfig, seed:
     return build_model(data, model, batch_size=train.batch_size, seed=seed)
 
 
-def _validation(data: Processed, monitor: str) -> Callable[[Retriever], dict[str, float]]:
-    """Return full-catalogue metrics on the validation split, seen items left out."""
-    k, queries = int(monitor.partition("@")[2]), data.queries("valid")
+def _validation(
+    data: Processed, queries: Queries, k: int
+) -> Callable[[Retriever], dict[str, float]]:
+    """Return the full-catalogue metrics on `queries` as a function of the model."""
 
     def validate(retriever: Retriever) -> dict[str, float]:
         return evaluate_retriever(retriever, data, queries, (k,))

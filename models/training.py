@@ -10,9 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import tensorflow as tf
-from merlin.dataloader.tensorflow import Loader
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
@@ -20,7 +18,8 @@ from towermill.errors import DataError, RecipeError
 from towermill.models.checkpoints import Checkpoints, TrainState
 from towermill.models.config import TrainConfig
 from towermill.models.data import Processed
-from towermill.models.optimizers import optimizer
+from towermill.models.loader import SeededLoader
+from towermill.models.optimizers import WarmUpThenDecay, create_slots, optimizer
 from towermill.models.retriever import Retriever
 
 logger = logging.getLogger(__name__)
@@ -61,7 +60,8 @@ def fit(
     Returns
     -------
     TrainState
-        With one history record an epoch: loss, seconds, rows_per_second, learning_rate, metrics.
+        With one history record an epoch: loss, seconds, rows_per_second, learning_rate (of the
+        last step), metrics.
 
     Raises
     ------
@@ -74,7 +74,8 @@ def fit(
     if not rows:
         raise DataError("Expected training rows; the `train` split has none.")
     steps = math.ceil(rows / config.batch_size)
-    optimise = optimizer(config, steps * config.epochs)
+    rate = WarmUpThenDecay(config.learning_rate, steps * config.epochs, config.schedule)
+    optimise = optimizer(config, rate)
     if config.mixed_precision == "float16":
         optimise = tf.keras.mixed_precision.LossScaleOptimizer(optimise)
     if config.xla and any(column.is_list for column in data.schema):
@@ -84,10 +85,14 @@ def fit(
         )
     batch = _first_batch(data)
     retriever.model(batch)
-    # As the first step would, so that a checkpoint finds what it restores.
-    optimise.build(retriever.model.trainable_variables)
+    create_slots(optimise, retriever.model.trainable_variables)
     step = _step(retriever.model, optimise, config, batch)
-    checkpoints = Checkpoints(folder / "checkpoints", model=retriever.model, optimizer=optimise)
+    checkpoints = Checkpoints(
+        folder / "checkpoints",
+        model=retriever.model,
+        optimizer=optimise,
+        generators=_generators(retriever.model),
+    )
     state = checkpoints.restore() or TrainState()
     if state.epoch or state.step:
         logger.info("resuming after epoch %d, step %d", state.epoch, state.step)
@@ -104,7 +109,7 @@ def fit(
             record = {
                 "epoch": state.epoch + 1,
                 "loss": state.loss_sum / steps,
-                "learning_rate": float(optimise.learning_rate),
+                "learning_rate": float(rate(steps * (state.epoch + 1) - 1)),
                 "seconds": round(seconds, 3),
                 "rows_per_second": round(min((steps - first) * config.batch_size, rows) / seconds),
             }
@@ -132,9 +137,7 @@ def _run_epoch(
     checkpoints: Checkpoints,
 ) -> None:
     """Take the epoch's remaining steps; rows come in the same order however often it is begun."""
-    # Merlin's dataloader shuffles by NumPy's global generator.
-    np.random.seed((seed * 1_000_003 + state.epoch) % 2**32)
-    loader = Loader(data.dataset("train"), batch_size=config.batch_size, shuffle=True)
+    loader = SeededLoader(data.dataset("train"), config.batch_size, seed=(seed, state.epoch))
     total = tf.constant(state.loss_sum, tf.float64)
     columns = (
         TextColumn(f"epoch {state.epoch + 1}/{config.epochs}"),
@@ -143,7 +146,13 @@ def _run_epoch(
         TimeRemainingColumn(),
         TextColumn("loss {task.fields[loss]:.4f}"),
     )
-    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+    console = Console(stderr=True)
+    with (
+        loader,
+        Progress(
+            *columns, console=console, transient=True, disable=not console.is_terminal
+        ) as progress,
+    ):
         bar = progress.add_task("steps", total=len(loader), completed=state.step, loss=math.nan)
         for index, (batch, _) in enumerate(loader):
             if index < state.step:
@@ -157,6 +166,12 @@ def _run_epoch(
             if due:
                 checkpoints.save(state)
     state.loss_sum = _finite(float(total), config)
+
+
+def _generators(model: Any) -> list[tf.random.Generator]:
+    """Return dropout's generators, which Keras leaves out of a model's checkpoint."""
+    random = [getattr(layer, "_random_generator", None) for layer in model.submodules]
+    return [r._generator for r in random if r is not None and r._generator is not None]
 
 
 def _step(
@@ -174,8 +189,9 @@ def _step(
         with tf.GradientTape() as tape:
             prediction = model(batch, training=True)
             loss = loss_of(prediction.targets, prediction.outputs)
-            # Mean over the batch for the loss, over the batch as well for L2 on its embeddings.
-            loss += tf.add_n([tf.cast(term, tf.float32) for term in model.losses] or [0.0])
+            # Merlin sums L2 over the batch's embedding rows; a mean holds for every batch size.
+            rows = tf.cast(tf.shape(prediction.outputs)[0], tf.float32)
+            loss += tf.add_n([tf.cast(term, tf.float32) for term in model.losses] or [0.0]) / rows
         optimise.minimize(loss, model.trainable_variables, tape=tape)
         return loss
 
@@ -183,7 +199,7 @@ def _step(
 
 
 def _first_batch(data: Processed) -> dict[str, tf.Tensor]:
-    with Loader(data.dataset("train"), batch_size=2, shuffle=False) as loader:
+    with SeededLoader(data.dataset("train"), batch_size=2, seed=(0,)) as loader:
         batch: dict[str, tf.Tensor] = next(iter(loader))[0]
     return batch
 

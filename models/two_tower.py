@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Final
 
 import merlin.models.tf as mm
 import tensorflow as tf
+from merlin.models.tf.core.prediction import Prediction
 from merlin.models.tf.outputs.base import DotProduct
 from merlin.models.tf.outputs.sampling.base import Candidate
 from merlin.schema import Schema, Tags
@@ -18,6 +19,9 @@ from towermill.models.data import Processed, to_batch
 from towermill.models.losses import LOSSES
 from towermill.models.negatives import sampler
 from towermill.models.retriever import Retriever
+
+#: The logit of a negative that is the row's positive.
+ACCIDENTAL_HIT: Final = -1e9
 
 
 def build_two_tower(
@@ -47,7 +51,7 @@ def build_two_tower(
         config.negatives,
         item_tower=item,
         items=to_batch(data.items, data.item_schema),
-        item_counts=data.item_counts,
+        id_counts=data.id_counts,
         num_negatives=config.num_negatives,
         popularity_power=config.popularity_power,
         batch_size=batch_size,
@@ -77,19 +81,37 @@ class SampledOutput(mm.ContrastiveOutput):  # type: ignore[misc]
     """`ContrastiveOutput` with the temperature where theory has it.
 
     Stock Merlin divides by the temperature after the logQ correction, and so scales the correction
-    too; here the logit is s/T − log Q. Logits are float32 under any precision policy, so that the
-    score of a false negative stays finite.
+    too; here the logit is s/T − log Q. It also fails on a batch of one row, or one negative, and
+    gives an accidental hit a score that float16 can hold, −655; logits are float32 here.
     """
 
     def __init__(self, temperature: float = 1.0, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.temperature = temperature
 
-    def outputs(self, query_embedding: tf.Tensor, positive: Candidate, negative: Candidate) -> Any:
+    def outputs(
+        self, query_embedding: tf.Tensor, positive: Candidate, negative: Candidate
+    ) -> Prediction:
+        """Return logits ``(rows, 1 + negatives)``, the positive's first, and their targets."""
         query = tf.cast(query_embedding, tf.float32) / self.temperature
-        positive.with_embedding(tf.cast(positive.embedding, tf.float32))
-        negative.with_embedding(tf.cast(negative.embedding, tf.float32))
-        return super().outputs(query, positive, negative)
+        positive_embedding = tf.cast(positive.embedding, tf.float32)
+        right = tf.reduce_sum(query * positive_embedding, axis=-1, keepdims=True)
+        wrong = tf.matmul(query, tf.cast(negative.embedding, tf.float32), transpose_b=True)
+        if self.logq_sampling_correction:
+            right -= tf.math.log(_column(positive.sampling_prob))
+            wrong -= tf.math.log(_row(negative.sampling_prob))
+        hit = _column(positive.id) == _row(negative.id)
+        wrong = tf.where(hit, ACCIDENTAL_HIT, wrong)
+        targets = tf.concat([tf.ones_like(right), tf.zeros_like(wrong)], axis=1)
+        return Prediction(tf.concat([right, wrong], axis=1), targets)
+
+
+def _column(values: tf.Tensor) -> tf.Tensor:
+    return tf.reshape(values, [-1, 1])
+
+
+def _row(values: tf.Tensor) -> tf.Tensor:
+    return tf.reshape(values, [1, -1])
 
 
 def _tower(schema: Schema, widths: Sequence[int], config: TwoTowerConfig, seed: int) -> mm.Encoder:

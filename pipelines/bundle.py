@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from dataclasses import dataclass
 from functools import cached_property
@@ -18,6 +19,12 @@ from towermill.errors import BundleError
 FORMAT: Final = 1
 MANIFEST: Final = "manifest.json"
 _RAW: Final = "raw_"
+
+
+def file_digest(path: Path) -> str:
+    """Return the SHA-256 of a file's content, in hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 @dataclass(frozen=True)
@@ -43,14 +50,16 @@ class Bundle:
     ----------
     path
         Its folder.
+    verify
+        Hold every file against its checksum in the manifest; without, only that each is there.
 
     Raises
     ------
     BundleError
-        There is no bundle, it is not whole, or it is of a newer format.
+        There is no bundle, it is not whole, a file is damaged, or it is of a newer format.
     """
 
-    def __init__(self, path: str | Path) -> None:
+    def __init__(self, path: str | Path, verify: bool = True) -> None:
         self.path = Path(path)
         if not (self.path / MANIFEST).is_file():
             raise BundleError(
@@ -60,6 +69,7 @@ class Bundle:
         try:
             self.manifest: dict[str, Any] = json.loads((self.path / MANIFEST).read_text())
             newest = int(self.manifest["format"])
+            files: dict[str, str] = dict(self.manifest["files"])
         except (ValueError, KeyError, TypeError) as error:
             raise BundleError(
                 f"{self.path / MANIFEST} is not a bundle's manifest ({error!r}). Export again."
@@ -68,17 +78,24 @@ class Bundle:
             raise BundleError(
                 f"The bundle is of format {newest}; this Towermill reads up to {FORMAT}. Update it."
             )
-        missing = [name for name in self.manifest["files"] if not (self.path / name).is_file()]
+        missing = [name for name in files if not (self.path / name).is_file()]
         if missing:
             raise BundleError(
                 f"The bundle at {self.path} is not whole: {missing[0]} is missing"
                 f"{f' and {len(missing) - 1} more' if missing[1:] else ''}. Export it again."
             )
 
+        for name, digest in files.items() if verify else ():
+            if file_digest(self.path / name) != digest:
+                raise BundleError(
+                    f"The bundle at {self.path} is damaged: {name} is not the file that was "
+                    "published. Export it again."
+                )
+
     @classmethod
-    def open(cls, path: str | Path) -> Bundle:
+    def open(cls, path: str | Path, verify: bool = True) -> Bundle:
         """Open the bundle at `path`."""
-        return cls(path)
+        return cls(path, verify)
 
     def recommend(self, user_id: Any, k: int = 10, filter_seen: bool = True) -> Recommendations:
         """Return the `k` items that score highest for a user.
@@ -114,6 +131,8 @@ class Bundle:
 
     def _find_user(self, user_id: Any) -> int | None:
         raw = self._users[_RAW + USER_ID]
+        if isinstance(user_id, bool) or (isinstance(user_id, float) and not user_id.is_integer()):
+            return None  # a cast would make it another user's id
         try:
             wanted = pl.Series([user_id]).cast(raw.dtype).item()
         except (pl.exceptions.PolarsError, TypeError, OverflowError):

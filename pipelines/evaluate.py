@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from towermill.errors import DataError
 from towermill.models.data import Processed
 from towermill.models.evaluation import evaluate_baselines, evaluate_retriever
 from towermill.models.train import load_model
@@ -23,6 +24,12 @@ def evaluate_model(processed: Path, trained: Path, recipe: Recipe) -> dict[str, 
     config = recipe.evaluate
     data, retriever = load_model(processed, trained, recipe.model)
     queries = data.queries("test", config.query, config.filter_seen)
+    if not len(queries):
+        raise DataError(
+            "The test split should hold rows to rank; of its rows, "
+            f"{queries.cold} are of items unknown to the catalogue and {queries.repeated} of items "
+            "that the user met before. Change `split`, or set `evaluate.filter_seen: false`."
+        )
     result: dict[str, Any] = {
         "protocol": "catalogue",
         "split": "test",

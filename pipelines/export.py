@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import shutil
 from collections.abc import Mapping
@@ -23,7 +22,7 @@ from towermill.models.data import Processed, to_batch
 from towermill.models.retriever import Retriever
 from towermill.models.tensors import as_tensors, tensor_specs
 from towermill.models.train import load_model
-from towermill.pipelines.bundle import FORMAT, MANIFEST
+from towermill.pipelines.bundle import FORMAT, MANIFEST, file_digest
 from towermill.pipelines.recipe import Recipe
 
 _PACKAGES = ("tensorflow-cpu", "tensorflow", "nvtabular", "merlin-core", "merlin-models", "polars")
@@ -73,7 +72,7 @@ def export_bundle(inputs: Mapping[str, Path], recipe: Recipe, out: Path) -> None
         "parity": parity,
         "metrics": metrics,
         "files": {
-            str(path.relative_to(out)): hashlib.sha256(path.read_bytes()).hexdigest()
+            str(path.relative_to(out)): file_digest(path)
             for path in sorted(out.rglob("*"))
             if path.is_file()
         },

@@ -10,6 +10,8 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
+from towermill.errors import DataError
+
 #: A file up to this size is hashed whole; a larger one by its ends, size and time of change.
 WHOLE_FILE_BYTES = 64 * 2**20
 _END_BYTES = 2**20
@@ -31,8 +33,14 @@ def fingerprint(path: Path) -> str:
 
 
 def fingerprints(files: Iterable[Path]) -> dict[str, str]:
-    """Return each file's name and fingerprint."""
-    return {str(file): fingerprint(file) for file in files}
+    """Return each file's name and fingerprint; raise `DataError` for one that cannot be read."""
+    found = {}
+    for file in files:
+        try:
+            found[str(file)] = fingerprint(file)
+        except OSError as error:
+            raise DataError(f"Cannot read the raw file {file}: {error.strerror}.") from error
+    return found
 
 
 @cache

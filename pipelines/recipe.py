@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from importlib import resources
 from pathlib import Path
-from typing import Annotated, Any, Literal, Union, get_args
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, PositiveInt, ValidationError
@@ -113,7 +113,7 @@ def load_recipe(name: str, changes: list[str] | None = None) -> Recipe:
     if path.suffix in (".yaml", ".yml") or path.is_file():
         if not path.is_file():
             raise RecipeError(f"No recipe at {path}. Expected a YAML file.")
-        text, stem = path.read_text(), path.stem
+        text, stem = _read(path), path.stem
     else:
         shipped = shipped_recipes()
         if name not in shipped:
@@ -123,7 +123,7 @@ def load_recipe(name: str, changes: list[str] | None = None) -> Recipe:
             )
         text, stem = (resources.files("towermill.recipes") / f"{name}.yaml").read_text(), name
     try:
-        content = yaml.safe_load(text)
+        content = yaml.load(text, _Loader)
     except yaml.YAMLError as error:
         raise RecipeError(f"{name} is not valid YAML: {error}") from error
     if not isinstance(content, dict):
@@ -132,6 +132,28 @@ def load_recipe(name: str, changes: list[str] | None = None) -> Recipe:
     for change in changes or []:
         _set(content, change)
     return validate_recipe(content, name)
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML's plain types, and no key twice (of which PyYAML would keep the last)."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        seen: set[str] = set()
+        for key, _ in node.value:
+            name = key.value if isinstance(key, yaml.ScalarNode) else ""
+            if name in seen:
+                raise yaml.constructor.ConstructorError(
+                    None, None, f"the key {name!r} stands here twice", key.start_mark
+                )
+            seen |= {name} if name and key.tag != "tag:yaml.org,2002:merge" else set()
+        return super().construct_mapping(node, deep)
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise RecipeError(f"Cannot read {path} as the text of a recipe: {error}") from error
 
 
 def validate_recipe(content: dict[str, Any], origin: str = "recipe") -> Recipe:
@@ -145,7 +167,7 @@ def validate_recipe(content: dict[str, Any], origin: str = "recipe") -> Recipe:
     try:
         return Recipe.model_validate(content)
     except ValidationError as error:
-        lines = [_explain(problem) for problem in error.errors()]
+        lines = list(dict.fromkeys(_explain(problem) for problem in error.errors()))
         raise RecipeError(f"{origin} is not a valid recipe:\n  " + "\n  ".join(lines)) from None
 
 
@@ -171,49 +193,66 @@ def _set(content: dict[str, Any], change: str) -> None:
 
 def _explain(problem: Any) -> str:
     """Return one line for one of pydantic's errors."""
-    kinds = set(SOURCES)
-    location = [str(part) for part in problem["loc"]]
-    known = _keys_at(location[:-1])
-    # The tag of the union is no key of the recipe.
-    shown = [p for i, p in enumerate(location) if not (i == 1 and p in kinds)]
-    where = "`" + ".".join(shown) + "`"
-    if problem["type"] == "extra_forbidden":
-        guess = did_you_mean(location[-1], known) if known else ""
+    shown, section, inside = _place([str(part) for part in problem["loc"]])
+    where = f"`{'.'.join(shown)}`"
+    kind, context = problem["type"], problem.get("ctx", {})
+    if kind == "extra_forbidden":
+        model = _below(section, None)
+        known = list(model.model_fields) if model else []
+        guess = did_you_mean(shown[-1], known)
         return f"{where} is not a key.{guess} Known here: {', '.join(known)}."
-    if problem["type"] == "missing":
+    if kind == "missing":
         return f"{where} is missing."
-    if problem["type"] == "union_tag_invalid":
-        tag = str(problem["ctx"]["tag"])
-        return f"`source.kind` {tag!r} is unknown.{did_you_mean(tag, kinds)} Known: " + (
-            ", ".join(sorted(kinds)) + "."
-        )
-    if problem["type"] == "union_tag_not_found":
-        return f"`source.kind` is missing. Known: {', '.join(sorted(kinds))}."
-    return f"{where}: {problem['msg']}. Received: {problem['input']!r}."
+    if kind in ("union_tag_invalid", "union_tag_not_found"):
+        kinds = sorted(member.model_fields["kind"].default for member in get_args(inside))
+        found = f"{context['tag']!r} is unknown." if "tag" in context else "is missing."
+        guess = did_you_mean(str(context.get("tag", "")), kinds)
+        return f"`{'.'.join([*shown, 'kind'])}` {found}{guess} Known: {', '.join(kinds)}."
+    message, guess = problem["msg"].removeprefix("Value error, "), ""
+    if kind in ("model_type", "model_attributes_type", "dict_type"):
+        message = "Expected a section: keys and their values"
+    if kind == "literal_error":
+        guess = did_you_mean(str(problem["input"]), context["expected"].split("'")[1::2])
+    return f"{where}: {message}. Received: {problem['input']!r}.{guess}"
 
 
-def _keys_at(location: list[str]) -> list[str]:
-    """Return the keys of the section at `location`."""
-    model: Any = Recipe
+def _place(location: list[str]) -> tuple[list[str], Any, Any]:
+    """Return the key of an error's location, the annotation of its section and its own."""
+    shown: list[str] = []
+    section: Any = Recipe
+    inside: Any = Recipe
     for part in location:
-        if model is None:
-            return []
-        if part in SOURCES and location[:1] == ["source"]:
-            model = SOURCES[part]
-            continue
-        field = model.model_fields.get(part) if hasattr(model, "model_fields") else None
-        annotation = field.annotation if field is not None else None
-        if part == "source" and model is Recipe:
-            continue
-        model = _model_in(annotation)
-    return list(model.model_fields) if hasattr(model, "model_fields") else []
+        section = inside
+        tagged = _tagged(section, part)
+        inside = tagged or _below(section, part)
+        # Tags and types of a union's members are pydantic's words, not keys of the recipe.
+        named = part in [getattr(member, "__name__", "") for member in get_args(section)]
+        if not (tagged or named or part == "[key]"):
+            shown.append(part)
+    return shown, section, inside
 
 
-def _model_in(annotation: Any) -> Any:
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return annotation
-    for argument in get_args(annotation):
-        found = _model_in(argument)
-        if found is not None:
-            return found
+def _tagged(annotation: Any, tag: str) -> Any:
+    """Return the member of a union of models whose `kind` is `tag`."""
+    for member in get_args(annotation):
+        kind = member.model_fields.get("kind") if _is_model(member) else None
+        if kind is not None and kind.default == tag:
+            return member
     return None
+
+
+def _below(annotation: Any, part: str | None) -> Any:
+    """Return the annotation of `part` within one of a model or mapping; for None, the model."""
+    if _is_model(annotation):
+        if part is None:
+            return annotation
+        field = annotation.model_fields.get(part)
+        return field.annotation if field is not None else None
+    if get_origin(annotation) is dict:
+        return get_args(annotation)[1] if part is not None else None
+    found = (_below(argument, part) for argument in get_args(annotation))
+    return next((inner for inner in found if inner is not None), None)
+
+
+def _is_model(annotation: Any) -> bool:
+    return isinstance(annotation, type) and issubclass(annotation, BaseModel)

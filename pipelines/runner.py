@@ -10,6 +10,7 @@ import contextlib
 import fcntl
 import json
 import logging
+import os
 import shutil
 import time
 from collections.abc import Iterator, Sequence
@@ -19,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from towermill import __version__
-from towermill.errors import RecipeError, TowermillError
+from towermill.errors import RecipeError, SetupError, TowermillError
 from towermill.pipelines.keys import code_version, differences, fingerprints, key_of
 from towermill.pipelines.recipe import Recipe
 from towermill.pipelines.stages import STAGE_NAMES, STAGES, Stage, settings_of
@@ -28,6 +29,7 @@ from towermill.runtime import Runtime, cluster_client, resolve
 logger = logging.getLogger(__name__)
 
 MANIFEST = "manifest.json"
+_CUT_OFF = "was cut off"
 
 
 @dataclass(frozen=True)
@@ -44,6 +46,8 @@ class Step:
         Whether it has to run.
     reason
         Why, or why not.
+    done
+        Whether it stood finished when the plan was made.
     """
 
     stage: Stage
@@ -52,6 +56,7 @@ class Step:
     ingredients: dict[str, Any]
     runs: bool
     reason: str
+    done: bool
 
     @property
     def partial(self) -> Path:
@@ -120,7 +125,7 @@ def plan(recipe: Recipe, out: Path, selection: Selection | None = None) -> list[
                     f"({reason}). Run it first, with `--from {stage.name}`."
                 )
             runs, reason = False, "done" if done and not upstream else "not asked for"
-        steps[stage.name] = Step(stage, key, folder, ingredients, runs, reason)
+        steps[stage.name] = Step(stage, key, folder, ingredients, runs, reason, done)
     return list(steps.values())
 
 
@@ -134,6 +139,7 @@ def run(recipe: Recipe, out: Path, selection: Selection | None = None) -> list[S
     """
     runtime = resolve(recipe.runtime.device, recipe.runtime.cluster, recipe.runtime.seed)
     steps = plan(recipe, out, selection)
+    _require_folder(out / recipe.name)
     folders = {step.stage.name: step.folder for step in steps}
     if any(step.runs for step in steps):
         with cluster_client(runtime):
@@ -146,11 +152,28 @@ def run(recipe: Recipe, out: Path, selection: Selection | None = None) -> list[S
     return steps
 
 
+def _require_folder(root: Path) -> None:
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+        writable = os.access(root, os.W_OK | os.X_OK)
+        problem = "" if writable else "it cannot be written to"
+    except OSError as error:
+        problem = str(error)
+    if problem:
+        raise SetupError(
+            f"Runs should be kept in a folder that can be written. {root}: {problem}. Choose "
+            "another with --out."
+        )
+
+
 def _run_stage(step: Step, recipe: Recipe, inputs: dict[str, Path], runtime: Runtime) -> None:
     partial, folder = step.partial, step.folder
     partial.parent.mkdir(parents=True, exist_ok=True)
     with _lock(partial.with_suffix(".lock")):
-        if not step.stage.resumes or step.reason == "forced":
+        if not step.done and (folder / MANIFEST).is_file():
+            logger.info("%s: another process has finished it", step.stage.name)
+            return
+        if not (step.stage.resumes and step.reason == _CUT_OFF):
             shutil.rmtree(partial, ignore_errors=True)
         partial.mkdir(exist_ok=True)
         logger.info("%s: running (%s)", step.stage.name, step.reason)
@@ -189,7 +212,7 @@ def _lock(path: Path) -> Iterator[None]:
 
 def _why(folder: Path, ingredients: dict[str, Any]) -> str:
     if folder.with_name(f"{folder.name}.partial").is_dir():
-        return "was cut off"
+        return _CUT_OFF
     earlier = []
     for manifest in folder.parent.glob(f"*/{MANIFEST}"):
         if manifest.parent.suffix != ".partial":

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from towermill.errors import DataError
 from towermill.pipelines.recipe import Recipe
 from towermill.runtime import Runtime
 
@@ -49,16 +50,25 @@ class Stage:
 
 def prepare(recipe: Recipe, inputs: Inputs, out: Path, runtime: Runtime) -> None:
     """Read the source into canonical tables: Parquet, and ``features.json``."""
+    import polars as pl
+
     from towermill.workflows.checks import check_tables, drop_null_ids
     from towermill.workflows.store import write_tables
 
     scratch = out / "scratch"
     scratch.mkdir()
-    tables = recipe.source.read(scratch)
-    counts = check_tables(tables, recipe.source.on_null_id)
-    if counts["null_ids_dropped"]:
-        tables = drop_null_ids(tables)
-    write_tables(tables, counts, out)
+    try:
+        tables = recipe.source.read(scratch)
+        counts = check_tables(tables, recipe.source.on_null_id)
+        if counts["null_ids_dropped"]:
+            tables = drop_null_ids(tables)
+        write_tables(tables, counts, out)
+    # Tables are lazy: a damaged file or a text among numbers shows only when its rows are read.
+    except pl.exceptions.PolarsError as error:
+        raise DataError(
+            f"The raw data should be readable throughout; reading it failed: {error} Mend the "
+            f"file, or the section `source` of the recipe (kind {recipe.source.kind})."
+        ) from error
     shutil.rmtree(scratch)
 
 
@@ -76,7 +86,15 @@ def train(recipe: Recipe, inputs: Inputs, out: Path, runtime: Runtime) -> None:
     """Fit the model: its best weights, ``history.json``, TensorBoard logs."""
     from towermill.models.train import train_model
 
-    train_model(inputs["process"], recipe.model, recipe.train, out, recipe.runtime.seed)
+    train_model(
+        inputs["process"],
+        recipe.model,
+        recipe.train,
+        out,
+        recipe.runtime.seed,
+        query=recipe.evaluate.query,
+        filter_seen=recipe.evaluate.filter_seen,
+    )
 
 
 def evaluate(recipe: Recipe, inputs: Inputs, out: Path, runtime: Runtime) -> None:
@@ -118,7 +136,8 @@ STAGES: tuple[Stage, ...] = (
     Stage(
         "train",
         ("process",),
-        ("model", "train", "runtime.seed"),
+        # The validation that picks the epoch follows the protocol of the evaluation.
+        ("model", "train", "evaluate.query", "evaluate.filter_seen", "runtime.seed"),
         (*_SHARED, "towermill.models", "towermill.merlin"),
         train,
         resumes=True,

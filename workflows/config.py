@@ -39,13 +39,21 @@ class FeatureConfig(BaseModel):
         Raises
         ------
         RecipeError
-            A name stands twice, or a `shared_with` names no categorical feature.
+            A name stands twice, options contradict one another, or a `shared_with` names no
+        categorical feature.
         """
         chosen: dict[Entity, Features] = {}
         for entity in ENTITIES:
             own: Features | None = getattr(self, entity)
             chosen[entity] = dict(proposed.get(entity, {})) if own is None else own
         _check(chosen)
+        for name, feature in self.ids.items():
+            _check_options(f"ids.{name}", feature)
+            if feature.kind != "category" or feature.shared_with or feature.boundaries is not None:
+                raise RecipeError(
+                    f"`features.ids.{name}` should be a category with a vocabulary of its own. "
+                    "Let the other feature name it in its `shared_with`."
+                )
         return chosen
 
 
@@ -64,6 +72,7 @@ def _check(features: Mapping[Entity, Features]) -> None:
                     f"`features.{entity}.{name}`: an hour or weekday belongs to the moment, so it "
                     "goes under `features.context`."
                 )
+            _check_options(f"{entity}.{name}", feature)
     flat = {n: f for columns in features.values() for n, f in columns.items()}
     shareable = {
         name
@@ -80,3 +89,18 @@ def _check(features: Mapping[Entity, Features]) -> None:
                 f"`{name}.shared_with` should name a category or list that has a vocabulary of its "
                 f"own, and stand on a category or list. Received: {head!r}."
             )
+
+
+def _check_options(at: str, feature: Feature) -> None:
+    wrong = ""
+    edges = feature.boundaries
+    if feature.freq_threshold and feature.max_size:
+        wrong = "should have `freq_threshold` or `max_size`, not both"
+    elif edges is not None and feature.kind not in ("number", "age"):
+        wrong = f"should be a number or an age to have `boundaries`; it is a {feature.kind}"
+    elif edges is not None and (not edges or list(edges) != sorted(set(edges))):
+        wrong = f"should have `boundaries` that rise. Received: {list(edges)}"
+    elif feature.max_length and feature.kind != "list":
+        wrong = f"should be a list to have a `max_length`; it is a {feature.kind}"
+    if wrong:
+        raise RecipeError(f"`features.{at}` {wrong}.")

@@ -16,7 +16,16 @@ from merlin.dag.ops.subgraph import Subgraph
 from merlin.schema import Tags
 from nvtabular import ops
 
-from towermill.columns import ENTITIES, ITEM_ID, TIMESTAMP, USER_ID, Entity, Feature, Features
+from towermill.columns import (
+    ENTITIES,
+    ITEM_ID,
+    OOV_ID,
+    TIMESTAMP,
+    USER_ID,
+    Entity,
+    Feature,
+    Features,
+)
 from towermill.errors import DataError
 
 _TAGS: dict[str, Tags] = {"user": Tags.USER, "item": Tags.ITEM, "context": Tags.CONTEXT}
@@ -52,6 +61,17 @@ def days_since(column: Any, frame: Any) -> Any:
     """Return the days from `column` to the row's timestamp, as float."""
     seconds = (frame[TIMESTAMP] - column).astype("timedelta64[s]").astype("int64")
     return seconds.astype("float32").where(column.notna()) / SECONDS_A_DAY
+
+
+class Part(Subgraph):  # type: ignore[misc]
+    """`Subgraph` that may share an operator with another, which stock leaves without a schema."""
+
+    def compute_input_schema(
+        self, root_schema: Any, parents_schema: Any, deps_schema: Any, selector: Any
+    ) -> Any:
+        if self.graph.output_schema is None:
+            self.graph = self.graph.construct_schema(root_schema)
+        return self.graph.input_schema
 
 
 class Intervals(ops.Bucketize):  # type: ignore[misc]
@@ -107,7 +127,7 @@ def build_workflow(
 
     outputs = None
     for entity, node in nodes.items():
-        part = Subgraph(entity, node)
+        part = Part(entity, node)
         outputs = part if outputs is None else outputs + part
     for name in signals:
         outputs = outputs + [name]  # noqa: RUF005 - the operator of the graph, not of lists
@@ -131,7 +151,10 @@ def _categories(flat: Mapping[str, Feature], folder: Path) -> dict[str, Any]:
             encode_type="joint",
             out_path=str(folder),
             freq_threshold=options.freq_threshold,
-            max_size=options.max_size,
+            # Categorify counts the ids that stand for no category, too.
+            max_size=options.max_size + OOV_ID + max(options.num_buckets, 1)
+            if options.max_size
+            else 0,
             num_buckets=options.num_buckets or None,
             dtype="int32",
         )

@@ -25,15 +25,18 @@ from towermill.columns import (
     Entity,
     Features,
 )
-from towermill.errors import DataError, RecipeError
+from towermill.errors import DataError, RecipeError, did_you_mean
 from towermill.workflows.config import FeatureConfig
 from towermill.workflows.features import build_workflow, require_timestamp
 from towermill.workflows.filters import Filters, apply_filters
+from towermill.workflows.sources.casting import feature_expr
 from towermill.workflows.splits import Split
 from towermill.workflows.splits import split as split_interactions
 from towermill.workflows.tables import Tables
 
 RAW_PREFIX = "raw_"
+#: How often the id stands in the training split, signals of any worth counted.
+TRAIN_COUNT = "train_count"
 _ID_OF: dict[Entity, str] = {"user": USER_ID, "item": ITEM_ID}
 
 
@@ -49,7 +52,8 @@ def process(
     ``workflow/``
         The NVTabular workflow, fitted on the training split only.
     ``users.parquet``, ``items.parquet``
-        One row a known id, by encoded id: encoded features, and the raw ones as ``raw_<name>``.
+        One row a known id, by encoded id: encoded features, the raw ones as ``raw_<name>``, and
+        the id's ``train_count``.
     ``stats.json``
         Row counts by split, vocabulary sizes, cold rows, the moment of the last training row.
 
@@ -83,6 +87,11 @@ def process(
     workflow.fit(_dataset(splits["train"]))
 
     rows = {name: _transform(workflow, path, out / name) for name, path in splits.items()}
+    if empty := [name for name, count in rows.items() if count == 0]:
+        raise DataError(
+            f"`features.positive` should leave rows in each split; it left none in {empty[0]}. "
+            "Lower the threshold, or choose another split."
+        )
     schema = _portable(workflow.output_schema)
     write_schema(schema, out)
     workflow.save(str(out / "workflow"))
@@ -114,17 +123,26 @@ def _check_columns(
         frame = frames[entity]
         held = [] if frame is None else frame.collect_schema().names()
         for name, feature in named.items():
-            if feature.kind in ("hour", "weekday") or name in held:
+            if feature.kind in ("hour", "weekday"):
                 continue
-            raise DataError(
-                f"`features.{entity}` names the column {name!r}, which the {entity} table lacks. "
-                f"It has: {', '.join(held) or 'no columns at all'}."
-            )
+            if name not in held:
+                raise DataError(
+                    f"`features.{entity}` names the column {name!r}, which the {entity} table "
+                    f"lacks.{did_you_mean(name, held)} It has: "
+                    f"{', '.join(held) or 'no columns at all'}."
+                )
+            if entity != "context" and name in interactions:
+                raise DataError(
+                    f"`features.{entity}` names the column {name!r}, which the interactions have "
+                    "as well. Rename one of the two in the raw data."
+                )
+    taken = {USER_ID, ITEM_ID, TIMESTAMP, *(n for named in features.values() for n in named)}
+    signals = [name for name in interactions if name not in taken]
     for name in positive:
-        if name not in interactions:
+        if name not in signals:
             raise DataError(
-                f"`features.positive` names the signal {name!r}; the interactions have "
-                f"{', '.join(interactions)}."
+                f"`features.positive` should name signals, which are no features. Received "
+                f"{name!r}; the interactions have: {', '.join(signals) or 'none'}."
             )
 
 
@@ -141,14 +159,15 @@ def _write_raw_splits(
     tables: Tables, features: Mapping[Entity, Features], config: Split, scratch: Path
 ) -> dict[str, Path]:
     """Join the side tables to each split's interactions and write them out."""
-    users = _side(tables.users, USER_ID, features.get("user", {}))
-    items = _side(tables.items, ITEM_ID, features.get("item", {}))
+    users = _side(tables.users, "user", features.get("user", {}))
+    items = _side(tables.items, "item", features.get("item", {}))
     paths = {}
     for name, frame in split_interactions(tables.interactions, config).items():
         for side, key in ((users, USER_ID), (items, ITEM_ID)):
             if side is not None:
                 frame = frame.join(side, on=key, how="left", maintain_order="left")
-        frame = _cut_lists(frame, features.get("context", {}))
+        frame = _typed(frame, features.get("context", {}), "context")
+        frame = _filled(frame, *features.values())
         if name == "train" and config.cold == "flag":
             # The workflow is fitted on this split and passes on only what stands in it.
             frame = frame.with_columns(pl.lit(False).alias(c) for c in (COLD_USER, COLD_ITEM))
@@ -157,22 +176,30 @@ def _write_raw_splits(
     return paths
 
 
-def _side(table: pl.LazyFrame | None, key: str, features: Features) -> pl.LazyFrame | None:
+def _side(table: pl.LazyFrame | None, entity: Entity, features: Features) -> pl.LazyFrame | None:
     """Return the id and the features that the workflow takes."""
-    names = [n for n, f in features.items() if f.kind != "title"]
-    if table is None or not names:
+    wanted = {n: f for n, f in features.items() if f.kind != "title"}
+    if table is None or not wanted:
         return None
-    return _cut_lists(table.select(key, *names), features)
+    return _typed(table.select(_ID_OF[entity], *wanted), wanted, entity)
 
 
-def _cut_lists(frame: pl.LazyFrame, features: Features) -> pl.LazyFrame:
-    """Cut text of kind ``list`` at its separator."""
+def _typed(frame: pl.LazyFrame, features: Features, entity: Entity) -> pl.LazyFrame:
+    """Check that each column can be of its feature's kind; cut text of kind ``list``."""
+    types, columns = frame.collect_schema(), []
+    for name, feature in features.items():
+        if name in types and feature.kind not in ("hour", "weekday"):
+            column = feature_expr(frame, name, feature, f"features.{entity}")
+            truth = types[name] == pl.Boolean and feature.kind == "number"
+            columns.append(column.cast(pl.Int8) if truth else column)
+    return frame.with_columns(columns)
+
+
+def _filled(frame: pl.LazyFrame, *features: Features) -> pl.LazyFrame:
+    """Make missing lists empty: Categorify takes no null ones."""
     types = frame.collect_schema()
-    return frame.with_columns(
-        pl.col(name).str.split(feature.separator)
-        for name, feature in features.items()
-        if feature.kind == "list" and types.get(name) == pl.String
-    )
+    names = [n for part in features for n, f in part.items() if f.kind == "list" and n in types]
+    return frame.with_columns(pl.col(n).fill_null(pl.lit([], types[n])) for n in names)
 
 
 def _last_moment(train: Path) -> Any:
@@ -210,7 +237,7 @@ def _encode_entity(
     raw = ids.select(key)
     if table is not None:
         raw = raw.join(
-            _cut_lists(table.select(key, *own), own).collect(),
+            _typed(table.select(key, *own), own, entity).collect(),
             on=key,
             how="left",
             maintain_order="left",
@@ -222,14 +249,14 @@ def _encode_entity(
         if name not in raw.columns
     ).select(part.input_schema.column_names)
     scratch.mkdir()
-    inputs.write_parquet(scratch / "raw.parquet")
+    _filled(inputs.lazy(), own).sink_parquet(scratch / "raw.parquet")
     part.transform(_dataset(scratch / "raw.parquet")).to_parquet(
         str(scratch / "encoded"), output_files=1
     )
     wanted = [n for n in (key, *own) if n in workflow.output_schema.column_names]
     encoded = pl.read_parquet(scratch / "encoded" / "*.parquet").select(wanted)
     table_out = pl.concat(
-        [encoded, raw.rename({n: RAW_PREFIX + n for n in raw.columns}), ids.select("count")],
+        [encoded, raw.rename({n: RAW_PREFIX + n for n in raw.columns}), ids.select(TRAIN_COUNT)],
         how="horizontal",
     )
     first = table_out[key].item(0) if table_out.height else FIRST_ID
@@ -244,9 +271,17 @@ def _encode_entity(
 
 def _vocabulary(workflow: nvt.Workflow, name: str) -> pl.DataFrame:
     """Return raw ids in the order of their encoded ids, and their training counts."""
-    path = workflow.output_schema[name].properties["cat_path"]
-    frame = pl.read_parquet(path)
-    return frame.select(pl.col(name), pl.col(f"{name}_size").cast(pl.Int64).alias("count"))
+    frame = pl.read_parquet(workflow.output_schema[name].properties["cat_path"])
+    # A vocabulary that several columns share is stored under all their names.
+    stored = next(c for c in frame.columns if f"{c}_size" in frame.columns)
+    if frame.is_empty():
+        raise DataError(
+            f"The vocabulary of {name!r} should hold ids; none of the training split is in it. "
+            f"Lower `features.ids.{name}.freq_threshold`."
+        )
+    return frame.select(
+        pl.col(stored).alias(name), pl.col(f"{stored}_size").cast(pl.Int64).alias(TRAIN_COUNT)
+    )
 
 
 def _portable(schema: Schema) -> Schema:

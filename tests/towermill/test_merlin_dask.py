@@ -16,6 +16,7 @@ import pandas as pd
 import pytest
 
 from towermill import merlin
+from towermill.errors import SetupError
 
 import nvtabular as nvt  # isort: skip
 from distributed import Client, LocalCluster  # isort: skip
@@ -110,6 +111,23 @@ class TestLocalCluster:
         assert merlin.MerlinPlugin is merlin.MerlinPlugin
         assert merlin.MerlinPlugin().name == merlin.MerlinPlugin().name == "towermill-merlin"
         assert merlin.MerlinSchedulerPlugin().name == "towermill-merlin"
+
+
+class TestRegister:
+    class Broken:
+        def __init__(self, message: str) -> None:
+            self.message = message
+
+        def register_plugin(self, plugin: Any, name: str) -> None:
+            raise RuntimeError(self.message)
+
+    def test_towermill_is_not_installed_there(self):
+        with pytest.raises(SetupError, match="worker and the scheduler need this version"):
+            merlin.register(self.Broken("ModuleNotFoundError(\"No module named 'towermill'\")"))
+
+    def test_another_error_stays_what_it_is(self):
+        with pytest.raises(RuntimeError, match="something else"):
+            merlin.register(self.Broken("something else"))
 
 
 def _start(*command: str, folder: Path) -> subprocess.Popen[bytes]:

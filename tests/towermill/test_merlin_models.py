@@ -1,7 +1,8 @@
-"""Merlin Models on this stack: two towers and matrix factorization, from data to a saved encoder."""
+"""Merlin Models on this stack: two towers and matrix factorization, fitted, saved and loaded."""
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 from typing import Any
 
@@ -9,11 +10,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from towermill import merlin, runtime
+from towermill import runtime
 
 runtime.quiet_tensorflow()
 
-import merlin.io  # noqa: E402, F811  (towermill's is not meant below)
+import merlin.io  # noqa: E402
 import merlin.models.tf as mm  # noqa: E402
 import tensorflow as tf  # noqa: E402
 from merlin.schema import ColumnSchema, Schema, Tags  # noqa: E402
@@ -68,11 +69,6 @@ def matrix_factorization() -> Any:
     return mm.MatrixFactorizationModelV2(SCHEMA, dim=8)
 
 
-def loader(data: Any, shuffle: bool = True) -> Any:
-    tower_data = data if shuffle is None else mm.Loader(data, batch_size=64, shuffle=shuffle)
-    return tower_data
-
-
 @pytest.fixture(scope="module", params=[two_tower, matrix_factorization])
 def model(request: pytest.FixtureRequest, data: Any) -> Any:
     model = request.param()
@@ -109,15 +105,13 @@ def items(model: Any) -> Any:
 
 def embeddings(encoder: Any, dataset: Any, key: str) -> pd.DataFrame:
     index = SCHEMA.select_by_name(key)
-    found = encoder.batch_predict(dataset, batch_size=16, index=index).to_ddf().compute()
-    found = found if found.index.name == key else found.set_index(key)
-    return found.sort_index()
+    return encoder.encode(dataset, index=index, batch_size=16).to_ddf().compute().sort_index()
 
 
 class TestRetrieval:
     def test_keras_is_keras_2(self):
         assert tf.keras.layers.Layer.__module__.startswith("tf_keras")
-        assert issubclass(mm.TwoTowerModelV2, tf.keras.Model)
+        assert issubclass(mm.RetrievalModelV2, tf.keras.Model)
 
     def test_fit_learns(self, model):
         losses = model.history_.history["loss"]
@@ -150,19 +144,46 @@ class TestRetrieval:
         best = np.argsort(-scores, axis=1)[:, :8]
         assert (best % 2 == np.arange(USERS)[:, None] % 2).mean() > 0.9
 
-    def test_top_k_encoder(self, model, data):
+    def test_batch_predict_adds_to_its_input(self, model):
+        encoder = model.query_encoder
+        found = encoder.batch_predict(
+            users(model), batch_size=16, output_concat_func=np.concatenate
+        )
+        found = found.to_ddf().compute().sort_values("user_id")
+        assert found["user_id"].tolist() == list(range(USERS))
+        vectors = found[[str(i) for i in range(8)]].to_numpy()
+        wanted = embeddings(encoder, users(model), "user_id").to_numpy()
+        np.testing.assert_allclose(vectors, wanted, rtol=1e-5, atol=1e-6)
+
+    def test_two_encoders_are_not_taken_for_the_same(self, model):
+        frames = [
+            model.query_encoder.encode(
+                users(model), index=SCHEMA.select_by_name("user_id"), batch_size=16
+            ).to_ddf()
+            for _ in range(2)
+        ]
+        assert frames[0]._name != frames[1]._name
+
+    def test_top_k_encoder(self, model):
         top = model.to_top_k_encoder(items(model), k=5, batch_size=16)
         queries = embeddings(model.query_encoder, users(model), "user_id")
         candidates = embeddings(model.candidate_encoder, items(model), "item_id")
         scores = queries.to_numpy() @ candidates.to_numpy().T
-        found = top.batch_predict(users(model), batch_size=16).to_ddf().compute()
-        for row, wanted in zip(found.itertuples(), scores, strict=True):
-            ids = [getattr(row, f"_{i}", None) for i in range(1)]  # noqa: F841
-        names = [c for c in found.columns if "id" in c and c not in ("user_id",)]
-        values = [c for c in found.columns if "score" in c]
-        assert len(names) == len(values) == 5
+        found = top(next(iter(mm.Loader(users(model), batch_size=USERS, shuffle=False)))[0])
         expected = -np.sort(-scores, axis=1)[:, :5]
-        np.testing.assert_allclose(found[values].to_numpy(), expected, rtol=1e-4, atol=1e-5)
+        np.testing.assert_allclose(found.scores, expected, rtol=1e-4, atol=1e-5)
+        by_id = np.take_along_axis(scores, found.identifiers.numpy(), axis=1)
+        np.testing.assert_allclose(by_id, expected, rtol=1e-4, atol=1e-5)
+        predicted = top.batch_predict(users(model), batch_size=16).to_ddf().compute()
+        assert len(predicted) == USERS
+        ranked = predicted[[c for c in predicted.columns if "score" in c]].to_numpy()
+        np.testing.assert_allclose(ranked, expected, rtol=1e-4, atol=1e-5)
 
-    def test_sampler_warning_is_silent(self, model, caplog):
-        assert "returned no samples" not in caplog.text
+
+def test_that_no_sampler_returned_anything_is_not_said(data, caplog):
+    model = two_tower()
+    model.compile(optimizer="adam")
+    model.fit(mm.Loader(data, batch_size=64), epochs=1, steps_per_epoch=2, verbose=0)
+    assert "returned no samples" not in caplog.text
+    logging.getLogger("merlin_models").warning("something else")
+    assert "something else" in caplog.text

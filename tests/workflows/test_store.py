@@ -1,0 +1,69 @@
+"""Tables between `prepare` and `process`: what is written is what is read."""
+
+from __future__ import annotations
+
+import json
+from datetime import datetime
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from towermill.columns import Feature
+from towermill.errors import DataError
+from towermill.workflows.store import read_tables, write_tables
+from towermill.workflows.tables import Tables
+
+INTERACTIONS = pl.DataFrame(
+    {
+        "user_id": ["a", "b"],
+        "item_id": [1, 2],
+        "timestamp": pl.Series([datetime(2024, 1, 1, 12, 0, 0, 1)] * 2, dtype=pl.Datetime("us")),
+    }
+)
+ITEMS = pl.DataFrame({"item_id": [2, 1], "tags": [["x"], None]})
+
+
+class TestRoundTrip:
+    def test_all(self, tmp_path: Path) -> None:
+        features = {
+            "item": {"tags": Feature(kind="list", max_length=3), "title": Feature(kind="title")},
+            "context": {"price": Feature(kind="number", boundaries=(1.0, 2.5))},
+        }
+        users = pl.DataFrame({"user_id": ["a", "b"]})
+        tables = Tables(INTERACTIONS.lazy(), ITEMS.lazy(), users.lazy(), features)
+        write_tables(tables, {"rows": 2}, tmp_path)
+        read = read_tables(tmp_path)
+        assert read.interactions.collect().equals(INTERACTIONS)
+        assert read.interactions.collect_schema() == INTERACTIONS.schema
+        assert read.items is not None
+        assert read.items.collect().equals(ITEMS)
+        assert read.users is not None
+        assert read.users.collect().equals(users)
+        assert read.features == features
+        assert json.loads((tmp_path / "stats.json").read_text()) == {"rows": 2}
+
+    def test_interactions_alone(self, tmp_path: Path) -> None:
+        write_tables(Tables(INTERACTIONS.lazy()), {}, tmp_path)
+        read = read_tables(tmp_path)
+        assert read.items is None
+        assert read.users is None
+        assert read.features == {}
+
+    def test_order_of_rows_is_kept(self, tmp_path: Path) -> None:
+        frame = pl.DataFrame({"user_id": range(10_000), "item_id": range(10_000, 0, -1)})
+        write_tables(Tables(frame.lazy()), {}, tmp_path)
+        assert read_tables(tmp_path).interactions.collect().equals(frame)
+
+
+class TestRefused:
+    @pytest.mark.parametrize("missing", ["interactions.parquet", "features.json"])
+    def test_incomplete_folder(self, tmp_path: Path, missing: str) -> None:
+        write_tables(Tables(INTERACTIONS.lazy()), {}, tmp_path)
+        (tmp_path / missing).unlink()
+        with pytest.raises(DataError, match="the output of the `prepare` stage"):
+            read_tables(tmp_path)
+
+    def test_empty_folder(self, tmp_path: Path) -> None:
+        with pytest.raises(DataError, match=r"interactions\.parquet"):
+            read_tables(tmp_path)
