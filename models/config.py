@@ -80,7 +80,10 @@ ModelConfig = TwoTowerConfig
 
 
 class ScheduleConfig(BaseModel):
-    """How the learning rate changes: up over `warmup_steps`, then by `kind` to `floor` × its top."""
+    """How the learning rate changes: up over `warmup_steps`, then by `kind` to `floor` × its top.
+
+    ``exponential`` ends at a thousandth of it if `floor` is less.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -131,3 +134,12 @@ class TrainConfig(BaseModel):
     mixed_precision: Literal["none", "bfloat16", "float16"] = "none"
     xla: bool = False
     tensorboard: bool = True
+
+    @model_validator(mode="after")
+    def _weight_decay_is_used(self) -> TrainConfig:
+        if self.weight_decay and self.optimizer != "adamw":
+            raise ValueError(
+                "`weight_decay` is for `optimizer: adamw`; the others would leave it out. "
+                f"Received: {self.weight_decay} with {self.optimizer}"
+            )
+        return self

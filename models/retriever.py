@@ -69,7 +69,7 @@ class Retriever:
         """
         try:
             self._towers().read(str(folder / "weights")).assert_consumed()
-        except (tf.errors.OpError, AssertionError, ValueError) as error:
+        except (tf.errors.OpError, AssertionError, LookupError, ValueError) as error:
             raise DataError(
                 f"Expected the weights of this model in {folder}; they are missing or of another "
                 f"model ({type(error).__name__}). Train again."

@@ -186,7 +186,7 @@ def _set(content: dict[str, Any], change: str) -> None:
     if not isinstance(target, dict):
         raise RecipeError(f"--set {change}: {'.'.join(parts[:-1])} is not a section.")
     try:
-        target[parts[-1]] = yaml.safe_load(value)
+        target[parts[-1]] = yaml.load(value, _Loader)
     except yaml.YAMLError as error:
         raise RecipeError(f"--set {change}: the value is not valid YAML: {error}") from error
 

@@ -1,136 +1,17 @@
-"""Tiny processed data sets with a knowable answer, in the layout that `process` writes."""
+"""Fixtures for the models' tests; `worlds` and `contract` beside this file are imported by name."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import sys
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
-import numpy as np
-import polars as pl
 import pytest
-from merlin.schema import ColumnSchema, Schema, Tags
-from merlin.schema.io.tensorflow_metadata import TensorflowMetadata
 
-from towermill.columns import FIRST_ID, ITEM_ID, OOV_ID, USER_ID
+sys.path.insert(0, str(Path(__file__).parent))
+pytest.register_assert_rewrite("contract")
 
-ID_TAGS = {USER_ID: [Tags.USER_ID], ITEM_ID: [Tags.ITEM_ID]}
-GROUPS = 6
-
-
-def write_processed(
-    folder: Path,
-    splits: Mapping[str, pl.DataFrame],
-    items: pl.DataFrame,
-    sides: Mapping[str, Tags],
-) -> Path:
-    """Write encoded rows as `towermill.workflows.process` does.
-
-    Parameters
-    ----------
-    splits
-        Encoded rows, features of both sides included; int32 and lists of it are categories,
-        float32 are numbers.
-    items
-        ``item_id`` and item features, by encoded id from 3.
-    sides
-        Column to Tags.USER, Tags.ITEM or Tags.CONTEXT; others are signals.
-    """
-    for name, frame in splits.items():
-        (folder / name).mkdir(parents=True)
-        frame.write_parquet(folder / name / "part_0.parquet")
-    train = splits["train"]
-    columns = [_column(train, items, name, side) for name, side in sides.items()]
-    schema = Schema(columns)
-    TensorflowMetadata.from_merlin_schema(schema).to_proto_text_file(str(folder))
-    items.write_parquet(folder / "items.parquet")
-    train.filter(pl.col(USER_ID) >= FIRST_ID).select(USER_ID).unique().sort(
-        USER_ID
-    ).write_parquet(folder / "users.parquet") if USER_ID in train.columns else None
-    return folder
-
-
-def _column(train: pl.DataFrame, items: pl.DataFrame, name: str, side: Tags) -> ColumnSchema:
-    dtype = train.schema[name]
-    is_list = isinstance(dtype, pl.List)
-    inner = dtype.inner if isinstance(dtype, pl.List) else dtype
-    if inner == pl.Float32:
-        return ColumnSchema(name, dtype=np.float32, tags=[side, Tags.CONTINUOUS])
-    values = [frame[name].explode() for frame in (train, items) if name in frame.columns]
-    top = max(int(v.max() or OOV_ID) for v in values)  # type: ignore[arg-type]
-    return ColumnSchema(
-        name,
-        dtype=np.int32,
-        is_list=is_list,
-        is_ragged=is_list,
-        tags=[side, Tags.CATEGORICAL, *ID_TAGS.get(name, [])],
-        properties={"domain": {"min": 0, "max": top, "name": name}},
-    )
-
-
-def by_falling_count(raw: np.ndarray, size: int) -> np.ndarray:
-    """Return the encoded id of each raw id 0 … size-1."""
-    order = np.argsort(-np.bincount(raw, minlength=size), kind="stable")
-    encoded = np.empty(size, np.int32)
-    encoded[order] = np.arange(size) + FIRST_ID
-    return encoded
-
-
-def group_world(folder: Path, *, features: bool, users: int = 240, items: int = 120) -> Path:
-    """Write a world where a user meets the items of the own group only, at random.
-
-    There are `GROUPS` groups of 20 items. A user's 15 items are 10 in training (the seen ones), 2
-    in validation and 3 in test; so a model that knows the group, and leaves out what was seen,
-    finds all of them among its best 10: recall@10 is 1. Popularity finds about a twelfth.
-
-    With `features`, test users are strangers (out of vocabulary): only their list ``likes`` (one of
-    3 tokens, among chaff) and their number ``side`` (about -1 or 1) tell the group, and likewise
-    ``genres`` and ``year`` of an item.
-    """
-    rng = np.random.default_rng(7)
-    rows: dict[str, list[tuple[int, int]]] = {"train": [], "valid": [], "test": []}
-    for user in range(users):
-        own = np.arange(user % GROUPS, items, GROUPS)
-        met = rng.permutation(own)[:15]
-        rows["train"] += [(user, item) for item in met[:10]]
-        rows["valid"] += [(user, item) for item in met[10:12]]
-        rows["test"] += [(user, item) for item in met[12:]]
-    train = np.array(rows["train"])
-    user_of, item_of = by_falling_count(train[:, 0], users), by_falling_count(train[:, 1], items)
-
-    def tokens(group: int) -> list[int]:
-        chaff = rng.integers(6, 10, rng.integers(0, 3))
-        return rng.permutation([FIRST_ID + group % 3, *chaff]).tolist()
-
-    def number(group: int) -> float:
-        return float((group // 3) * 2 - 1 + rng.normal(0, 0.1))
-
-    def side(size: int, encoded: np.ndarray, key: str, names: tuple[str, str]) -> pl.DataFrame:
-        frame = pl.DataFrame(
-            {
-                key: encoded,
-                names[0]: [tokens(i % GROUPS) for i in range(size)],
-                names[1]: [number(i % GROUPS) for i in range(size)],
-            },
-            schema={key: pl.Int32, names[0]: pl.List(pl.Int32), names[1]: pl.Float32},
-        )
-        return frame if features else frame.select(key)
-
-    user_table = side(users, user_of, USER_ID, ("likes", "side"))
-    item_table = side(items, item_of, ITEM_ID, ("genres", "year")).sort(ITEM_ID)
-    splits = {}
-    for name, pairs in rows.items():
-        array = np.array(pairs)[rng.permutation(len(pairs))]
-        frame = pl.DataFrame({USER_ID: user_of[array[:, 0]], ITEM_ID: item_of[array[:, 1]]})
-        frame = frame.join(user_table, on=USER_ID, maintain_order="left")
-        frame = frame.join(item_table, on=ITEM_ID, maintain_order="left")
-        if features and name == "test":
-            frame = frame.with_columns(pl.lit(OOV_ID, pl.Int32).alias(USER_ID))
-        splits[name] = frame
-    sides = {USER_ID: Tags.USER, "likes": Tags.USER, "side": Tags.USER}
-    sides |= {ITEM_ID: Tags.ITEM, "genres": Tags.ITEM, "year": Tags.ITEM}
-    named = {name: tag for name, tag in sides.items() if name in splits["train"].columns}
-    return write_processed(folder, splits, item_table, named)
+from worlds import group_world  # noqa: E402
 
 
 @pytest.fixture(scope="session")
@@ -145,7 +26,10 @@ def feature_world(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return group_world(tmp_path_factory.mktemp("feature-world"), features=True)
 
 
-def weights_of(retriever: Any) -> list[np.ndarray]:
-    """Return every weight of both towers."""
-    towers = (retriever.query_tower, retriever.item_tower)
-    return [weight.numpy() for tower in towers for weight in tower.weights]
+@pytest.fixture
+def on_device(device: str) -> Iterator[str]:
+    """Compute on each device there is."""
+    import tensorflow as tf
+
+    with tf.device(f"/{device}:0"):
+        yield device

@@ -1,0 +1,216 @@
+"""What every retriever has to hold; its test class inherits `RetrieverContract`."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import pytest
+from worlds import weights_of
+
+from towermill.models import train as train_module
+from towermill.models.checkpoints import Checkpoints, TrainState
+from towermill.models.config import ModelConfig, ScheduleConfig, TrainConfig
+from towermill.models.data import Processed
+from towermill.models.evaluation import evaluate_baselines, evaluate_retriever
+from towermill.models.retriever import Retriever
+from towermill.models.train import load_model, train_model
+
+#: Ten steps an epoch; a checkpoint in the middle of each.
+CUT_OFF = TrainConfig(
+    epochs=3,
+    batch_size=256,
+    learning_rate=0.01,
+    schedule=ScheduleConfig(kind="cosine", warmup_steps=5),
+    checkpoint_steps=4,
+    patience=0,
+    tensorboard=False,
+)
+
+SLOWLY = """
+import sys, time
+from pathlib import Path
+from towermill.runtime import resolve
+resolve("cpu")
+from pydantic import TypeAdapter
+from towermill.models.checkpoints import Checkpoints
+from towermill.models.config import ModelConfig, TrainConfig
+from towermill.models.train import train_model
+
+save = Checkpoints.save
+def save_and_wait(self, state):
+    save(self, state)
+    time.sleep(0.5)
+Checkpoints.save = save_and_wait
+processed, model, train, out = sys.argv[1:]
+train_model(
+    Path(processed),
+    TypeAdapter(ModelConfig).validate_json(model),
+    TrainConfig.model_validate_json(train),
+    Path(out),
+    3,
+)
+"""
+
+
+class CutError(Exception):
+    """Stands for whatever ends a training before its time."""
+
+
+def history_of(folder: Path) -> list[dict[str, Any]]:
+    """Return the records of a finished training, without what the clock decides."""
+    records = json.loads((folder / "history.json").read_text())["history"]
+    return [
+        {k: v for k, v in record.items() if k not in ("seconds", "rows_per_second")}
+        for record in records
+    ]
+
+
+class RetrieverContract:
+    """Fit and recover the answer; save and load; resume equals not stopping.
+
+    Attributes
+    ----------
+    model, train
+        Learn the answer of `id_world`.
+    resumed
+        A model with everything that is random in it, which is cut off on `feature_world`.
+    """
+
+    model: ClassVar[ModelConfig]
+    train: ClassVar[TrainConfig]
+    resumed: ClassVar[ModelConfig]
+
+    @pytest.fixture(scope="class")
+    @classmethod
+    def fitted(
+        cls, id_world: Path, tmp_path_factory: pytest.TempPathFactory
+    ) -> tuple[Path, Retriever]:
+        """Where the model was written to, and the live one."""
+        out, live = tmp_path_factory.mktemp("fitted"), []
+
+        def spy(retriever: Retriever, *args: Any, **kwargs: Any) -> TrainState:
+            live.append(retriever)
+            return fit(retriever, *args, **kwargs)
+
+        fit = train_module.fit
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(train_module, "fit", spy)
+            train_model(id_world, cls.model, cls.train, out, 0)
+        return out, live[0]
+
+    @pytest.fixture(scope="class")
+    @classmethod
+    def loaded(
+        cls, id_world: Path, fitted: tuple[Path, Retriever]
+    ) -> tuple[Processed, Retriever]:
+        return load_model(id_world, fitted[0], cls.model)
+
+    def test_recovers_the_answer(self, loaded: tuple[Processed, Retriever]) -> None:
+        data, retriever = loaded
+        queries = data.queries("test")
+        assert evaluate_retriever(retriever, data, queries, (10,))["recall@10"] > 0.95
+        baselines = evaluate_baselines(data, queries, (10,), seed=0)
+        assert max(metrics["recall@10"] for metrics in baselines.values()) < 0.2
+
+    def test_loaded_embeddings_are_the_live_ones(
+        self, loaded: tuple[Processed, Retriever], fitted: tuple[Path, Retriever]
+    ) -> None:
+        data, retriever = loaded
+        live, queries = fitted[1], data.queries("test").features
+        found = retriever.embed_queries(queries), retriever.embed_items(data.items)
+        np.testing.assert_array_equal(found[0], live.embed_queries(queries))
+        np.testing.assert_array_equal(found[1], live.embed_items(data.items))
+        assert [a.dtype for a in found] == [np.float32, np.float32]
+        assert found[0].shape == (len(queries), found[1].shape[1])
+
+    def test_embeddings_do_not_depend_on_the_other_rows(
+        self, loaded: tuple[Processed, Retriever]
+    ) -> None:
+        data, retriever = loaded
+        some = data.items[[5, 0, 7]]
+        np.testing.assert_allclose(
+            retriever.embed_items(some), retriever.embed_items(data.items)[[5, 0, 7]], rtol=1e-5
+        )
+        assert retriever.embed_items(data.items.head(0)).shape[0] == 0
+
+    def test_leaves_only_what_is_wanted(self, fitted: tuple[Path, Retriever]) -> None:
+        found = {path.name for path in fitted[0].iterdir()}
+        assert found - {"tensorboard"} == {"weights", "history.json"}
+
+    @pytest.fixture(scope="class")
+    @classmethod
+    def in_one_go(
+        cls, feature_world: Path, tmp_path_factory: pytest.TempPathFactory
+    ) -> tuple[list[np.ndarray], list[dict[str, Any]]]:
+        return cls._train(feature_world, tmp_path_factory.mktemp("in-one-go"))
+
+    @classmethod
+    def _train(
+        cls, world: Path, out: Path
+    ) -> tuple[list[np.ndarray], list[dict[str, Any]]]:
+        train_model(world, cls.resumed, CUT_OFF, out, 3)
+        return weights_of(load_model(world, out, cls.resumed)[1]), history_of(out)
+
+    def _assert_same(self, found: Any, expected: Any) -> None:
+        assert found[1] == expected[1]
+        for one, other in zip(found[0], expected[0], strict=True):
+            np.testing.assert_array_equal(one, other)
+
+    @pytest.mark.parametrize(
+        "cuts",
+        [
+            pytest.param([(0, 8), (2, 4)], id="in the middle of epochs"),
+            pytest.param([(1, 0), (2, 0)], id="at the end of epochs"),
+        ],
+    )
+    def test_resume_equals_not_stopping(
+        self,
+        cuts: list[tuple[int, int]],
+        feature_world: Path,
+        in_one_go: Any,
+        tmp_path: Path,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        save = Checkpoints.save
+
+        def save_or_cut(checkpoints: Checkpoints, state: TrainState) -> None:
+            save(checkpoints, state)
+            if (state.epoch, state.step) in cuts:
+                cuts.remove((state.epoch, state.step))
+                raise CutError
+
+        monkeypatch.setattr(Checkpoints, "save", save_or_cut)
+        for _ in list(cuts):
+            with pytest.raises(CutError):
+                self._train(feature_world, tmp_path)
+        self._assert_same(self._train(feature_world, tmp_path), in_one_go)
+
+    def test_resume_after_kill_9(
+        self, feature_world: Path, in_one_go: Any, tmp_path: Path
+    ) -> None:
+        arguments = (
+            str(feature_world),
+            self.resumed.model_dump_json(),
+            CUT_OFF.model_dump_json(),
+            str(tmp_path),
+        )
+        with subprocess.Popen(
+            [sys.executable, "-c", SLOWLY, *arguments], stderr=subprocess.PIPE
+        ) as process:
+            deadline = time.monotonic() + 120
+            while not list((tmp_path / "checkpoints").glob("00001-0000000[48]")):
+                assert process.poll() is None, process.stderr.read()  # type: ignore[union-attr]
+                assert time.monotonic() < deadline
+                time.sleep(0.02)
+            os.kill(process.pid, signal.SIGKILL)
+        assert process.returncode == -signal.SIGKILL
+        assert not (tmp_path / "history.json").exists()
+        self._assert_same(self._train(feature_world, tmp_path), in_one_go)

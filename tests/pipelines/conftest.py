@@ -1,0 +1,178 @@
+"""Fake stages, a tiny shop in CSV files, one trained tiny run, and the command line in-process."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from towermill.pipelines import Recipe, run, runner, validate_recipe
+from towermill.pipelines.stages import STAGES
+
+TINY: dict[str, Any] = {
+    "name": "tiny",
+    "source": {"kind": "synthetic", "users": 300, "items": 50, "interactions": 3000},
+    "split": {"cold": "flag"},
+    "model": {"tower": [8]},
+    "train": {"epochs": 2, "batch_size": 256, "learning_rate": 0.01},
+    "evaluate": {"k": [5, 10]},
+}
+
+
+@pytest.fixture(autouse=True)
+def _as_it_was() -> Iterator[None]:
+    """Undo what a run and the command line do to the process."""
+    cards, handlers = os.environ.get("CUDA_VISIBLE_DEVICES"), logging.root.handlers[:]
+    yield
+    logging.root.handlers[:] = handlers
+    if cards is None:
+        os.environ.pop("CUDA_VISIBLE_DEVICES", None)
+    else:
+        os.environ["CUDA_VISIBLE_DEVICES"] = cards
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A whole run."""
+
+    recipe: Recipe
+    out: Path
+    stages: dict[str, Path]
+
+    @property
+    def bundle(self) -> Path:
+        return self.out / "tiny" / "latest" / "bundle"
+
+
+@pytest.fixture(scope="session")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Trained:
+    """A tiny synthetic world, run to the end in this process. Not to be written to."""
+    out = tmp_path_factory.mktemp("trained")
+    recipe = validate_recipe(TINY)
+    steps = run(recipe, out)
+    return Trained(recipe, out, {step.stage.name: step.folder for step in steps})
+
+
+class Fakes:
+    """Stages that only note that they ran, and the recipe for them."""
+
+    def __init__(self) -> None:
+        self.ran: list[str] = []
+        self.failing = ""
+        self.recipe = validate_recipe(TINY)
+
+    def work(self, name: str) -> Callable[..., None]:
+        def stage(recipe: Recipe, inputs: Any, out: Path, runtime: Any) -> None:
+            for folder in inputs.values():
+                assert (folder / "manifest.json").is_file()
+            self.ran.append(name)
+            (out / "output").write_text(name)
+            if name == "export":
+                (out / "bundle").mkdir()
+            if name == self.failing:
+                raise RuntimeError("on purpose")
+
+        return stage
+
+    def taken(self) -> list[str]:
+        ran, self.ran = self.ran, []
+        return ran
+
+
+@pytest.fixture
+def fakes(monkeypatch: pytest.MonkeyPatch) -> Fakes:
+    """The five stages with nothing to do, in the places of the real ones."""
+    found = Fakes()
+    stages = tuple(replace(stage, run=found.work(stage.name)) for stage in STAGES)
+    monkeypatch.setattr(runner, "STAGES", stages)
+    return found
+
+
+@dataclass(frozen=True)
+class Said:
+    """What a command left behind."""
+
+    code: int
+    out: str
+    err: str
+
+
+@pytest.fixture
+def cli(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., Said]:
+    """Run `towermill` with these arguments in this process."""
+    from towermill.cli import main
+
+    def command(*arguments: str | Path) -> Said:
+        logging.root.handlers[:] = []
+        monkeypatch.setattr(sys, "argv", ["towermill", *map(str, arguments)])
+        capsys.readouterr()
+        try:
+            main()
+            code: Any = 0
+        except SystemExit as end:
+            code = end.code or 0
+        said = capsys.readouterr()
+        return Said(code, said.out, said.err)
+
+    return command
+
+
+RATINGS = "reader,film,at,stars\n" + "".join(
+    f"r{reader},f{(reader * 7 + turn * 3) % 11},{1_700_000_000 + turn},{turn % 5 + 1}\n"
+    for turn in range(10)
+    for reader in range(12)
+)
+FILMS = "film,genre,year\n" + "".join(f"f{film},g{film % 3},{1990 + film}\n" for film in range(11))
+
+
+class Shop:
+    """CSV files and a recipe that reads them, in a folder of their own."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.content: dict[str, Any] = {
+            "source": {
+                "kind": "table",
+                "interactions": {
+                    "path": str(folder / "ratings.csv"),
+                    **{"user_id": "reader", "item_id": "film", "timestamp": "at"},
+                    "rating": "stars",
+                },
+                "items": {
+                    "path": str(folder / "films.csv"),
+                    "item_id": "film",
+                    "features": {"genre": "category", "year": "number"},
+                },
+            },
+            "model": {"tower": [8]},
+            "train": {"epochs": 1, "batch_size": 32},
+            "evaluate": {"k": [3]},
+        }
+        self.write("ratings.csv", RATINGS)
+        self.write("films.csv", FILMS)
+
+    @property
+    def interactions(self) -> dict[str, Any]:
+        found: dict[str, Any] = self.content["source"]["interactions"]
+        return found
+
+    def write(self, name: str, text: str | bytes) -> Path:
+        path = self.folder / name
+        path.write_bytes(text if isinstance(text, bytes) else text.encode())
+        return path
+
+    def recipe(self) -> Path:
+        return self.write("shop.yaml", yaml.safe_dump(self.content))
+
+
+@pytest.fixture
+def shop(tmp_path: Path) -> Shop:
+    """Twelve readers and eleven films with string ids."""
+    return Shop(tmp_path)
