@@ -55,7 +55,7 @@ def main() -> None:
             )
     options.out.mkdir(parents=True, exist_ok=True)
     (options.out / "protocols.json").write_text(json.dumps(results, indent=2))
-    Console().print(_table(results))
+    Console(width=150).print(_table(results))
 
 
 def _metrics(recipe: str, seed: int, out: Path) -> dict:

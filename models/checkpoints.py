@@ -12,6 +12,7 @@ import tensorflow as tf
 
 from towermill.errors import DataError
 
+
 @dataclass
 class TrainState:
     """How far a training has come.
@@ -83,7 +84,14 @@ class Checkpoints:
         try:
             self._checkpoint.read(str(newest / "weights")).assert_existing_objects_matched()
             return TrainState(**json.loads((newest / "state.json").read_text()))
-        except (tf.errors.OpError, AssertionError, LookupError, ValueError, TypeError, OSError) as error:
+        except (
+            tf.errors.OpError,
+            AssertionError,
+            LookupError,
+            ValueError,
+            TypeError,
+            OSError,
+        ) as error:
             raise DataError(
                 f"Expected a checkpoint of this training in {newest}; it is damaged or of another "
                 f"model or optimizer ({type(error).__name__}). Delete {self.folder} to train from "

@@ -1,4 +1,4 @@
-"""What `models` reads of a processed data set: the schema, the splits, the catalogue, the queries."""
+"""What `models` reads of a processed data set: schema, splits, catalogue, queries."""
 
 from __future__ import annotations
 
@@ -101,7 +101,8 @@ class Processed:
 
     def positions(self, ids: pl.Series) -> NDArray[np.int64]:
         """Return the position in `catalogue` of encoded item ids."""
-        return np.argsort(self.ranking_order)[ids.to_numpy() - FIRST_ID]
+        found: NDArray[np.int64] = np.argsort(self.ranking_order)[ids.to_numpy() - FIRST_ID]
+        return found
 
     @cached_property
     def users(self) -> pl.DataFrame:
@@ -110,7 +111,7 @@ class Processed:
 
     def has(self, split: str) -> bool:
         """Tell whether the split was made and holds rows."""
-        return (self.path / split).is_dir() and self.rows(split) > 0
+        return any((self.path / split).glob("*.parquet")) and self.rows(split) > 0
 
     def rows(self, split: str) -> int:
         """Return the number of rows of a split."""

@@ -94,7 +94,10 @@ class Catalogue(CandidateSampler):  # type: ignore[misc]
     def _positions(self) -> tf.Tensor:
         step = self.draws.assign_add(1)
         uniform = tf.random.stateless_uniform(
-            [self.max_num_samples], seed=tf.stack([self.seed, step]), dtype=tf.float64
+            [self.max_num_samples],
+            seed=tf.stack([self.seed, step]),
+            dtype=tf.float64,
+            alg="philox",  # the same draws on CPU and GPU (but not those that XLA makes)
         )
         positions = tf.searchsorted(self.cumulative, uniform, side="right")
         return tf.minimum(positions, tf.size(self.cumulative) - 1)

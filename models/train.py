@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import shutil
 from collections.abc import Callable
 from dataclasses import asdict
@@ -18,6 +19,8 @@ from towermill.models.evaluation import evaluate_retriever
 from towermill.models.retriever import Retriever
 from towermill.models.training import fit
 from towermill.runtime import seed_everything
+
+logger = logging.getLogger(__name__)
 
 
 def train_model(
@@ -47,12 +50,19 @@ def train_model(
         See `build_model` and `fit`.
     """
     data = Processed(processed)
-    retriever = _under_policy(data, model, train, seed)
     try:
-        validate = None
-        if data.has("valid"):
-            queries = data.queries("valid", query, filter_seen)
-            validate = _validation(data, queries, int(train.monitor.partition("@")[2]))
+        retriever = _under_policy(data, model, train, seed)
+        queries = data.queries("valid", query, filter_seen) if data.has("valid") else None
+        if queries is not None and not len(queries):
+            logger.warning(
+                "The validation split has no answer to rank: its %d rows hold unknown items or "
+                "repeat what was seen. Training runs for all %d epochs and keeps the last.",
+                queries.cold + queries.repeated,
+                train.epochs,
+            )
+            queries = None
+        k = int(train.monitor.partition("@")[2])
+        validate = None if queries is None else _validation(data, queries, k)
         state = fit(retriever, data, train, out, seed=seed, validate=validate)
     finally:
         tf.keras.mixed_precision.set_global_policy("float32")
@@ -61,8 +71,12 @@ def train_model(
     weights.mkdir()
     retriever.save(weights)
     (out / "history.json").write_text(json.dumps(asdict(state), indent=2))
-    for leftover in ("checkpoints", "best"):
-        shutil.rmtree(out / leftover, ignore_errors=True)
+    for leftover in (out / "checkpoints", out / "best"):
+        if leftover.exists():  # a kill half-way through must not leave half a checkpoint
+            gone = leftover.with_suffix(".partial")
+            shutil.rmtree(gone, ignore_errors=True)
+            leftover.rename(gone)
+            shutil.rmtree(gone)
 
 
 def load_model(processed: Path, trained: Path, model: ModelConfig) -> tuple[Processed, Retriever]:

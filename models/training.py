@@ -11,16 +11,18 @@ from pathlib import Path
 from typing import Any
 
 import tensorflow as tf
+from merlin.schema import Schema
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from towermill.errors import DataError, RecipeError
 from towermill.models.checkpoints import Checkpoints, TrainState
 from towermill.models.config import TrainConfig
-from towermill.models.data import Processed
+from towermill.models.data import Processed, to_batch
 from towermill.models.loader import SeededLoader
 from towermill.models.optimizers import WarmUpThenDecay, create_slots, optimizer
 from towermill.models.retriever import Retriever
+from towermill.models.tensors import as_tensors
 
 logger = logging.getLogger(__name__)
 
@@ -106,7 +108,7 @@ def fit(
             started, first = time.monotonic(), state.step
             _run_epoch(data, config, seed, step, state, checkpoints)
             seconds = time.monotonic() - started
-            record = {
+            record: dict[str, Any] = {
                 "epoch": state.epoch + 1,
                 "loss": state.loss_sum / steps,
                 "learning_rate": float(rate(steps * (state.epoch + 1) - 1)),
@@ -195,13 +197,14 @@ def _step(
         optimise.minimize(loss, model.trainable_variables, tape=tape)
         return loss
 
-    return step
+    compiled: Callable[[dict[str, tf.Tensor]], tf.Tensor] = step
+    return compiled
 
 
 def _first_batch(data: Processed) -> dict[str, tf.Tensor]:
-    with SeededLoader(data.dataset("train"), batch_size=2, seed=(0,)) as loader:
-        batch: dict[str, tf.Tensor] = next(iter(loader))[0]
-    return batch
+    """Return two rows as the dataloader would, which for any batch splits up a whole partition."""
+    schema = Schema([*data.query_schema, *data.item_schema])
+    return as_tensors(to_batch(data.scan("train").head(2).collect(), schema))
 
 
 def _judge(retriever: Retriever, value: float, folder: Path, state: TrainState) -> None:

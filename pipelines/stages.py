@@ -66,8 +66,9 @@ def prepare(recipe: Recipe, inputs: Inputs, out: Path, runtime: Runtime) -> None
     # Tables are lazy: a damaged file or a text among numbers shows only when its rows are read.
     except pl.exceptions.PolarsError as error:
         raise DataError(
-            f"The raw data should be readable throughout; reading it failed: {error} Mend the "
-            f"file, or the section `source` of the recipe (kind {recipe.source.kind})."
+            "The raw data should be readable throughout. Reading it failed: "
+            f"{str(error).partition(chr(10))[0].rstrip('.')}. Mend the file, or the section "
+            f"`source` of the recipe (kind {recipe.source.kind})."
         ) from error
     shutil.rmtree(scratch)
 

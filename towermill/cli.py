@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import shlex
 import sys
 from pathlib import Path
@@ -279,6 +280,9 @@ def _say(message: str) -> None:
 def _set_up_logging(level: int) -> None:
     logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)
     logging.getLogger("towermill").setLevel(level)
+    if level > logging.DEBUG:
+        # Distributed sets its own loggers to "info" as it is imported.
+        os.environ.setdefault("DASK_LOGGING__DISTRIBUTED", "warning")
 
 
 if __name__ == "__main__":

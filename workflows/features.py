@@ -66,6 +66,8 @@ def days_since(column: Any, frame: Any) -> Any:
 class Part(Subgraph):  # type: ignore[misc]
     """`Subgraph` that may share an operator with another, which stock leaves without a schema."""
 
+    graph: Any
+
     def compute_input_schema(
         self, root_schema: Any, parents_schema: Any, deps_schema: Any, selector: Any
     ) -> Any:
@@ -125,7 +127,7 @@ def build_workflow(
         node = node >> ops.AddMetadata(tags=tags)
         nodes[owner[name]] = nodes[owner[name]] + node if owner[name] in nodes else node
 
-    outputs = None
+    outputs: Any = None
     for entity, node in nodes.items():
         part = Part(entity, node)
         outputs = part if outputs is None else outputs + part

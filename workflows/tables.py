@@ -60,7 +60,7 @@ class SourceConfig(BaseModel):
 
     @abstractmethod
     def read(self, scratch: Path) -> Tables:
-        """Return the canonical tables, lazily; only headers and schemas are read here.
+        """Return the canonical tables, lazily.
 
         Parameters
         ----------

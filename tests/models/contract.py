@@ -108,9 +108,7 @@ class RetrieverContract:
 
     @pytest.fixture(scope="class")
     @classmethod
-    def loaded(
-        cls, id_world: Path, fitted: tuple[Path, Retriever]
-    ) -> tuple[Processed, Retriever]:
+    def loaded(cls, id_world: Path, fitted: tuple[Path, Retriever]) -> tuple[Processed, Retriever]:
         return load_model(id_world, fitted[0], cls.model)
 
     def test_recovers_the_answer(self, loaded: tuple[Processed, Retriever]) -> None:
@@ -153,9 +151,7 @@ class RetrieverContract:
         return cls._train(feature_world, tmp_path_factory.mktemp("in-one-go"))
 
     @classmethod
-    def _train(
-        cls, world: Path, out: Path
-    ) -> tuple[list[np.ndarray], list[dict[str, Any]]]:
+    def _train(cls, world: Path, out: Path) -> tuple[list[np.ndarray], list[dict[str, Any]]]:
         train_model(world, cls.resumed, CUT_OFF, out, 3)
         return weights_of(load_model(world, out, cls.resumed)[1]), history_of(out)
 
@@ -193,9 +189,7 @@ class RetrieverContract:
                 self._train(feature_world, tmp_path)
         self._assert_same(self._train(feature_world, tmp_path), in_one_go)
 
-    def test_resume_after_kill_9(
-        self, feature_world: Path, in_one_go: Any, tmp_path: Path
-    ) -> None:
+    def test_resume_after_kill_9(self, feature_world: Path, in_one_go: Any, tmp_path: Path) -> None:
         arguments = (
             str(feature_world),
             self.resumed.model_dump_json(),

@@ -75,7 +75,7 @@ class TestCheckpoints:
             path.unlink()
         else:
             path.write_bytes(path.read_bytes()[:keep])
-        with pytest.raises(DataError, match="Delete .*checkpoints to train from the beginning"):
+        with pytest.raises(DataError, match=r"Delete .*checkpoints to train from the beginning"):
             Thing(tmp_path).checkpoints.restore()
 
     def test_of_another_model(self, tmp_path: Path) -> None:

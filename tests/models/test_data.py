@@ -161,7 +161,9 @@ class TestSplits:
     def test_no_user_id(self, data: Processed, tmp_path: Path) -> None:
         sides = {"hour": Tags.CONTEXT, ITEM_ID: Tags.ITEM}
         path = write_processed(tmp_path / "p", {"train": rows(TRAIN)}, data.items, sides)
-        with pytest.raises(SchemaError, match="'user_id' tagged USER or CONTEXT.*Found: hour, item"):
+        with pytest.raises(
+            SchemaError, match=r"'user_id' tagged USER or CONTEXT.*Found: hour, item"
+        ):
             _ = Processed(path).query_schema
 
 
@@ -247,7 +249,7 @@ class TestLoader:
     def test_each_row_once_in_an_order_of_the_seed(self, parts: Processed) -> None:
         first = self.epoch(parts, (1, 0))
         assert [len(batch) for batch in first] == [4, 4, 4, 4, 4, 3]
-        assert sorted(sum(first, [])) == list(range(3, 26))
+        assert sorted(user for batch in first for user in batch) == list(range(3, 26))
         np.random.seed(0)
         assert self.epoch(parts, (1, 0)) == first
         assert self.epoch(parts, (1, 1)) != first

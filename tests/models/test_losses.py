@@ -32,9 +32,7 @@ def loss_of(name: str, logits: object) -> tf.Tensor:
 @pytest.mark.parametrize("name", list(LOSSES))
 class TestLosses:
     @pytest.mark.parametrize("negatives", [1, 5])
-    def test_is_the_mean_of_a_slow_formula(
-        self, name: str, negatives: int, on_device: str
-    ) -> None:
+    def test_is_the_mean_of_a_slow_formula(self, name: str, negatives: int, on_device: str) -> None:
         logits = np.random.default_rng(0).normal(0, 2, size=(7, 1 + negatives))
         expected = np.mean([slow(name, row) for row in logits.tolist()])
         assert float(loss_of(name, logits)) == pytest.approx(expected, rel=1e-5)

@@ -136,7 +136,9 @@ class TestLogits:
             default_metrics_fn=no_metrics,
             **options,
         )
-        probs = [make("popularity").with_sampling_probs(candidates(i)) for i in (positive, negative)]
+        probs = [
+            make("popularity").with_sampling_probs(candidates(i)) for i in (positive, negative)
+        ]
         return output.outputs(tf.constant(query), *probs)
 
     def slow(
@@ -175,9 +177,7 @@ class TestLogits:
         query = np.ones((2, 4), np.float32)
         alone = self.logits([3, 4], [5], query).outputs.numpy()
         beside = self.logits([3, 4], [5, 3, 3], query).outputs.numpy()
-        np.testing.assert_allclose(
-            tf.nn.softmax(beside[0])[:2], tf.nn.softmax(alone[0]), rtol=1e-6
-        )
+        np.testing.assert_allclose(tf.nn.softmax(beside[0])[:2], tf.nn.softmax(alone[0]), rtol=1e-6)
         assert beside[1].min() > ACCIDENTAL_HIT  # for the other row they are true negatives
 
     def test_half_precision_embeddings_give_float32_logits(self) -> None:

@@ -70,7 +70,7 @@ class TestOptimizers:
         assert untouched.min() == untouched.max() == pytest.approx(1, abs=0.02)  # but for decay
 
     def test_slots_are_there_before_the_first_step(self) -> None:
-        for name, slots in {"adam": 2, "lazy_adam": 2, "adagrad": 1, "sgd": 0}.items():
+        for name, slots in {"adam": 2, "lazy_adam": 2, "adagrad": 1}.items():
             optimise = optimizer(TrainConfig(optimizer=name), 0.1)
             weight = tf.Variable(tf.ones([3, 2]))
             create_slots(optimise, [weight])

@@ -18,7 +18,7 @@ from worlds import weights_of, write_processed
 from towermill.columns import ITEM_ID, USER_ID
 from towermill.errors import DataError, RecipeError
 from towermill.models.build import build_model
-from towermill.models.checkpoints import Checkpoints, TrainState
+from towermill.models.checkpoints import Checkpoints
 from towermill.models.config import TrainConfig, TwoTowerConfig
 from towermill.models.data import Processed
 from towermill.models.retriever import Retriever
@@ -68,7 +68,13 @@ class TestStopping:
 
     def test_evaluate_every(self, data: Processed, tmp_path: Path) -> None:
         state, seen, _ = self.run(data, tmp_path, [0.1, 0.2, 0, 0, 0], evaluate_every=2)
-        assert ["metrics" in record for record in state.history] == [False, True, False, True, False]
+        assert ["metrics" in record for record in state.history] == [
+            False,
+            True,
+            False,
+            True,
+            False,
+        ]
         assert (len(seen), state.best_epoch) == (2, 4)
 
     def test_called_again_when_done_changes_nothing(self, data: Processed, tmp_path: Path) -> None:
@@ -184,20 +190,22 @@ class TestSteps:
 
 
 class TestCompilation:
-    @pytest.mark.parametrize("model", [MODEL, TwoTowerConfig(tower=(8,), negatives="mixed")])
+    # XLA's random numbers are others than TensorFlow's.
+    @pytest.mark.parametrize(("negatives", "tolerance"), [("in_batch", 1e-5), ("mixed", 5e-3)])
     def test_xla_equals_no_xla(
-        self, model: TwoTowerConfig, id_world: Path, tmp_path: Path
+        self, negatives: Any, tolerance: float, id_world: Path, tmp_path: Path
     ) -> None:
         losses = []
         for xla in (False, True):
+            tf.keras.utils.set_random_seed(0)  # dense layers
+            model, data = TwoTowerConfig(tower=(8,), negatives=negatives), Processed(id_world)
             config = TrainConfig(**{**BASE, "batch_size": 1000}, epochs=2, xla=xla)
-            data = Processed(id_world)
             state = fit(build_model(data, model), data, config, tmp_path / str(xla))
             losses.append([record["loss"] for record in state.history])
-        np.testing.assert_allclose(losses[1], losses[0], rtol=1e-4)
+        np.testing.assert_allclose(losses[1], losses[0], rtol=tolerance)
 
     def test_xla_refuses_lists_before_any_work(self, feature_world: Path, tmp_path: Path) -> None:
-        with pytest.raises(RecipeError, match="`train.xla` should be false"):
+        with pytest.raises(RecipeError, match=r"`train\.xla` should be false"):
             train_model(feature_world, MODEL, TrainConfig(**BASE, xla=True), tmp_path, 0)
 
     @pytest.mark.parametrize("precision", ["bfloat16", "float16"])
@@ -214,8 +222,3 @@ class TestCompilation:
         assert retriever.embed_items(data.items).dtype == np.float32
         losses = [r["loss"] for r in json.loads((tmp_path / "history.json").read_text())["history"]]
         assert losses[2] < losses[0]
-
-
-class TestState:
-    def test_default_is_the_beginning(self) -> None:
-        assert (TrainState().epoch, TrainState().step, TrainState().history) == (0, 0, [])

@@ -76,7 +76,7 @@ class TestRecommend:
 
     @pytest.mark.parametrize("k", [0, -1, 1.5, True, "3", None])
     def test_k(self, bundle: Bundle, k: Any) -> None:
-        with pytest.raises(BundleError, match="`k` should be a positive integer. Received: k="):
+        with pytest.raises(BundleError, match=r"`k` should be a positive integer. Received: k="):
             bundle.recommend(1, k)
 
 
@@ -112,7 +112,7 @@ class TestDamage:
     def test_every_file_is_missed(self, trained: Any, copy: Path) -> None:
         for name in json.loads((copy / "manifest.json").read_text())["files"]:
             (copy / name).rename(copy / "away")
-            with pytest.raises(BundleError, match="is not whole: .* is missing"):
+            with pytest.raises(BundleError, match=r"is not whole: .* is missing"):
                 Bundle.open(copy)
             (copy / "away").rename(copy / name)
         assert Bundle.open(copy).manifest
@@ -142,7 +142,7 @@ class TestDamage:
 
     def test_newer_format(self, copy: Path) -> None:
         (copy / "manifest.json").write_text('{"format": 2, "files": {}}')
-        with pytest.raises(BundleError, match="reads up to 1. Update it"):
+        with pytest.raises(BundleError, match=r"reads up to 1\. Update it"):
             Bundle.open(copy)
 
     def test_no_bundle(self, tmp_path: Path) -> None:
@@ -157,7 +157,11 @@ class TestContextAndLists:
     @pytest.fixture(scope="class")
     def made(self, tmp_path_factory: pytest.TempPathFactory) -> Bundle:
         folder = tmp_path_factory.mktemp("context")
-        rows = [(u, i, 1_700_000_000 + 5000 * i + u) for u in range(8) for i in range(12)]
+        rows = [
+            (u, i, 1_700_000_000 + 5000 * ((i + 5 * u) % 12) + u)
+            for u in range(8)
+            for i in range(12)
+        ]
         frame = pl.DataFrame(rows, ["user_id", "item_id", "at"], orient="row")
         frame.filter((pl.col("user_id") + pl.col("item_id")) % 3 > 0).write_parquet(
             folder / "rows.parquet"

@@ -107,15 +107,18 @@ class AliCCP(SourceConfig):
         return [file for _, file in self._plain_files(folder)]
 
     def read(self, scratch: Path) -> Tables:
-        """Return the tables; `items` and `users` are aggregated from the log when collected."""
-        del scratch  # nothing is written on the way
+        """Return the tables; `items` and `users` are aggregated from the log when collected.
+
+        The raw layout is parsed once, into `scratch`: four passes over the log follow.
+        """
         folder = self._folder()
         if raw := raw_files(folder):
             fields = {**ITEM_FIELDS, **CONTEXT_FIELDS}
-            parts = [
-                scan_raw(*pair, fields, USER_FIELDS).with_columns(split=pl.lit(part))
-                for part, pair in raw.items()
-            ]
+            parts = []
+            for part, pair in raw.items():
+                parsed = scratch / f"{part}.parquet"
+                scan_raw(*pair, fields, USER_FIELDS).sink_parquet(parsed)
+                parts.append(pl.scan_parquet(parsed).with_columns(split=pl.lit(part)))
         else:
             parts = self._scan_plain(self._plain_files(folder))
         log = pl.concat(parts, how="diagonal")
