@@ -22,6 +22,9 @@ from towermill.models.ranking import Lists
 #: Merlin's dataloader gives it.
 Batch = dict[str, NDArray[Any]]
 
+#: Size of what is shuffled at once.
+PARTITION = "256MB"
+
 
 @dataclass(frozen=True)
 class Queries:
@@ -125,7 +128,8 @@ class Processed:
         """Return a split as a Merlin dataset of the model inputs."""
         schema = Schema([*self.query_schema, *self.item_schema])
         files = sorted(str(p) for p in (self.path / split).glob("*.parquet"))
-        return Dataset(files, engine="parquet", schema=schema)
+        # Stock Merlin sizes partitions by the machine's memory, and with them the order of rows.
+        return Dataset(files, engine="parquet", schema=schema, part_size=PARTITION)
 
     @cached_property
     def id_counts(self) -> NDArray[np.int64]:

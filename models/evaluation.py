@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
 from towermill.models.baselines import popularity_scores, random_scores
 from towermill.models.data import Processed, Queries
 from towermill.models.metrics import ranking_metrics
 from towermill.models.ranking import ScoreBlock, dot_product_scores, top_k
 from towermill.models.retriever import Retriever
+from towermill.progress import progress
 
 
 def rank_catalogue(
@@ -16,7 +18,11 @@ def rank_catalogue(
 ) -> dict[str, float]:
     """Return the ranking metrics of any scorer at each cut-off `k`."""
     items = data.items.height
-    top = top_k(scores, len(queries), items, max(k), queries.seen)
+    with progress() as bars:
+        bar = bars.add_task("ranking", total=len(queries))
+        top = top_k(
+            scores, len(queries), items, max(k), queries.seen, advance=partial(bars.advance, bar)
+        )
     counts = data.item_counts[data.ranking_order]
     return ranking_metrics(top, queries.relevant, k, counts, items)
 

@@ -12,8 +12,7 @@ from typing import Any
 
 import tensorflow as tf
 from merlin.schema import Schema
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import TextColumn
 
 from towermill.errors import DataError, RecipeError
 from towermill.models.checkpoints import Checkpoints, TrainState
@@ -23,6 +22,7 @@ from towermill.models.loader import SeededLoader
 from towermill.models.optimizers import WarmUpThenDecay, create_slots, optimizer
 from towermill.models.retriever import Retriever
 from towermill.models.tensors import as_tensors
+from towermill.progress import progress
 
 logger = logging.getLogger(__name__)
 
@@ -141,21 +141,13 @@ def _run_epoch(
     """Take the epoch's remaining steps; rows come in the same order however often it is begun."""
     loader = SeededLoader(data.dataset("train"), config.batch_size, seed=(seed, state.epoch))
     total = tf.constant(state.loss_sum, tf.float64)
-    columns = (
-        TextColumn(f"epoch {state.epoch + 1}/{config.epochs}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(),
-        TextColumn("loss {task.fields[loss]:.4f}"),
-    )
-    console = Console(stderr=True)
-    with (
-        loader,
-        Progress(
-            *columns, console=console, transient=True, disable=not console.is_terminal
-        ) as progress,
-    ):
-        bar = progress.add_task("steps", total=len(loader), completed=state.step, loss=math.nan)
+    with loader, progress(TextColumn("loss {task.fields[loss]:.4f}")) as bars:
+        bar = bars.add_task(
+            f"epoch {state.epoch + 1}/{config.epochs}",
+            total=len(loader),
+            completed=state.step,
+            loss=math.nan,
+        )
         for index, (batch, _) in enumerate(loader):
             if index < state.step:
                 continue
@@ -164,7 +156,7 @@ def _run_epoch(
             due = config.checkpoint_steps and state.step % config.checkpoint_steps == 0
             if due or state.step % LOSS_EVERY == 0:
                 state.loss_sum = _finite(float(total), config)
-                progress.update(bar, completed=state.step, loss=state.loss_sum / state.step)
+                bars.update(bar, completed=state.step, loss=state.loss_sum / state.step)
             if due:
                 checkpoints.save(state)
     state.loss_sum = _finite(float(total), config)
