@@ -186,7 +186,7 @@ def main() -> None:
     """Run the command line; a mistake of the user's ends it with one message and code 2."""
     quiet_tensorflow()
     try:
-        app()
+        app(prog_name="towermill")
     except TowermillError as error:
         _say(f"towermill: {error}")
         sys.exit(2)

@@ -41,7 +41,7 @@ class Feature(BaseModel):
     max_size
         Keep at most this many categories, the most frequent ones; 0 keeps all.
     num_buckets
-        Hash out-of-vocabulary values (or, without a threshold, all values) into so many ids.
+        Hash what is out of vocabulary into so many ids instead of one.
     shared_with
         Name of another feature whose vocabulary this one joins.
     separator

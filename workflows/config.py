@@ -54,6 +54,12 @@ class FeatureConfig(BaseModel):
                     f"`features.ids.{name}` should be a category with a vocabulary of its own. "
                     "Let the other feature name it in its `shared_with`."
                 )
+            if feature.num_buckets:
+                raise RecipeError(
+                    f"`features.ids.{name}.num_buckets` would give several of them one id, and so "
+                    "one history and one embedding. Use `freq_threshold` or `max_size` instead, or "
+                    "hash a feature."
+                )
         return chosen
 
 

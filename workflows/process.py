@@ -25,7 +25,7 @@ from towermill.columns import (
     Entity,
     Features,
 )
-from towermill.errors import DataError, RecipeError, did_you_mean
+from towermill.errors import DataError, did_you_mean
 from towermill.workflows.config import FeatureConfig
 from towermill.workflows.features import build_workflow, require_timestamp
 from towermill.workflows.filters import Filters, apply_filters
@@ -66,7 +66,6 @@ def process(
     """
     columns = features.over(tables.features)
     _check_columns(tables, columns, features.positive)
-    _check_item_vocabulary(features)
 
     scratch = out / "scratch"
     shutil.rmtree(scratch, ignore_errors=True)
@@ -144,15 +143,6 @@ def _check_columns(
                 f"`features.positive` should name signals, which are no features. Received "
                 f"{name!r}; the interactions have: {', '.join(signals) or 'none'}."
             )
-
-
-def _check_item_vocabulary(config: FeatureConfig) -> None:
-    item = config.ids.get(ITEM_ID)
-    if item is not None and item.num_buckets:
-        raise RecipeError(
-            "`features.ids.item_id.num_buckets` would give several items one id, and so one "
-            "embedding. Use `freq_threshold` or `max_size` instead, or hash a feature of the item."
-        )
 
 
 def _write_raw_splits(

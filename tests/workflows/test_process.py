@@ -62,19 +62,14 @@ class TestIds:
         made = mill(interactions, ids={"item_id": {"max_size": 2}})
         assert made.train["item_id"].to_list() == [3, 4, 3, UNKNOWN, 3]
 
-    def test_buckets_take_unknown_users(self, mill: Any, interactions: Any) -> None:
-        made = mill(interactions, ids={"user_id": {"num_buckets": 3}})
-        # 2, 3 and 4 are buckets, the known begin at 5.
-        assert made.users["user_id"].to_list() == [5, 6]
-        assert made.test["user_id"].is_between(2, 4).all()
-
     def test_no_id_left(self, mill: Any, interactions: Any) -> None:
         with pytest.raises(DataError, match=r"vocabulary of 'user_id'.*freq_threshold"):
             mill(interactions, ids={"user_id": {"freq_threshold": 9}})
 
-    def test_items_may_not_share_an_id(self, mill: Any, interactions: Any) -> None:
-        with pytest.raises(RecipeError, match=r"item_id\.num_buckets"):
-            mill(interactions, ids={"item_id": {"num_buckets": 2}})
+    @pytest.mark.parametrize("name", ["user_id", "item_id"])
+    def test_none_may_share_an_id(self, mill: Any, interactions: Any, name: str) -> None:
+        with pytest.raises(RecipeError, match=rf"{name}\.num_buckets"):
+            mill(interactions, ids={name: {"num_buckets": 2}})
 
 
 class TestEntityTables:
