@@ -5,7 +5,7 @@ SHELL := /bin/bash
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-# The registry's own uv if there is one already; else one brought by pip into the project.
+# The uv on the PATH if there is one; else pip brings one into the project.
 UV := $(or $(shell command -v uv 2>/dev/null),$(VENV)/uv/bin/uv)
 INSTALL := $(UV) pip install --quiet --python $(BIN)/python --no-deps
 
@@ -63,4 +63,4 @@ results: $(VENV)/ready-demo  ## the figures of docs/results.md
 	$(BIN)/python benchmarks/protocols.py
 
 clean:
-	rm -rf $(VENV) build dist runs *.egg-info
+	rm -rf $(VENV) build dist *.egg-info

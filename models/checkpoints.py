@@ -23,8 +23,8 @@ class TrainState:
         Whole epochs done, and steps done in the one begun.
     loss_sum
         Sum of the loss over those steps.
-    best, best_epoch, waited
-        The best `monitor` so far, when, and the validations since.
+    best, best_epoch
+        The best `monitor` so far, and when.
     history
         One record an epoch.
     """
@@ -34,7 +34,6 @@ class TrainState:
     loss_sum: float = 0.0
     best: float | None = None
     best_epoch: int = 0
-    waited: int = 0
     history: list[dict[str, Any]] = field(default_factory=list)
 
 

@@ -29,7 +29,8 @@ class TwoTowerConfig(BaseModel):
     temperature
         Logits are divided by this.
     l2
-        Weight of the squared norm of the embeddings looked up, a mean over the rows of a batch.
+        Weight of the squared norms of the embeddings looked up (those of drawn negatives too),
+        divided by the rows of a batch.
     loss
         ``softmax`` cross-entropy, ``bce`` on positives and sampled negatives, or ``bpr``
         (Rendle et al., UAI 2009).

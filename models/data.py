@@ -36,8 +36,8 @@ class Queries:
         Raw model inputs of the query tower, one row a query.
     relevant, seen
         Positions in `Processed.catalogue`: held-out items, and those to leave out of the ranking.
-    users
-        Encoded user id of each query, int32.
+    total
+        Queries of which these are the sample, or all.
     cold, repeated
         Held-out rows left out because their item is not in the catalogue, or because `seen` holds
         it (what may not be recommended cannot be an answer).
@@ -46,7 +46,7 @@ class Queries:
     features: pl.DataFrame
     relevant: Lists
     seen: Lists | None
-    users: NDArray[np.int32]
+    total: int
     cold: int
     repeated: int
 
@@ -150,6 +150,7 @@ class Processed:
         by: Literal["user", "interaction"] = "user",
         filter_seen: bool = True,
         segment: Literal["all", "warm", "cold_user"] = "all",
+        limit: int = 0,
     ) -> Queries:
         """Return what to rank for on a held-out split.
 
@@ -165,6 +166,8 @@ class Processed:
             the ranking and from the answers alike.
         segment
             With ``cold: flag``: only rows whose user is, or is not, known from training.
+        limit
+            Take at most so many queries, always the same sample; 0 takes all.
         """
         held = self.scan(split).collect()
         if segment != "all":
@@ -172,30 +175,35 @@ class Processed:
         known = held.filter(pl.col(ITEM_ID) >= FIRST_ID)
         seen = self._seen(split) if filter_seen else None
         new = known if seen is None else known.join(seen, on=[USER_ID, ITEM_ID], how="anti")
-        new = new.with_row_index("row")
+        new = new.with_row_index("__row")
         # Unknown users share the out-of-vocabulary id, so each of their rows is a query.
         alone = pl.lit(by == "interaction") | (pl.col(USER_ID) < FIRST_ID)
         new = new.with_columns(
-            key=pl.when(alone).then(-1 - pl.col("row").cast(pl.Int64)).otherwise(pl.col(USER_ID))
+            __key=pl.when(alone)
+            .then(-1 - pl.col("__row").cast(pl.Int64))
+            .otherwise(pl.col(USER_ID))
         )
-        first = new.unique("key", keep="first", maintain_order=True).with_columns(
-            query=pl.int_range(pl.len())
-        )
-        rows = new.join(first.select("key", "query"), on="key", how="left")
+        first = new.unique("__key", keep="first", maintain_order=True)
+        total = first.height
+        if 0 < limit < total:
+            sample = np.random.default_rng(0).choice(total, limit, replace=False)
+            first = first[np.sort(sample)]
+        first = first.with_columns(__query=pl.int_range(pl.len()))
+        rows = new.join(first.select("__key", "__query"), on="__key")
         relevant = Lists.from_pairs(
-            rows["query"].to_numpy(), self.positions(rows[ITEM_ID]), first.height
+            rows["__query"].to_numpy(), self.positions(rows[ITEM_ID]), first.height
         )
         excluded = None
         if seen is not None:
-            pairs = seen.join(first.select(USER_ID, "query"), on=USER_ID)
+            pairs = seen.join(first.select(USER_ID, "__query"), on=USER_ID)
             excluded = Lists.from_pairs(
-                pairs["query"].to_numpy(), self.positions(pairs[ITEM_ID]), first.height
+                pairs["__query"].to_numpy(), self.positions(pairs[ITEM_ID]), first.height
             )
         return Queries(
             features=first.select(self.query_schema.column_names),
             relevant=relevant,
             seen=excluded,
-            users=first[USER_ID].to_numpy().astype(np.int32),
+            total=total,
             cold=held.height - known.height,
             repeated=known.height - new.height,
         )

@@ -51,6 +51,10 @@ class WarmUpThenDecay(tf.keras.optimizers.schedules.LearningRateSchedule):  # ty
     def get_config(self) -> dict[str, Any]:
         return {"peak": self.peak, "steps": self.steps, "config": self.config.model_dump()}
 
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> WarmUpThenDecay:
+        return cls(config["peak"], config["steps"], ScheduleConfig(**config["config"]))
+
 
 def optimizer(config: TrainConfig, rate: Any) -> Any:
     """Return the optimizer that a recipe's `train` section names, at this rate or schedule."""

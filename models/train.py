@@ -18,6 +18,7 @@ from towermill.models.data import Processed, Queries
 from towermill.models.evaluation import evaluate_retriever
 from towermill.models.retriever import Retriever
 from towermill.models.training import fit
+from towermill.models.untrained import fill_untrained_rows
 from towermill.runtime import seed_everything
 
 logger = logging.getLogger(__name__)
@@ -32,13 +33,16 @@ def train_model(
     *,
     query: Literal["user", "interaction"] = "user",
     filter_seen: bool = True,
+    max_queries: int = 0,
 ) -> None:
     """Fit a model and write it to `out`; a call that was cut off goes on where it was.
 
-    `query` and `filter_seen` are those of the later evaluation: `Processed.queries`.
+    `query`, `filter_seen` and `max_queries` are those of the later evaluation: see
+    `Processed.queries`.
 
     ``weights/``
-        Of the best epoch by `train.monitor`, or of the last without a validation split.
+        Of the best epoch by `train.monitor`, or of the last without a validation split; the rows
+        of null and unknown ids as `fill_untrained_rows` leaves them.
     ``history.json``
         Each epoch's loss, seconds, rows a second, learning rate and validation metrics.
     ``tensorboard/``
@@ -52,7 +56,9 @@ def train_model(
     data = Processed(processed)
     try:
         retriever = _under_policy(data, model, train, seed)
-        queries = data.queries("valid", query, filter_seen) if data.has("valid") else None
+        queries = None
+        if data.has("valid"):
+            queries = data.queries("valid", query, filter_seen, limit=max_queries)
         if queries is not None and not len(queries):
             logger.warning(
                 "The validation split has no answer to rank: its %d rows hold unknown items or "
@@ -64,6 +70,7 @@ def train_model(
         k = int(train.monitor.partition("@")[2])
         validate = None if queries is None else _validation(data, queries, k)
         state = fit(retriever, data, train, out, seed=seed, validate=validate)
+        fill_untrained_rows(retriever, data)
     finally:
         tf.keras.mixed_precision.set_global_policy("float32")
     weights = out / "weights"

@@ -115,7 +115,8 @@ def fit(
                 "seconds": round(seconds, 3),
                 "rows_per_second": round(min((steps - first) * config.batch_size, rows) / seconds),
             }
-            if validate is not None and (state.epoch + 1) % config.evaluate_every == 0:
+            last = state.epoch + 1 == config.epochs
+            if validate is not None and (last or (state.epoch + 1) % config.evaluate_every == 0):
                 metrics = validate(retriever)
                 record["metrics"] = metrics
                 _judge(retriever, metrics[config.monitor], folder, state)
@@ -202,9 +203,8 @@ def _first_batch(data: Processed) -> dict[str, tf.Tensor]:
 def _judge(retriever: Retriever, value: float, folder: Path, state: TrainState) -> None:
     """Note whether the epoch just trained is the best so far, and keep its weights if so."""
     if state.best is not None and value <= state.best:
-        state.waited += 1
         return
-    state.best, state.best_epoch, state.waited = value, state.epoch + 1, 0
+    state.best, state.best_epoch = value, state.epoch + 1
     best = folder / "best" / str(state.best_epoch)
     shutil.rmtree(best, ignore_errors=True)
     best.mkdir(parents=True)
@@ -219,7 +219,9 @@ def _drop_all_but_best(folder: Path, state: TrainState) -> None:
 
 
 def _stopped(state: TrainState, config: TrainConfig) -> bool:
-    return config.patience > 0 and state.waited >= config.patience
+    if not config.patience or state.best is None:
+        return False
+    return state.epoch - state.best_epoch >= config.patience
 
 
 def _finite(loss: float, config: TrainConfig) -> float:

@@ -13,12 +13,11 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from towermill.columns import FIRST_ID, ITEM_ID, NULL_ID, OOV_ID, USER_ID
+from towermill.columns import FIRST_ID, ITEM_ID, NULL_ID, OOV_ID, RAW_PREFIX, USER_ID
 from towermill.errors import BundleError
 
 FORMAT: Final = 1
 MANIFEST: Final = "manifest.json"
-_RAW: Final = "raw_"
 
 
 def file_digest(path: Path) -> str:
@@ -130,7 +129,7 @@ class Bundle:
         )
 
     def _find_user(self, user_id: Any) -> int | None:
-        raw = self._users[_RAW + USER_ID]
+        raw = self._users[RAW_PREFIX + USER_ID]
         if isinstance(user_id, bool) or (isinstance(user_id, float) and not user_id.is_integer()):
             return None  # a cast would make it another user's id
         try:
@@ -171,7 +170,7 @@ class Bundle:
 
     def _item(self, row: int) -> dict[str, Any]:
         raw = self._catalogue.row(row, named=True)
-        return {n.removeprefix(_RAW): v for n, v in raw.items() if n.startswith(_RAW)}
+        return {n.removeprefix(RAW_PREFIX): v for n, v in raw.items() if n.startswith(RAW_PREFIX)}
 
     @cached_property
     def _query_tower(self) -> Any:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -16,14 +15,15 @@ from towermill.pipelines.recipe import Recipe
 def evaluate_model(processed: Path, trained: Path, recipe: Recipe) -> dict[str, Any]:
     """Return the content of ``metrics.json`` for the catalogue protocol.
 
-    ``metrics`` are means over ``queries`` (users, or held-out rows with `evaluate.query:
-    interaction`); ``baselines`` stand on the same queries. ``left_out`` counts held-out rows that
-    no ranking can answer: items unknown to the catalogue, and with `filter_seen` those met before.
+    ``metrics`` are means over ``queries``: users, or held-out rows with `evaluate.query:
+    interaction`; with `evaluate.max_queries` a sample of ``queries_in_all``. ``baselines`` stand on
+    the same queries. ``left_out`` counts held-out rows that no ranking can answer: items unknown to
+    the catalogue, and with `filter_seen` those met before.
     With ``split.cold: flag``, ``segments`` gives the metrics of known and of new users apart.
     """
     config = recipe.evaluate
     data, retriever = load_model(processed, trained, recipe.model)
-    queries = data.queries("test", config.query, config.filter_seen)
+    queries = data.queries("test", config.query, config.filter_seen, limit=config.max_queries)
     if not len(queries):
         raise DataError(
             "The test split should hold rows to rank; of its rows, "
@@ -36,6 +36,7 @@ def evaluate_model(processed: Path, trained: Path, recipe: Recipe) -> dict[str, 
         "query": config.query,
         "filter_seen": config.filter_seen,
         "queries": len(queries),
+        "queries_in_all": queries.total,
         "catalogue": data.items.height,
         "left_out": {"cold_items": queries.cold, "seen_before": queries.repeated},
         "metrics": evaluate_retriever(retriever, data, queries, config.k),
@@ -49,16 +50,12 @@ def evaluate_model(processed: Path, trained: Path, recipe: Recipe) -> dict[str, 
 def _segments(data: Processed, retriever: Any, recipe: Recipe) -> dict[str, Any]:
     config, found = recipe.evaluate, {}
     for segment in ("warm", "cold_user"):
-        queries = data.queries("test", config.query, config.filter_seen, segment)
+        queries = data.queries(
+            "test", config.query, config.filter_seen, segment, limit=config.max_queries
+        )
         if len(queries):
             found[segment] = {
                 "queries": len(queries),
                 "metrics": evaluate_retriever(retriever, data, queries, config.k),
             }
     return found
-
-
-def read_metrics(folder: Path) -> dict[str, Any]:
-    """Return what the `evaluate` stage wrote."""
-    content: dict[str, Any] = json.loads((folder / "metrics.json").read_text())
-    return content

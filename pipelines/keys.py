@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from importlib import resources
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -66,6 +68,15 @@ def _sources(folder: Any) -> list[Any]:
     return found
 
 
+def package_versions(names: Iterable[str]) -> dict[str, str]:
+    """Return the versions of those of these packages that are installed."""
+    found = {}
+    for name in names:
+        with contextlib.suppress(PackageNotFoundError):
+            found[name] = version(name)
+    return found
+
+
 def key_of(ingredients: Mapping[str, Any]) -> str:
     """Return the key of a stage's ingredients."""
     content = json.dumps(ingredients, sort_keys=True, default=str)
@@ -81,6 +92,7 @@ def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
         if old.get("inputs", {}).get(stage) != new["inputs"][stage]:
             reasons.append(f"{stage} changes")
     reasons += _changed_files(old.get("files", {}), new.get("files", {}))
+    reasons += _changed_settings(old.get("packages", {}), new.get("packages", {}), ())
     reasons += _changed_settings(old.get("settings", {}), new.get("settings", {}), ())
     return reasons
 

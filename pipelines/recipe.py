@@ -29,6 +29,8 @@ class EvaluateConfig(BaseModel):
     query
         ``user``: one query a user, the mean over users. ``interaction``: one query a held-out
         row, the mean over rows.
+    max_queries
+        Rank at most so many, a fixed sample (of validation as well); 0 ranks all.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -36,6 +38,7 @@ class EvaluateConfig(BaseModel):
     k: tuple[PositiveInt, ...] = Field((10, 100), min_length=1)
     filter_seen: bool = True
     query: Literal["user", "interaction"] = "user"
+    max_queries: int = Field(0, ge=0)
 
 
 class ExportConfig(BaseModel):

@@ -21,7 +21,13 @@ from typing import Any
 
 from towermill import __version__
 from towermill.errors import RecipeError, SetupError, TowermillError
-from towermill.pipelines.keys import code_version, differences, fingerprints, key_of
+from towermill.pipelines.keys import (
+    code_version,
+    differences,
+    fingerprints,
+    key_of,
+    package_versions,
+)
 from towermill.pipelines.recipe import Recipe
 from towermill.pipelines.stages import STAGE_NAMES, STAGES, Stage, settings_of
 from towermill.runtime import Runtime, cluster_client, resolve
@@ -30,6 +36,8 @@ logger = logging.getLogger(__name__)
 
 MANIFEST = "manifest.json"
 _CUT_OFF = "was cut off"
+#: In a folder at work: when its inputs were made. What was begun on others is not gone on with.
+_MADE_FROM = "made_from.json"
 
 
 @dataclass(frozen=True)
@@ -46,8 +54,8 @@ class Step:
         Whether it has to run.
     reason
         Why, or why not.
-    done
-        Whether it stood finished when the plan was made.
+    stood
+        Whether an output was there when the plan was made.
     """
 
     stage: Stage
@@ -56,7 +64,7 @@ class Step:
     ingredients: dict[str, Any]
     runs: bool
     reason: str
-    done: bool
+    stood: bool
 
     @property
     def partial(self) -> Path:
@@ -80,6 +88,12 @@ class Selection:
                 )
         if STAGE_NAMES.index(self.first) > STAGE_NAMES.index(self.last):
             raise RecipeError(f"Stage {self.first!r} comes after {self.last!r}: nothing to run.")
+        for name in self.force:
+            if name not in self:
+                raise RecipeError(
+                    f"--force names {name!r}, which is not among the stages asked for "
+                    f"({self.first} to {self.last})."
+                )
 
     def __contains__(self, name: str) -> bool:
         place = STAGE_NAMES.index
@@ -102,6 +116,7 @@ def plan(recipe: Recipe, out: Path, selection: Selection | None = None) -> list[
         ingredients = {
             "code": code_version(*stage.code),
             "settings": settings_of(stage, recipe),
+            "packages": package_versions(stage.packages),
             "inputs": {name: steps[name].key for name in stage.inputs},
         }
         if not stage.inputs:
@@ -109,11 +124,14 @@ def plan(recipe: Recipe, out: Path, selection: Selection | None = None) -> list[
         key = key_of(ingredients)
         folder = out / recipe.name / stage.name / key
         upstream = [name for name in stage.inputs if steps[name].runs]
-        done = (folder / MANIFEST).is_file()
+        newer = _made_again(folder, {name: steps[name].folder for name in stage.inputs})
+        done = (folder / MANIFEST).is_file() and not newer
         if stage.name in selection.force and stage.name in selection:
             runs, reason = True, "forced"
         elif upstream:
             runs, reason = True, f"{upstream[0]} runs"
+        elif newer:
+            runs, reason = True, f"{newer[0]} was made again"
         elif done:
             runs, reason = False, "done"
         else:
@@ -125,7 +143,8 @@ def plan(recipe: Recipe, out: Path, selection: Selection | None = None) -> list[
                     f"({reason}). Run it first, with `--from {stage.name}`."
                 )
             runs, reason = False, "done" if done and not upstream else "not asked for"
-        steps[stage.name] = Step(stage, key, folder, ingredients, runs, reason, done)
+        stood = (folder / MANIFEST).is_file()
+        steps[stage.name] = Step(stage, key, folder, ingredients, runs, reason, stood)
     return list(steps.values())
 
 
@@ -169,13 +188,19 @@ def _require_folder(root: Path) -> None:
 def _run_stage(step: Step, recipe: Recipe, inputs: dict[str, Path], runtime: Runtime) -> None:
     partial, folder = step.partial, step.folder
     partial.parent.mkdir(parents=True, exist_ok=True)
-    with _lock(partial.with_suffix(".lock")):
-        if not step.done and (folder / MANIFEST).is_file():
+    locks = partial.parents[1] / ".locks"
+    locks.mkdir(exist_ok=True)
+    with _lock(locks / f"{step.stage.name}-{step.key}"):
+        if not step.stood and (folder / MANIFEST).is_file():
             logger.info("%s: another process has finished it", step.stage.name)
             return
-        if not (step.stage.resumes and step.reason == _CUT_OFF):
+        made_from = {name: _finished(folder) for name, folder in inputs.items()}
+        begun = partial / _MADE_FROM
+        same = begun.is_file() and json.loads(begun.read_text()) == made_from
+        if not (step.stage.resumes and step.reason == _CUT_OFF and same):
             shutil.rmtree(partial, ignore_errors=True)
         partial.mkdir(exist_ok=True)
+        begun.write_text(json.dumps(made_from))
         logger.info("%s: running (%s)", step.stage.name, step.reason)
         started = time.monotonic()
         step.stage.run(recipe, inputs, partial, runtime)
@@ -183,16 +208,27 @@ def _run_stage(step: Step, recipe: Recipe, inputs: dict[str, Path], runtime: Run
         manifest = {
             "stage": step.stage.name,
             "key": step.key,
-            "finished": datetime.now(UTC).isoformat(timespec="seconds"),
+            "finished": datetime.now(UTC).isoformat(),
             "seconds": round(seconds, 3),
             "towermill": __version__,
             "device": runtime.device,
+            "made_from": made_from,
             "ingredients": step.ingredients,
         }
+        begun.unlink()
         (partial / MANIFEST).write_text(json.dumps(manifest, indent=2, default=str))
-        shutil.rmtree(folder, ignore_errors=True)
-        partial.rename(folder)
+        _replace(folder, partial)
     logger.info("%s: done in %.1f s", step.stage.name, seconds)
+
+
+def _replace(folder: Path, partial: Path) -> None:
+    """Put `partial` in the place of `folder`, which is never there half deleted."""
+    old = folder.with_name(f"{folder.name}.old")
+    shutil.rmtree(old, ignore_errors=True)
+    if folder.is_dir():
+        folder.rename(old)
+    partial.rename(folder)
+    shutil.rmtree(old, ignore_errors=True)
 
 
 @contextlib.contextmanager
@@ -206,8 +242,25 @@ def _lock(path: Path) -> Iterator[None]:
                 f"Another process is running this very stage ({path.stem}). Wait for it, or give "
                 "this run another folder with --out."
             ) from None
+        # The file stays: one that is unlinked could be locked by two processes at a time.
         yield
-        path.unlink(missing_ok=True)
+
+
+def _finished(folder: Path) -> str:
+    """Return when a stage's output was made."""
+    return str(json.loads((folder / MANIFEST).read_text())["finished"])
+
+
+def _made_again(folder: Path, inputs: dict[str, Path]) -> list[str]:
+    """Return the inputs that were made again, by force, after the output in `folder`."""
+    if not (folder / MANIFEST).is_file():
+        return []
+    made_from = json.loads((folder / MANIFEST).read_text())["made_from"]
+    return [
+        name
+        for name, path in inputs.items()
+        if (path / MANIFEST).is_file() and made_from[name] != _finished(path)
+    ]
 
 
 def _why(folder: Path, ingredients: dict[str, Any]) -> str:
@@ -215,7 +268,7 @@ def _why(folder: Path, ingredients: dict[str, Any]) -> str:
         return _CUT_OFF
     earlier = []
     for manifest in folder.parent.glob(f"*/{MANIFEST}"):
-        if manifest.parent.suffix != ".partial":
+        if not manifest.parent.suffix:
             earlier.append((manifest.stat().st_mtime, manifest))
     if not earlier:
         return "never run"
@@ -228,14 +281,14 @@ def _link_latest(root: Path, steps: Sequence[Step]) -> None:
     """Point ``latest`` at these stages' folders, by one rename."""
     name = key_of({step.stage.name: step.key for step in steps})
     target = root / "by-run" / name
-    partial = target.with_name(f"{name}.partial")
-    shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir(parents=True)
-    for step in steps:
-        (partial / step.stage.name).symlink_to(Path("../..") / step.stage.name / step.key)
-    (partial / "bundle").symlink_to("export/bundle")
-    shutil.rmtree(target, ignore_errors=True)
-    partial.rename(target)
+    if not target.is_dir():
+        partial = target.with_name(f"{name}.partial")
+        shutil.rmtree(partial, ignore_errors=True)
+        partial.mkdir(parents=True)
+        for step in steps:
+            (partial / step.stage.name).symlink_to(Path("../..") / step.stage.name / step.key)
+        (partial / "bundle").symlink_to("export/bundle")
+        partial.rename(target)
     link = root / "latest.partial"
     link.unlink(missing_ok=True)
     link.symlink_to(Path("by-run") / name)

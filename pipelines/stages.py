@@ -16,10 +16,13 @@ from typing import Any
 
 from towermill.errors import DataError
 from towermill.pipelines.recipe import Recipe
-from towermill.runtime import Runtime
+from towermill.runtime import Runtime, grow_gpu_memory
 
 Inputs = Mapping[str, Path]
-_SHARED = ("towermill.columns",)
+#: Where the stages themselves are written.
+_SHARED = ("towermill.columns", "towermill.pipelines.stages")
+_FEATURES = ("nvtabular", "merlin-core", "dask", "pandas", "cudf-cu12")
+_MODELS = ("tensorflow", "tensorflow-cpu", "tf-keras", "merlin-models", "merlin-dataloader")
 
 
 @dataclass(frozen=True)
@@ -33,7 +36,9 @@ class Stage:
     settings
         The sections of the recipe (dotted keys) that decide its output.
     code
-        Packages and modules whose source decides its output.
+        Packages and modules of Towermill whose source decides its output.
+    packages
+        Other packages whose version decides its output.
     run
         The function.
     resumes
@@ -44,6 +49,7 @@ class Stage:
     inputs: tuple[str, ...]
     settings: tuple[str, ...]
     code: tuple[str, ...]
+    packages: tuple[str, ...]
     run: Callable[[Recipe, Inputs, Path, Runtime], None]
     resumes: bool = False
 
@@ -87,14 +93,16 @@ def train(recipe: Recipe, inputs: Inputs, out: Path, runtime: Runtime) -> None:
     """Fit the model: its best weights, ``history.json``, TensorBoard logs."""
     from towermill.models.train import train_model
 
+    _share_card(runtime)
     train_model(
         inputs["process"],
         recipe.model,
         recipe.train,
         out,
-        recipe.runtime.seed,
+        runtime.seed,
         query=recipe.evaluate.query,
         filter_seen=recipe.evaluate.filter_seen,
+        max_queries=recipe.evaluate.max_queries,
     )
 
 
@@ -102,6 +110,7 @@ def evaluate(recipe: Recipe, inputs: Inputs, out: Path, runtime: Runtime) -> Non
     """Rank the test split: ``metrics.json``."""
     from towermill.pipelines.evaluate import evaluate_model
 
+    _share_card(runtime)
     metrics = evaluate_model(inputs["process"], inputs["train"], recipe)
     (out / "metrics.json").write_text(json.dumps(metrics, indent=2))
 
@@ -110,7 +119,14 @@ def export(recipe: Recipe, inputs: Inputs, out: Path, runtime: Runtime) -> None:
     """Write the bundle and check it against the live model."""
     from towermill.pipelines.export import export_bundle
 
+    _share_card(runtime)
     export_bundle(inputs, recipe, out / "bundle")
+
+
+def _share_card(runtime: Runtime) -> None:
+    """Let TensorFlow take GPU memory as it needs it, not all: cuDF has its own on the same card."""
+    if runtime.device == "gpu":
+        grow_gpu_memory()
 
 
 STAGES: tuple[Stage, ...] = (
@@ -125,6 +141,7 @@ STAGES: tuple[Stage, ...] = (
             "towermill.workflows.checks",
             "towermill.workflows.store",
         ),
+        ("polars",),
         prepare,
     ),
     Stage(
@@ -132,14 +149,23 @@ STAGES: tuple[Stage, ...] = (
         ("prepare",),
         ("filters", "split", "features"),
         (*_SHARED, "towermill.workflows", "towermill.merlin"),
+        ("polars", *_FEATURES),
         process,
     ),
     Stage(
         "train",
         ("process",),
         # The validation that picks the epoch follows the protocol of the evaluation.
-        ("model", "train", "evaluate.query", "evaluate.filter_seen", "runtime.seed"),
-        (*_SHARED, "towermill.models", "towermill.merlin"),
+        (
+            "model",
+            "train",
+            "evaluate.query",
+            "evaluate.filter_seen",
+            "evaluate.max_queries",
+            "runtime.seed",
+        ),
+        (*_SHARED, "towermill.models", "towermill.merlin", "towermill.runtime"),
+        _MODELS,
         train,
         resumes=True,
     ),
@@ -148,18 +174,21 @@ STAGES: tuple[Stage, ...] = (
         ("process", "train"),
         ("evaluate", "split.cold", "runtime.seed"),
         (*_SHARED, "towermill.models", "towermill.pipelines.evaluate"),
+        _MODELS,
         evaluate,
     ),
     Stage(
         "export",
         ("process", "train", "evaluate"),
-        ("name", "export"),
+        # All else that the manifest tells of the recipe is in the keys of the inputs.
+        ("name", "description", "export"),
         (
             *_SHARED,
             "towermill.models",
             "towermill.pipelines.export",
             "towermill.pipelines.bundle",
         ),
+        _MODELS,
         export,
     ),
 )

@@ -69,8 +69,7 @@ def run(
     except TowermillError:
         raise
     except (KeyboardInterrupt, Exception):
-        command = shlex.join(["towermill", *sys.argv[1:]])
-        _say(f"Stopped. What is finished stays; to go on from there: {command}")
+        _say(f"Stopped. What is finished stays; to go on from there: {_command_to_go_on()}")
         raise
     _show_result(loaded, steps, out, as_json)
 
@@ -192,6 +191,17 @@ def main() -> None:
         sys.exit(2)
     except KeyboardInterrupt:
         sys.exit(130)
+
+
+def _command_to_go_on() -> str:
+    """Return the command line as given, without --force, which would begin again."""
+    words, kept = iter(sys.argv[1:]), []
+    for word in words:
+        if word == "--force":
+            next(words, None)
+        elif not word.startswith("--force="):
+            kept.append(word)
+    return shlex.join(["towermill", *kept])
 
 
 def _selection(

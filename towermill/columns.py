@@ -13,6 +13,12 @@ RATING: Final = "rating"
 #: Set by a split with ``cold: flag``: the row's user, or item, is not in the training split.
 COLD_USER: Final = "cold_user"
 COLD_ITEM: Final = "cold_item"
+#: Says ``train``, ``valid`` or ``test``, for a split of kind ``given``.
+SPLIT: Final = "split"
+
+#: In ``users.parquet`` and ``items.parquet``: a raw column, and an id's rows in training.
+RAW_PREFIX: Final = "raw_"
+TRAIN_COUNT: Final = "train_count"
 
 #: Encoded ids, as NVTabular's Categorify gives them.
 PADDING_ID: Final = 0

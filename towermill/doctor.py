@@ -36,7 +36,9 @@ def examine() -> dict[str, Any]:
     ``ok`` is false if something that every run needs does not work; a missing card or extra
     is said, with what it is for, and does not count.
     """
-    checks = [_python(), *(_library(*names) for names in _LIBRARIES), _tensorflow(), _device()]
+    # The device first: libraries look for cards as they are imported.
+    device = _device()
+    checks = [_python(), device, *(_library(*names) for names in _LIBRARIES), _tensorflow()]
     checks += [_extra(*names) for names in _OPTIONAL]
     checks.append(_disk())
     return {

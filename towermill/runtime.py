@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import importlib
 import importlib.util
+import logging
 import os
 import random
 import sys
@@ -21,6 +22,8 @@ from typing import Any
 
 from towermill import merlin
 from towermill.errors import SetupError, did_you_mean
+
+logger = logging.getLogger(__name__)
 
 DEVICES = ("auto", "cpu", "gpu")
 CLUSTERS = ("none", "local", "cuda")
@@ -94,6 +97,8 @@ def resolve(device: str = "auto", cluster: str = "none", seed: int = 0) -> Runti
     if cluster == "cuda":
         _require_dask_cuda()
     if device == "cpu" or missing:
+        if missing and card_count():
+            logger.warning("`device` auto takes the CPU, though a card is there: %s", missing)
         _hide_cards()
         return Runtime("cpu", cluster, seed)
     return Runtime("gpu", cluster, seed)

@@ -7,7 +7,17 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from towermill.columns import ENTITIES, ITEM_ID, TIMESTAMP, USER_ID, Entity, Feature, Features
+from towermill.columns import (
+    ENTITIES,
+    ITEM_ID,
+    RAW_PREFIX,
+    TIMESTAMP,
+    TRAIN_COUNT,
+    USER_ID,
+    Entity,
+    Feature,
+    Features,
+)
 from towermill.errors import RecipeError
 
 
@@ -71,6 +81,12 @@ def _check(features: Mapping[Entity, Features]) -> None:
                 raise RecipeError(
                     f"`features.{entity}` may name a column once, and not the ids or the "
                     f"timestamp. Received twice: {name!r}. Rename the column in the raw data."
+                )
+            if name.startswith((RAW_PREFIX, "__")) or name == TRAIN_COUNT:
+                raise RecipeError(
+                    f"`features.{entity}` names the column {name!r}; {TRAIN_COUNT!r} and names "
+                    f"that begin with {RAW_PREFIX!r} or '__' are kept for what Towermill writes. "
+                    "Rename the column in the raw data."
                 )
             seen[name] = entity
             if feature.kind in ("hour", "weekday") and entity != "context":

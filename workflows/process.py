@@ -20,7 +20,9 @@ from towermill.columns import (
     COLD_USER,
     FIRST_ID,
     ITEM_ID,
+    RAW_PREFIX,
     TIMESTAMP,
+    TRAIN_COUNT,
     USER_ID,
     Entity,
     Features,
@@ -34,9 +36,6 @@ from towermill.workflows.splits import Split
 from towermill.workflows.splits import split as split_interactions
 from towermill.workflows.tables import Tables
 
-RAW_PREFIX = "raw_"
-#: How often the id stands in the training split, signals of any worth counted.
-TRAIN_COUNT = "train_count"
 _ID_OF: dict[Entity, str] = {"user": USER_ID, "item": ITEM_ID}
 
 
@@ -55,7 +54,7 @@ def process(
         One row a known id, by encoded id: encoded features, the raw ones as ``raw_<name>``, and
         the id's ``train_count``.
     ``stats.json``
-        Row counts by split, vocabulary sizes, cold rows, the moment of the last training row.
+        Row counts by split, vocabulary sizes, the moment of the last training row.
 
     Raises
     ------
@@ -71,6 +70,7 @@ def process(
     shutil.rmtree(scratch, ignore_errors=True)
     scratch.mkdir(parents=True)
     tables = apply_filters(tables, filters)
+    _check_numbers(tables, columns)
     splits = _write_raw_splits(tables, columns, split, scratch)
     as_of = _last_moment(splits["train"])
 
@@ -145,6 +145,32 @@ def _check_columns(
             )
 
 
+def _check_numbers(tables: Tables, features: Mapping[Entity, Features]) -> None:
+    """Refuse what would make a whole feature infinite: infinities, and logs of -1 and below."""
+    frames = {"user": tables.users, "item": tables.items, "context": tables.interactions}
+    for entity, named in features.items():
+        frame = frames[entity]
+        numbers = {n: f for n, f in named.items() if f.kind == "number"}
+        if frame is None or not numbers:
+            continue
+        columns = {n: pl.col(n).cast(pl.Float64) for n in numbers}
+        bad = _typed(frame, numbers, entity).select(
+            (column.is_infinite() | (column.le(-1) if numbers[n].log else False)).sum()
+            for n, column in columns.items()
+        )
+        for name, count in bad.collect(engine="streaming").row(0, named=True).items():
+            if count:
+                wanted = (
+                    "finite numbers above -1, as it has `log`"
+                    if numbers[name].log
+                    else ("finite numbers")
+                )
+                raise DataError(
+                    f"`features.{entity}.{name}` should hold {wanted}. In {count} rows it does "
+                    "not. Mend them in the raw data, or make them null."
+                )
+
+
 def _write_raw_splits(
     tables: Tables, features: Mapping[Entity, Features], config: Split, scratch: Path
 ) -> dict[str, Path]:
@@ -205,7 +231,7 @@ def _dataset(path: Path) -> Dataset:
 
 def _transform(workflow: nvt.Workflow, path: Path, out: Path) -> int:
     """Write the encoded split and return its number of rows."""
-    workflow.transform(_dataset(path)).to_parquet(str(out), preserve_files=False, output_files=1)
+    workflow.transform(_dataset(path)).to_parquet(str(out))
     for leftover in ("_file_list.txt", "_metadata.json", "_metadata", "schema.pbtxt"):
         (out / leftover).unlink(missing_ok=True)
     shutil.rmtree(out / ".merlin", ignore_errors=True)
@@ -240,9 +266,7 @@ def _encode_entity(
     ).select(part.input_schema.column_names)
     scratch.mkdir()
     _filled(inputs.lazy(), own).sink_parquet(scratch / "raw.parquet")
-    part.transform(_dataset(scratch / "raw.parquet")).to_parquet(
-        str(scratch / "encoded"), output_files=1
-    )
+    part.transform(_dataset(scratch / "raw.parquet")).to_parquet(str(scratch / "encoded"))
     wanted = [n for n in (key, *own) if n in workflow.output_schema.column_names]
     encoded = pl.read_parquet(scratch / "encoded" / "*.parquet").select(wanted)
     table_out = pl.concat(

@@ -10,13 +10,11 @@ import numpy.typing as npt
 import polars as pl
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from towermill.columns import TIMESTAMP, USER_ID
+from towermill.columns import SPLIT, TIMESTAMP, USER_ID
 from towermill.errors import DataError
 from towermill.workflows.cold import treat_cold
 
 TRAIN, VALID, TEST = "train", "valid", "test"
-#: Column from which a split of kind ``given`` is taken.
-GIVEN = "split"
 _ROW, _HASH, _COUNT = "__row", "__hash", "__count"
 
 
@@ -60,26 +58,26 @@ class Split(BaseModel):
         valid, test = self.valid, self.test
         if isinstance(test, date):
             if self.kind != "time":
-                raise DataError(
+                raise ValueError(
                     f"`split.test` should be a share where `kind` is {self.kind}. Received: {test}."
                 )
             if isinstance(valid, date) and valid >= test:
-                raise DataError(
+                raise ValueError(
                     "`split.valid` should be before `split.test`. "
                     f"Received: valid={valid}, test={test}."
                 )
             if not isinstance(valid, date) and valid != 0:
-                raise DataError(
+                raise ValueError(
                     "`split.valid` should be a date, or 0, where `test` is a date. "
                     f"Received: valid={valid}, test={test}."
                 )
         elif isinstance(valid, date):
-            raise DataError(
+            raise ValueError(
                 "`split.valid` and `split.test` should both be dates, or both shares. "
                 f"Received: valid={valid}, test={test}."
             )
         elif not (0 <= valid < 1 and 0 < test < 1 and valid + test < 1):
-            raise DataError(
+            raise ValueError(
                 "`split.valid` should be at least 0, `split.test` above 0, and both together below "
                 f"1. Received: valid={valid}, test={test}."
             )
@@ -219,20 +217,20 @@ def _by_user(frame: pl.LazyFrame, config: Split) -> dict[str, pl.LazyFrame]:
 def _given(frame: pl.LazyFrame, config: Split) -> dict[str, pl.LazyFrame]:
     del config  # nothing to choose
     names = [name for name in frame.collect_schema().names() if name != _ROW]
-    if GIVEN not in names:
+    if SPLIT not in names:
         raise DataError(
-            f"`split.kind: given` needs a column {GIVEN!r} in the interactions. Found columns: "
+            f"`split.kind: given` needs a column {SPLIT!r} in the interactions. Found columns: "
             f"{', '.join(names)}. Choose another kind."
         )
-    counts = frame.group_by(GIVEN).len().collect(engine="streaming")
-    found = set(counts[GIVEN].to_list())
+    counts = frame.group_by(SPLIT).len().collect(engine="streaming")
+    found = set(counts[SPLIT].to_list())
     if strange := found - {TRAIN, VALID, TEST}:
         raise DataError(
-            f"The column {GIVEN!r} should hold train, valid or test. Found also: "
+            f"The column {SPLIT!r} should hold train, valid or test. Found also: "
             f"{', '.join(sorted(map(repr, strange)))}."
         )
     kept = [TRAIN, *([VALID] if VALID in found else []), TEST]
-    return {name: frame.filter(pl.col(GIVEN) == name).drop(GIVEN) for name in kept}
+    return {name: frame.filter(pl.col(SPLIT) == name).drop(SPLIT) for name in kept}
 
 
 def _counts(rows: int, config: Split) -> tuple[int, int]:

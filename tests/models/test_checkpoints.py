@@ -34,7 +34,7 @@ class TestCheckpoints:
         assert Thing(tmp_path).checkpoints.restore() is None
 
     def test_comes_back_whole(self, tmp_path: Path) -> None:
-        state = TrainState(2, 7, 0.1 + 0.2, 0.5, 1, 1, [{"epoch": 1, "loss": 1 / 3}])
+        state = TrainState(2, 7, 0.1 + 0.2, 0.5, 1, [{"epoch": 1, "loss": 1 / 3}])
         Thing(tmp_path).save(4.0, state)
         thing = Thing(tmp_path)
         assert thing.checkpoints.restore() == state

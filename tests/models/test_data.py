@@ -56,7 +56,7 @@ def answers(data: Processed, queries: Queries) -> list[tuple[int, set[int], set[
             ids(queries.relevant, q),
             None if queries.seen is None else ids(queries.seen, q),
         )
-        for q, user in enumerate(queries.users.tolist())
+        for q, user in enumerate(queries.features["user_id"].to_list())
     ]
 
 
@@ -72,7 +72,7 @@ class TestQueries:
             (5, {3}, set()),
         ]
         assert (queries.cold, queries.repeated, len(queries)) == (1, 1, 5)
-        assert queries.users.dtype == np.int32
+        assert queries.features["user_id"].dtype == pl.Int32
 
     def test_features_are_those_of_the_first_row_that_counts(self, data: Processed) -> None:
         features = data.queries("valid").features
@@ -111,7 +111,7 @@ class TestQueries:
         ("segment", "users"), [("all", [3, 4, 2, 2, 5]), ("warm", [3, 4, 5]), ("cold_user", [2, 2])]
     )
     def test_segments(self, segment: Any, users: list[int], data: Processed) -> None:
-        assert data.queries("valid", segment=segment).users.tolist() == users
+        assert data.queries("valid", segment=segment).features["user_id"].to_list() == users
 
     def test_nothing_left(self, data: Processed, tmp_path: Path) -> None:
         splits = {"train": rows(TRAIN), "valid": rows([(3, 3), (4, 2)])}

@@ -54,7 +54,7 @@ class TestStopping:
 
     def test_stops_by_patience_and_restores_the_best(self, data: Processed, tmp_path: Path) -> None:
         state, seen, left = self.run(data, tmp_path, [0.1, 0.3, 0.3, 0.2, 0.9], patience=2)
-        assert (state.epoch, state.best, state.best_epoch, state.waited) == (4, 0.3, 2, 2)
+        assert (state.epoch, state.best, state.best_epoch) == (4, 0.3, 2)
         assert [record["epoch"] for record in state.history] == [1, 2, 3, 4]
         for found, best, last in zip(left, seen[1], seen[3], strict=True):
             np.testing.assert_array_equal(found, best)

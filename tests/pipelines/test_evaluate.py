@@ -10,7 +10,7 @@ import pytest
 
 from towermill.errors import DataError
 from towermill.pipelines import validate_recipe
-from towermill.pipelines.evaluate import evaluate_model, read_metrics
+from towermill.pipelines.evaluate import evaluate_model
 
 
 @pytest.fixture(scope="module")
@@ -45,9 +45,6 @@ class TestFields:
         test = pl.read_parquet(processed / "test" / "*.parquet")
         assert metrics["catalogue"] == pl.read_parquet(processed / "items.parquet").height
         assert metrics["left_out"]["cold_items"] == test["cold_item"].sum() > 0
-
-    def test_read_metrics(self, trained: Any, metrics: Any) -> None:
-        assert read_metrics(trained.stages["evaluate"]) == metrics
 
 
 class TestSegments:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from towermill.errors import DataError, RecipeError
+from towermill.errors import RecipeError
 from towermill.pipelines import load_recipe, shipped_recipes, validate_recipe
 
 #: Shipped recipes for data that everybody keeps somewhere else.
@@ -235,7 +235,7 @@ class TestWrongValues:
             validate_recipe({**SYNTHETIC, **content})
 
     def test_shares_that_leave_no_training(self) -> None:
-        with pytest.raises(DataError, match="both together below 1"):
+        with pytest.raises(RecipeError, match="both together below 1"):
             validate_recipe({**SYNTHETIC, "split": {"valid": 0.5, "test": 0.5}})
 
     @pytest.mark.parametrize(

@@ -50,7 +50,8 @@ class TestOnce:
         folder = run(fakes.recipe, tmp_path)[2].folder
         manifest = json.loads((folder / "manifest.json").read_text())
         assert set(manifest) == {
-            *("stage", "key", "finished", "seconds", "towermill", "device", "ingredients"),
+            *("stage", "key", "finished", "seconds", "towermill", "device", "made_from"),
+            "ingredients",
         }
         assert manifest["stage"] == "train"
         assert manifest["key"] == folder.name
@@ -59,7 +60,9 @@ class TestOnce:
     def test_nothing_but_finished_folders_is_left(self, fakes: Any, tmp_path: Path) -> None:
         run(fakes.recipe, tmp_path)
         root = tmp_path / "tiny"
-        assert sorted(p.name for p in root.iterdir()) == sorted([*ALL, "by-run", "latest"])
+        assert sorted(p.name for p in root.iterdir()) == sorted(
+            [*ALL, ".locks", "by-run", "latest"]
+        )
         for name in ALL:
             assert len(list((root / name).iterdir())) == 1
 
@@ -152,6 +155,20 @@ class TestSelection:
         fakes.taken()
         run(fakes.recipe, tmp_path, Selection(force=("train",)))
         assert fakes.taken() == ["train", "evaluate", "export"]
+
+    def test_what_was_made_from_a_forced_stage_runs_later(self, fakes: Any, tmp_path: Path) -> None:
+        run(fakes.recipe, tmp_path)
+        run(fakes.recipe, tmp_path, Selection(last="train", force=("train",)))
+        fakes.taken()
+        reasons = {s.stage.name: s.reason for s in plan(fakes.recipe, tmp_path) if s.runs}
+        assert reasons == {"evaluate": "train was made again", "export": "evaluate runs"}
+        run(fakes.recipe, tmp_path)
+        assert fakes.taken() == ["evaluate", "export"]
+        assert not any(step.runs for step in plan(fakes.recipe, tmp_path))
+
+    def test_force_outside_the_selection(self) -> None:
+        with pytest.raises(RecipeError, match=r"--force names 'prepare'.*train to train"):
+            Selection("train", "train", ("prepare",))
 
     def test_force_within_the_selection(self, fakes: Any, tmp_path: Path) -> None:
         run(fakes.recipe, tmp_path)
@@ -262,7 +279,7 @@ class TestKill:
 class TestLock:
     def test_another_process_on_the_stage(self, fakes: Any, tmp_path: Path) -> None:
         step = plan(fakes.recipe, tmp_path)[0]
-        lock = step.partial.with_suffix(".lock")
+        lock = tmp_path / "tiny" / ".locks" / f"prepare-{step.key}"
         lock.parent.mkdir(parents=True)
         code = (
             "import fcntl, sys, time; f = open(sys.argv[1], 'w'); "

@@ -180,9 +180,23 @@ class TestMostFrequent:
                 "b": [1, 2, 2, 1, 1, 1],
             }
         )
-        assert most_frequent(log, "id", ["a", "b"]).collect().rows() == [(1, 6, 2), (2, 9, 1)]
+        assert most_frequent(log, "id", ["a", "b"], pl.lit(True)).collect().rows() == [
+            (1, 6, 2),
+            (2, 9, 1),
+        ]
+
+    def test_what_test_rows_say_does_not_reach_training(self) -> None:
+        log = pl.LazyFrame(
+            {
+                "id": [1, 1, 1, 2, 2],
+                "a": [5, 6, 6, 7, 7],
+                "train": [True, False, False] + [False] * 2,
+            }
+        )
+        # 1 is known from training; 2 is not, so that other rows may speak of it.
+        assert most_frequent(log, "id", ["a"], pl.col("train")).collect().rows() == [(1, 5), (2, 7)]
 
     def test_a_combination_is_one_that_occurs(self) -> None:
         # By column the most frequent would be (1, 1), which no row has.
         log = pl.LazyFrame({"id": [0] * 4, "a": [1, 1, 2, 3], "b": [2, 3, 1, 1]})
-        assert most_frequent(log, "id", ["a", "b"]).collect().rows() == [(0, 1, 2)]
+        assert most_frequent(log, "id", ["a", "b"], pl.lit(True)).collect().rows() == [(0, 1, 2)]

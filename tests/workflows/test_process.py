@@ -341,6 +341,22 @@ class TestRefused:
         with pytest.raises(DataError, match=r"'genre' should hold numbers"):
             mill(interactions, {"item": {"genre": "number"}}, items=items)
 
+    @pytest.mark.parametrize(
+        ("value", "log", "wanted"),
+        [(float("inf"), False, "finite numbers"), (-1.0, True, "above -1")],
+    )
+    def test_a_number_that_would_spoil_the_rest(
+        self, mill: Any, interactions: Any, items: Any, value: float, log: bool, wanted: str
+    ) -> None:
+        table = items.with_columns(price=pl.lit(value))
+        with pytest.raises(DataError, match=rf"item\.price.*{wanted}.*In {len(items)} rows"):
+            mill(interactions, {"item": {"price": {"kind": "number", "log": log}}}, items=table)
+
+    @pytest.mark.parametrize("name", ["raw_x", "__row", "train_count"])
+    def test_names_that_are_kept(self, mill: Any, interactions: Any, items: Any, name: str) -> None:
+        with pytest.raises(RecipeError, match=f"'{name}'.*are kept"):
+            mill(interactions, {"item": {name: "category"}}, items=items)
+
     def test_name_in_two_tables(self, mill: Any, interactions: Any, items: Any) -> None:
         frame = interactions.with_columns(price=pl.lit(1.0))
         with pytest.raises(DataError, match=r"'price', which the interactions have as well"):

@@ -247,7 +247,7 @@ class TestConfig:
         ],
     )
     def test_out_of_range(self, config: dict[str, Any], message: str) -> None:
-        with pytest.raises(DataError, match=message):
+        with pytest.raises(ValidationError, match=message):
             Split(**config)
 
     def test_unknown_key(self) -> None:

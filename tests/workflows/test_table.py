@@ -132,6 +132,7 @@ class TestFeatures:
             ("age", ["2024-05-31"], [datetime(2024, 5, 31)]),
             ("hour", [SECONDS], [WHEN]),
             ("title", ["A"], ["A"]),
+            ("title", [1], ["1"]),
         ],
     )
     def test_read(self, kind: Any, values: list[Any], expected: list[Any]) -> None:
@@ -146,7 +147,7 @@ class TestFeatures:
             ("list", [1]),
             ("category", [[1]]),
             ("category", [WHEN]),
-            ("title", [1]),
+            ("title", [[1]]),
             ("hour", ["noon"]),
         ],
     )
@@ -154,6 +155,25 @@ class TestFeatures:
         frame = pl.LazyFrame({"f": values})
         with pytest.raises(DataError, match="'f' should hold"):
             feature_expr(frame, "f", Feature(kind=kind), "t")
+
+
+class TestIdsOfText:
+    @pytest.mark.parametrize(
+        ("written", "expected"),
+        [
+            (["007", "7", "07"], ["007", "7", "07"]),
+            (["7", "8", "-9"], [7, 8, -9]),
+            (["7", "", "8"], [7, None, 8]),
+            (["7", "x", "8"], ["7", "x", "8"]),
+        ],
+    )
+    def test_csv(self, tmp_path: Path, written: list[str], expected: list[Any]) -> None:
+        lines = ["user_id,item_id", *(f"{user},1" for user in written)]
+        (tmp_path / "log.csv").write_text("\n".join(lines))
+        table = Table.model_validate({"interactions": {"path": str(tmp_path / "log.csv")}})
+        out = table.read(tmp_path).interactions.collect()
+        assert out["user_id"].to_list() == expected
+        assert out["item_id"].to_list() == [1] * len(written)
 
 
 class TestFiles:

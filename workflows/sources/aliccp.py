@@ -8,7 +8,7 @@ from typing import Literal
 
 import polars as pl
 
-from towermill.columns import ITEM_ID, USER_ID, Feature, Features
+from towermill.columns import ITEM_ID, SPLIT, USER_ID, Feature, Features
 from towermill.errors import DataError
 from towermill.workflows.sources.aliccp_raw import raw_files, scan_raw
 from towermill.workflows.sources.casting import require
@@ -118,20 +118,22 @@ class AliCCP(SourceConfig):
             for part, pair in raw.items():
                 parsed = scratch / f"{part}.parquet"
                 scan_raw(*pair, fields, USER_FIELDS).sink_parquet(parsed)
-                parts.append(pl.scan_parquet(parsed).with_columns(split=pl.lit(part)))
+                parts.append(pl.scan_parquet(parsed).with_columns(pl.lit(part).alias(SPLIT)))
         else:
             parts = self._scan_plain(self._plain_files(folder))
         log = pl.concat(parts, how="diagonal")
         names = log.collect_schema().names()
         context = [name for name in CONTEXT_FIELDS.values() if name in names]
-        context += ["split"] if "split" in names else []
+        context += [SPLIT] if SPLIT in names else []
         signals = [name for name in ("click", "conversion") if name in names]
         users = [name for name in USER_FIELDS.values() if name in names and name != USER_ID]
         items = [name for name in ITEM_FIELDS.values() if name in names and name != ITEM_ID]
+        # What later rows say of an id must not reach the training split.
+        train = pl.col(SPLIT) == "train" if SPLIT in names else pl.lit(True)
         return Tables(
             interactions=log.select(USER_ID, ITEM_ID, *signals, *context),
-            items=most_frequent(log, ITEM_ID, items),
-            users=most_frequent(log, USER_ID, users),
+            items=most_frequent(log, ITEM_ID, items, train),
+            users=most_frequent(log, USER_ID, users, train),
             features={"user": default_features(users), "item": default_features(items)},
         )
 
@@ -184,7 +186,7 @@ class AliCCP(SourceConfig):
             schema = raw.collect_schema()
             columns = [_integer(name, schema[name]) for name in wanted if name in schema.names()]
             frame = raw.select(columns)
-            parts.append(frame if part is None else frame.with_columns(split=pl.lit(part)))
+            parts.append(frame if part is None else frame.with_columns(pl.lit(part).alias(SPLIT)))
         return parts
 
 
@@ -211,19 +213,20 @@ def default_features(columns: list[str]) -> Features:
     return {name: Feature() for name in wanted if name in columns}
 
 
-def most_frequent(log: pl.LazyFrame, key: str, columns: list[str]) -> pl.LazyFrame:
+def most_frequent(log: pl.LazyFrame, key: str, columns: list[str], train: pl.Expr) -> pl.LazyFrame:
     """Return one row a non-null `key`, by rising key: its most frequent combination of `columns`.
 
-    Of equally frequent combinations that which comes first in `log` stands.
+    Rows that are `train` count alone, the others only for a key that has none. Of equally frequent
+    combinations that which comes first in `log` stands.
     """
-    count, place = "__count", "__place"
+    count, place, known = "__count", "__place", "__train"
     return (
-        log.select(key, *columns)
+        log.select(key, *columns, train.alias(known))
         .with_row_index(place)
         .filter(pl.col(key).is_not_null())
         .group_by(key, *columns)
-        .agg(pl.len().alias(count), pl.col(place).min())
-        .sort(key, count, place, descending=[False, True, False])
+        .agg(pl.len().alias(count), pl.col(place).min(), pl.col(known).sum())
+        .sort(key, known, count, place, descending=[False, True, True, False])
         .unique(key, keep="first", maintain_order=True)
         .select(key, *columns)
     )

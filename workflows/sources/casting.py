@@ -157,7 +157,7 @@ def feature_expr(frame: pl.LazyFrame, column: str, feature: Feature, what: str) 
     ``category``: integers, strings, Booleans or floats as they are, categoricals as strings.
     ``list``: a list column as it is; text is cut at the feature's separator, an empty text into an
     empty list. ``number``: numbers, decimals and Booleans as they are. ``hour``, ``weekday`` and
-    ``age``: Datetime("us"). ``title``: text.
+    ``age``: Datetime("us"). ``title``: single values, as text.
 
     Raises
     ------
@@ -188,9 +188,9 @@ def feature_expr(frame: pl.LazyFrame, column: str, feature: Feature, what: str) 
             return col
         wanted = "numbers"
     elif feature.kind == "title":
-        if text:
+        if not kind.is_nested():
             return col.cast(pl.String)
-        wanted = "text"
+        wanted = "single values"
     else:
         if text:
             return col.cast(pl.String)

@@ -11,7 +11,7 @@ import numpy.typing as npt
 import polars as pl
 from pydantic import Field
 
-from towermill.columns import ITEM_ID, TIMESTAMP, USER_ID, Feature, Features
+from towermill.columns import ITEM_ID, SPLIT, TIMESTAMP, USER_ID, Feature, Features
 from towermill.workflows.sources.aliccp import default_features
 from towermill.workflows.sources.describe import (
     aliccp_items,
@@ -194,7 +194,7 @@ class Synthetic(SourceConfig):
                 "click": click.astype(np.int8),
                 "conversion": bought.astype(np.int8),
                 "position": rng.integers(1, 4, size=len(users)),
-                "split": split,
+                SPLIT: split,
             }
         )
 

@@ -8,13 +8,11 @@ from typing import Any, Literal
 import polars as pl
 from pydantic import BaseModel, ConfigDict, field_validator
 
-from towermill.columns import ITEM_ID, RATING, TIMESTAMP, USER_ID, Features
+from towermill.columns import ITEM_ID, RATING, SPLIT, TIMESTAMP, USER_ID, Features
 from towermill.errors import DataError
 from towermill.workflows.sources.casting import feature_expr, id_expr, require, time_expr
-from towermill.workflows.sources.files import find_files, scan
+from towermill.workflows.sources.files import file_format, find_files, scan
 from towermill.workflows.tables import SourceConfig, Tables
-
-SPLIT = "split"
 
 
 class InteractionsTable(BaseModel):
@@ -107,7 +105,7 @@ class Table(SourceConfig):
         del scratch  # nothing is written on the way
         spec = self.interactions
         what = "source.interactions"
-        raw = _open(spec.path, what, spec.features)
+        raw = _open(spec.path, what, spec.features, [spec.user_id, spec.item_id])
         roles = {USER_ID: spec.user_id, ITEM_ID: spec.item_id}
         roles |= {TIMESTAMP: spec.timestamp} if spec.timestamp else {}
         roles |= {RATING: spec.rating} if spec.rating else {}
@@ -149,10 +147,28 @@ class Table(SourceConfig):
         )
 
 
-def _open(path: str, what: str, features: Features) -> pl.LazyFrame:
-    # A list of which the first rows hold one number each would be inferred as numbers.
+def _open(path: str, what: str, features: Features, ids: list[str]) -> pl.LazyFrame:
+    # A list of which the first rows hold one number each would be inferred as numbers, and ids
+    # with leading zeros would lose them.
     text = {name: pl.String for name, feature in features.items() if feature.kind == "list"}
-    return scan(find_files(path, f"{what}.path"), text)
+    text |= dict.fromkeys(ids, pl.String)
+    files = find_files(path, f"{what}.path")
+    frame = scan(files, text)
+    if file_format(files[0]) == "parquet":
+        return frame
+    return frame.with_columns(_integers_where_whole(frame, ids))
+
+
+def _integers_where_whole(frame: pl.LazyFrame, ids: list[str]) -> list[pl.Expr]:
+    """Return the text columns that are integers to the letter, as integers."""
+    held = [name for name in ids if name in frame.collect_schema().names()]
+    as_integers = {name: pl.col(name).cast(pl.Int64, strict=False) for name in held}
+    same = [
+        (pl.col(name).is_null() | (integer.cast(pl.String) == pl.col(name))).fill_null(False).all()
+        for name, integer in as_integers.items()
+    ]
+    whole = frame.select(same).collect(engine="streaming").row(0) if held else ()
+    return [as_integers[name] for name, yes in zip(held, whole, strict=True) if yes]
 
 
 def _number(frame: pl.LazyFrame, column: str, what: str) -> pl.Expr:
@@ -185,7 +201,7 @@ def _features(
 
 def _side(spec: ItemsTable | UsersTable, role: str, column: str, kind: pl.DataType) -> pl.LazyFrame:
     what = "source.items" if role == ITEM_ID else "source.users"
-    raw = _open(spec.path, what, spec.features)
+    raw = _open(spec.path, what, spec.features, [column])
     require(raw, [column, *spec.features], what)
     ids = id_expr(raw, column, what).alias(role)
     frame = raw.select(ids, *_features(raw, spec.features, {role: column}, what))
