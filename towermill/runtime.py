@@ -230,6 +230,10 @@ def _connect(address: str, timeout: float) -> Any:
     from distributed import Client
 
     try:
+        # A client that cannot connect stays the process's default, and whatever computes next waits
+        # for it without end: so knock first.
+        with Client(address, timeout=timeout, set_as_default=False):
+            pass
         return Client(address, timeout=timeout)
     except (OSError, ValueError) as error:  # TimeoutError is an OSError
         raise SetupError(

@@ -10,6 +10,7 @@ import types
 
 import numpy as np
 import pytest
+from distributed import get_client
 
 from towermill import runtime
 from towermill.errors import SetupError
@@ -171,6 +172,9 @@ class TestClusterClient:
             cluster_client(Runtime(cluster="nonsense://x"), timeout=0.5),
         ):
             pass
+        # Nobody who computes later waits for it.
+        with pytest.raises(ValueError, match="No global client"):
+            get_client()
 
     def test_cuda_without_dask_cuda(self, monkeypatch):
         with_cards(monkeypatch, 1)
