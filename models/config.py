@@ -45,7 +45,7 @@ class TwoTowerConfig(BaseModel):
         Popularity is the training count to this power.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     kind: Literal["two_tower"] = "two_tower"
     tower: tuple[PositiveInt, ...] = (128, 64)
@@ -86,7 +86,7 @@ class ScheduleConfig(BaseModel):
     ``exponential`` ends at a thousandth of it if `floor` is less.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     kind: Literal["constant", "cosine", "linear", "exponential"] = "constant"
     warmup_steps: int = Field(0, ge=0)
@@ -120,7 +120,7 @@ class TrainConfig(BaseModel):
         Write scalars for TensorBoard.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     epochs: PositiveInt = 10
     batch_size: PositiveInt = 4096

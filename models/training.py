@@ -126,6 +126,7 @@ def fit(
             checkpoints.save(state)
             _drop_all_but_best(folder, state)
     writer.close()
+    _check_weights(retriever.model, config)
     if state.best is not None:
         retriever.restore(folder / "best" / str(state.best_epoch))
     return state
@@ -222,6 +223,12 @@ def _stopped(state: TrainState, config: TrainConfig) -> bool:
     if not config.patience or state.best is None:
         return False
     return state.epoch - state.best_epoch >= config.patience
+
+
+def _check_weights(model: Any, config: TrainConfig) -> None:
+    """Refuse weights that the last steps, after the last look at the loss, made infinite."""
+    if not all(bool(tf.reduce_all(tf.math.is_finite(w))) for w in model.trainable_variables):
+        _finite(math.nan, config)
 
 
 def _finite(loss: float, config: TrainConfig) -> float:

@@ -130,8 +130,10 @@ class Bundle:
 
     def _find_user(self, user_id: Any) -> int | None:
         raw = self._users[RAW_PREFIX + USER_ID]
-        if isinstance(user_id, bool) or (isinstance(user_id, float) and not user_id.is_integer()):
-            return None  # a cast would make it another user's id
+        # Of anything else, a cast could make another user's id.
+        plain = isinstance(user_id, (str, int)) and not isinstance(user_id, bool)
+        if not plain and not (isinstance(user_id, float) and user_id.is_integer()):
+            return None
         try:
             wanted = pl.Series([user_id]).cast(raw.dtype).item()
         except (pl.exceptions.PolarsError, TypeError, OverflowError):

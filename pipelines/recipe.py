@@ -33,7 +33,7 @@ class EvaluateConfig(BaseModel):
         Rank at most so many, a fixed sample (of validation as well); 0 ranks all.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     k: tuple[PositiveInt, ...] = Field((10, 100), min_length=1)
     filter_seen: bool = True
@@ -53,7 +53,7 @@ class ExportConfig(BaseModel):
         export.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     index: Literal["exact"] = "exact"
     tolerance: float = Field(1e-4, gt=0)
@@ -62,7 +62,7 @@ class ExportConfig(BaseModel):
 class RuntimeConfig(BaseModel):
     """Where the recipe runs; `seed` decides initial weights, row order and negatives."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     device: Literal["auto", "cpu", "gpu"] = "auto"
     cluster: str = Field("none", pattern=r"^(none|local|cuda|(tcp|tls|ucx)://.+)$")
@@ -72,7 +72,7 @@ class RuntimeConfig(BaseModel):
 class Recipe(BaseModel):
     """From raw data to a bundle; all but `source` has a default."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
     description: str = ""
@@ -127,7 +127,7 @@ def load_recipe(name: str, changes: list[str] | None = None) -> Recipe:
         text, stem = (resources.files("towermill.recipes") / f"{name}.yaml").read_text(), name
     try:
         content = yaml.load(text, _Loader)
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, ValueError) as error:
         raise RecipeError(f"{name} is not valid YAML: {error}") from error
     if not isinstance(content, dict):
         raise RecipeError(f"{name} should be a YAML mapping with at least `source:`.")
@@ -190,7 +190,7 @@ def _set(content: dict[str, Any], change: str) -> None:
         raise RecipeError(f"--set {change}: {'.'.join(parts[:-1])} is not a section.")
     try:
         target[parts[-1]] = yaml.load(value, _Loader)
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, ValueError) as error:
         raise RecipeError(f"--set {change}: the value is not valid YAML: {error}") from error
 
 

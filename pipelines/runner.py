@@ -16,6 +16,7 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -28,13 +29,13 @@ from towermill.pipelines.keys import (
     key_of,
     package_versions,
 )
+from towermill.pipelines.outputs import MANIFEST, lost, made_again, read_manifest, sizes
 from towermill.pipelines.recipe import Recipe
 from towermill.pipelines.stages import STAGE_NAMES, STAGES, Stage, settings_of
 from towermill.runtime import Runtime, cluster_client, resolve
 
 logger = logging.getLogger(__name__)
 
-MANIFEST = "manifest.json"
 _CUT_OFF = "was cut off"
 #: In a folder at work: when its inputs were made. What was begun on others is not gone on with.
 _MADE_FROM = "made_from.json"
@@ -124,14 +125,14 @@ def plan(recipe: Recipe, out: Path, selection: Selection | None = None) -> list[
         key = key_of(ingredients)
         folder = out / recipe.name / stage.name / key
         upstream = [name for name in stage.inputs if steps[name].runs]
-        newer = _made_again(folder, {name: steps[name].folder for name in stage.inputs})
-        done = (folder / MANIFEST).is_file() and not newer
+        damage = _damage(folder, {name: steps[name].folder for name in stage.inputs})
+        done = not damage and (folder / MANIFEST).is_file()
         if stage.name in selection.force and stage.name in selection:
             runs, reason = True, "forced"
         elif upstream:
             runs, reason = True, f"{upstream[0]} runs"
-        elif newer:
-            runs, reason = True, f"{newer[0]} was made again"
+        elif damage:
+            runs, reason = True, damage
         elif done:
             runs, reason = False, "done"
         else:
@@ -205,6 +206,7 @@ def _run_stage(step: Step, recipe: Recipe, inputs: dict[str, Path], runtime: Run
         started = time.monotonic()
         step.stage.run(recipe, inputs, partial, runtime)
         seconds = time.monotonic() - started
+        begun.unlink()
         manifest = {
             "stage": step.stage.name,
             "key": step.key,
@@ -213,9 +215,9 @@ def _run_stage(step: Step, recipe: Recipe, inputs: dict[str, Path], runtime: Run
             "towermill": __version__,
             "device": runtime.device,
             "made_from": made_from,
+            "files": sizes(partial),
             "ingredients": step.ingredients,
         }
-        begun.unlink()
         (partial / MANIFEST).write_text(json.dumps(manifest, indent=2, default=str))
         _replace(folder, partial)
     logger.info("%s: done in %.1f s", step.stage.name, seconds)
@@ -229,6 +231,15 @@ def _replace(folder: Path, partial: Path) -> None:
         folder.rename(old)
     partial.rename(folder)
     shutil.rmtree(old, ignore_errors=True)
+
+
+def _finished(folder: Path) -> str:
+    manifest = read_manifest(folder)
+    if manifest is None:
+        raise TowermillError(
+            f"Expected a finished stage in {folder}; its {MANIFEST} is gone. Run the same again."
+        )
+    return str(manifest["finished"])
 
 
 @contextlib.contextmanager
@@ -246,34 +257,31 @@ def _lock(path: Path) -> Iterator[None]:
         yield
 
 
-def _finished(folder: Path) -> str:
-    """Return when a stage's output was made."""
-    return str(json.loads((folder / MANIFEST).read_text())["finished"])
-
-
-def _made_again(folder: Path, inputs: dict[str, Path]) -> list[str]:
-    """Return the inputs that were made again, by force, after the output in `folder`."""
+def _damage(folder: Path, inputs: dict[str, Path]) -> str | None:
+    """Return why an output that is there cannot be used; None where it can, or is not there."""
     if not (folder / MANIFEST).is_file():
-        return []
-    made_from = json.loads((folder / MANIFEST).read_text())["made_from"]
-    return [
-        name
-        for name, path in inputs.items()
-        if (path / MANIFEST).is_file() and made_from[name] != _finished(path)
-    ]
+        return None
+    manifest = read_manifest(folder)
+    if manifest is None:
+        return f"its {MANIFEST} is damaged"
+    if gone := lost(folder, manifest):
+        return f"its {gone} is gone or changed"
+    newer = made_again(manifest, inputs)
+    return f"{newer} was made again" if newer else None
 
 
 def _why(folder: Path, ingredients: dict[str, Any]) -> str:
     if folder.with_name(f"{folder.name}.partial").is_dir():
         return _CUT_OFF
-    earlier = []
-    for manifest in folder.parent.glob(f"*/{MANIFEST}"):
-        if not manifest.parent.suffix:
-            earlier.append((manifest.stat().st_mtime, manifest))
+    earlier = [
+        (manifest["finished"], manifest["ingredients"])
+        for path in folder.parent.glob(f"*/{MANIFEST}")
+        if not path.parent.suffix and (manifest := read_manifest(path.parent)) is not None
+    ]
     if not earlier:
         return "never run"
-    last = json.loads(max(earlier)[1].read_text())
-    reasons = differences(last["ingredients"], json.loads(json.dumps(ingredients, default=str)))
+    newest = max(earlier, key=itemgetter(0))[1]
+    reasons = differences(newest, json.loads(json.dumps(ingredients, default=str)))
     return "; ".join(reasons) or "settings changed"
 
 

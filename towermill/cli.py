@@ -261,13 +261,15 @@ def _print_table(headers: list[str], rows: list[list[str]]) -> None:
     from rich import box
     from rich.console import Console
     from rich.table import Table
+    from rich.text import Text
 
     table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False)
     for i, header in enumerate(headers):
         number = bool(rows) and i > 0 and all(_is_number(row[i]) for row in rows)
         table.add_column(header, justify="right" if number else "left", overflow="fold")
     for row in rows:
-        table.add_row(*row)
+        # As text: a title may hold what Rich takes for markup.
+        table.add_row(*map(Text, row))
     Console(soft_wrap=not sys.stdout.isatty()).print(table)
 
 

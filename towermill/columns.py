@@ -19,6 +19,8 @@ SPLIT: Final = "split"
 #: In ``users.parquet`` and ``items.parquet``: a raw column, and an id's rows in training.
 RAW_PREFIX: Final = "raw_"
 TRAIN_COUNT: Final = "train_count"
+#: Names that no feature or signal of the raw data may bear.
+RESERVED: Final = (SPLIT, COLD_USER, COLD_ITEM, TRAIN_COUNT)
 
 #: Encoded ids, as NVTabular's Categorify gives them.
 PADDING_ID: Final = 0
@@ -60,7 +62,7 @@ class Feature(BaseModel):
         Turn a number into the index of its interval, which is then a category.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     kind: Literal["category", "list", "number", "hour", "weekday", "age", "title"] = "category"
     freq_threshold: int = Field(0, ge=0)

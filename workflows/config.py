@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import keyword
+import re
 from collections.abc import Mapping
 from typing import Literal
 
@@ -11,14 +13,20 @@ from towermill.columns import (
     ENTITIES,
     ITEM_ID,
     RAW_PREFIX,
+    RESERVED,
     TIMESTAMP,
-    TRAIN_COUNT,
     USER_ID,
     Entity,
     Feature,
     Features,
 )
 from towermill.errors import RecipeError
+
+#: What TensorFlow takes as a name in a graph, Python as one of an argument, and a file system as
+#: one of a file; `labels` and `self` are names that Merlin and Python use themselves.
+_INPUT_NAME = re.compile(
+    rf"(?!(?:{'|'.join((*keyword.kwlist, 'labels', 'self'))})$)[A-Za-z](?:_?[A-Za-z0-9])*_?$"
+)
 
 
 class FeatureConfig(BaseModel):
@@ -35,7 +43,7 @@ class FeatureConfig(BaseModel):
         count for the vocabularies, as in Merlin's Ali-CCP example.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     user: Features | None = None
     item: Features | None = None
@@ -82,11 +90,17 @@ def _check(features: Mapping[Entity, Features]) -> None:
                     f"`features.{entity}` may name a column once, and not the ids or the "
                     f"timestamp. Received twice: {name!r}. Rename the column in the raw data."
                 )
-            if name.startswith((RAW_PREFIX, "__")) or name == TRAIN_COUNT:
+            if name in RESERVED or name.startswith(RAW_PREFIX):
                 raise RecipeError(
-                    f"`features.{entity}` names the column {name!r}; {TRAIN_COUNT!r} and names "
-                    f"that begin with {RAW_PREFIX!r} or '__' are kept for what Towermill writes. "
+                    f"`features.{entity}` names the column {name!r}; {', '.join(RESERVED)} and "
+                    f"names that begin with {RAW_PREFIX!r} are kept for what Towermill writes. "
                     "Rename the column in the raw data."
+                )
+            if feature.kind != "title" and not _INPUT_NAME.match(name):
+                raise RecipeError(
+                    f"`features.{entity}` names the column {name!r}. The name of a model's input "
+                    "should be letters, digits and single underscores, a letter first, and no word "
+                    "of Python. Rename the column in the raw data."
                 )
             seen[name] = entity
             if feature.kind in ("hour", "weekday") and entity != "context":

@@ -38,7 +38,7 @@ class Filters(BaseModel):
         there is one, and in the source's order among equals.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     min_user: int = Field(default=0, ge=0)
     min_item: int = Field(default=0, ge=0)

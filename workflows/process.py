@@ -21,6 +21,8 @@ from towermill.columns import (
     FIRST_ID,
     ITEM_ID,
     RAW_PREFIX,
+    RESERVED,
+    SPLIT,
     TIMESTAMP,
     TRAIN_COUNT,
     USER_ID,
@@ -72,6 +74,7 @@ def process(
     tables = apply_filters(tables, filters)
     _check_numbers(tables, columns)
     splits = _write_raw_splits(tables, columns, split, scratch)
+    _check_values(splits["train"], columns)
     as_of = _last_moment(splits["train"])
 
     names = pl.scan_parquet(splits["train"]).collect_schema().names()
@@ -137,6 +140,13 @@ def _check_columns(
                 )
     taken = {USER_ID, ITEM_ID, TIMESTAMP, *(n for named in features.values() for n in named)}
     signals = [name for name in interactions if name not in taken]
+    for name in signals:
+        if (name in RESERVED and name != SPLIT) or name.startswith("__"):
+            raise DataError(
+                f"The interactions should not have a signal {name!r}: {', '.join(RESERVED)} and "
+                "names that begin with '__' are kept for what Towermill writes. Give it another "
+                "name in the source."
+            )
     for name in positive:
         if name not in signals:
             raise DataError(
@@ -190,6 +200,28 @@ def _write_raw_splits(
         paths[name] = scratch / f"{name}.parquet"
         frame.sink_parquet(paths[name], row_group_size=500_000)
     return paths
+
+
+def _check_values(train: Path, features: Mapping[Entity, Features]) -> None:
+    """Refuse categories and lists without a value in training: there is no vocabulary to make."""
+    frame = pl.scan_parquet(train)
+    types = frame.collect_schema()
+    kinds = {n: f for named in features.values() for n, f in named.items() if f.is_category}
+    counts = frame.select(
+        (
+            pl.col(n).list.drop_nulls().list.len().sum()
+            if isinstance(types[n], pl.List)
+            else pl.col(n).count()
+        ).alias(n)
+        for n in kinds
+        if n in types
+    ).collect(engine="streaming")
+    if empty := [n for n in counts.columns if not counts[n].item()]:
+        raise DataError(
+            f"The feature {empty[0]!r} should have values; in the training split it has none. Look "
+            "at the column, and at whether the ids of its table are those of the interactions, or "
+            "leave the feature out."
+        )
 
 
 def _side(table: pl.LazyFrame | None, entity: Entity, features: Features) -> pl.LazyFrame | None:

@@ -44,14 +44,14 @@ class Split(BaseModel):
         Of ``random``.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     kind: Literal["time", "leave_one_out", "random", "given"] = "time"
     valid: float | date = 0.1
     test: float | date = 0.1
     by: Literal["row", "user"] = "row"
     cold: Literal["drop", "keep", "flag"] = "drop"
-    seed: int = Field(default=0, ge=0)
+    seed: int = Field(default=0, ge=0, lt=2**63)
 
     @model_validator(mode="after")
     def _check(self) -> Split:

@@ -44,7 +44,7 @@ class SourceConfig(BaseModel):
         What a row without a user or item id is: an ``error``, or one to ``drop`` and count.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     on_null_id: Literal["error", "drop"] = "error"
 

@@ -50,7 +50,7 @@ class TestOnce:
         folder = run(fakes.recipe, tmp_path)[2].folder
         manifest = json.loads((folder / "manifest.json").read_text())
         assert set(manifest) == {
-            *("stage", "key", "finished", "seconds", "towermill", "device", "made_from"),
+            *("stage", "key", "finished", "seconds", "towermill", "device", "made_from", "files"),
             "ingredients",
         }
         assert manifest["stage"] == "train"
@@ -165,6 +165,23 @@ class TestSelection:
         run(fakes.recipe, tmp_path)
         assert fakes.taken() == ["evaluate", "export"]
         assert not any(step.runs for step in plan(fakes.recipe, tmp_path))
+
+    def test_a_lost_file_is_made_again(self, fakes: Any, tmp_path: Path) -> None:
+        steps = run(fakes.recipe, tmp_path)
+        fakes.taken()
+        (steps[2].folder / "output").unlink()
+        reasons = {s.stage.name: s.reason for s in plan(fakes.recipe, tmp_path) if s.runs}
+        assert reasons["train"] == "its output is gone or changed"
+        run(fakes.recipe, tmp_path)
+        assert fakes.taken() == ["train", "evaluate", "export"]
+
+    @pytest.mark.parametrize("content", ["", "{}", "[1]"])
+    def test_a_damaged_manifest(self, fakes: Any, tmp_path: Path, content: str) -> None:
+        steps = run(fakes.recipe, tmp_path)
+        fakes.taken()
+        (steps[4].folder / "manifest.json").write_text(content)
+        run(fakes.recipe, tmp_path)
+        assert fakes.taken() == ["export"]
 
     def test_force_outside_the_selection(self) -> None:
         with pytest.raises(RecipeError, match=r"--force names 'prepare'.*train to train"):

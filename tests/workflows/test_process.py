@@ -12,7 +12,9 @@ from typing import Any
 import polars as pl
 import pytest
 
+from towermill.columns import Feature
 from towermill.errors import DataError, RecipeError
+from towermill.workflows.config import FeatureConfig
 
 NULL, UNKNOWN = 1, 2
 
@@ -352,7 +354,36 @@ class TestRefused:
         with pytest.raises(DataError, match=rf"item\.price.*{wanted}.*In {len(items)} rows"):
             mill(interactions, {"item": {"price": {"kind": "number", "log": log}}}, items=table)
 
-    @pytest.mark.parametrize("name", ["raw_x", "__row", "train_count"])
+    @pytest.mark.parametrize("column", [None, []])
+    def test_a_feature_without_a_value(
+        self, mill: Any, interactions: Any, items: Any, column: Any
+    ) -> None:
+        kind, dtype = ("list", pl.List(pl.String)) if column == [] else ("category", pl.String)
+        table = items.with_columns(pl.lit(column, dtype).alias("v"))
+        with pytest.raises(DataError, match=r"'v' should have values"):
+            mill(interactions, {"item": {"v": kind}}, items=table)
+
+    @pytest.mark.parametrize(
+        "name", ["release date", "a.b", "é", "1abc", "class", "self", "labels", "x__values", "_x"]
+    )
+    def test_names_that_no_model_can_take(self, name: str) -> None:
+        with pytest.raises(RecipeError, match="Rename the column"):
+            FeatureConfig().over({"item": {name: Feature()}})
+
+    @pytest.mark.parametrize("name", ["year", "item_year", "a1", "Year_2", "x_"])
+    def test_names_that_it_can(self, name: str) -> None:
+        assert FeatureConfig().over({"item": {name: Feature()}})["item"] == {name: Feature()}
+
+    def test_a_title_may_be_named_anything(self) -> None:
+        title = Feature(kind="title")
+        assert FeatureConfig().over({"item": {"the title": title}})["item"] == {"the title": title}
+
+    @pytest.mark.parametrize("name", ["cold_user", "train_count", "__row"])
+    def test_signals_that_are_kept(self, mill: Any, interactions: Any, name: str) -> None:
+        with pytest.raises(DataError, match=f"signal '{name}'"):
+            mill(interactions.with_columns(pl.lit(1).alias(name)))
+
+    @pytest.mark.parametrize("name", ["raw_x", "split", "train_count"])
     def test_names_that_are_kept(self, mill: Any, interactions: Any, items: Any, name: str) -> None:
         with pytest.raises(RecipeError, match=f"'{name}'.*are kept"):
             mill(interactions, {"item": {name: "category"}}, items=items)

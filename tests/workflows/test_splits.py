@@ -239,7 +239,7 @@ class TestConfig:
             ({"valid": 0.5, "test": 0.5}, "both together below 1. Received: valid=0.5, test=0.5"),
             ({"test": 0}, "above 0"),
             ({"valid": -0.1}, "at least 0"),
-            ({"valid": float("nan")}, "at least 0"),
+            ({"valid": float("nan")}, "finite number"),
             ({"test": date(2024, 1, 1)}, "should be a date, or 0"),
             ({"valid": date(2024, 1, 1)}, "both be dates"),
             ({"valid": date(2024, 2, 1), "test": date(2024, 1, 1)}, "before `split.test`"),

@@ -75,11 +75,11 @@ class Synthetic(SourceConfig):
     """
 
     kind: Literal["synthetic"] = "synthetic"
-    users: int = Field(default=1000, ge=1)
-    items: int = Field(default=500, ge=2)
-    interactions: int = Field(default=50_000, ge=1)
-    categories: int = Field(default=12, ge=1)
-    dim: int = Field(default=8, ge=2)
+    users: int = Field(default=1000, ge=1, le=10**8)
+    items: int = Field(default=500, ge=2, le=10**8)
+    interactions: int = Field(default=50_000, ge=1, le=10**10)
+    categories: int = Field(default=12, ge=1, le=10**6)
+    dim: int = Field(default=8, ge=2, le=1024)
     zipf: float = Field(default=0.6, ge=0)
     drift: float = Field(default=0.2, ge=0, le=1)
     cold_items: float = Field(default=0.05, ge=0, lt=1)

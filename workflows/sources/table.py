@@ -35,7 +35,7 @@ class InteractionsTable(BaseModel):
         Context columns and their features.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     path: str
     user_id: str = USER_ID
@@ -55,7 +55,7 @@ class InteractionsTable(BaseModel):
 class ItemsTable(BaseModel):
     """Where the items are: one row an id."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     path: str
     item_id: str = ITEM_ID
@@ -65,7 +65,7 @@ class ItemsTable(BaseModel):
 class UsersTable(BaseModel):
     """Where the users are: one row an id."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     path: str
     user_id: str = USER_ID

@@ -1,0 +1,52 @@
+"""A stage's finished output: its manifest, and whether all that it names is still there."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
+
+MANIFEST: Final = "manifest.json"
+
+
+def sizes(folder: Path) -> dict[str, int]:
+    """Return the size in bytes of each file under `folder`, by relative path."""
+    return {
+        str(path.relative_to(folder)): path.stat().st_size
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    }
+
+
+def read_manifest(folder: Path) -> dict[str, Any] | None:
+    """Return the manifest of a finished output; None where there is none that can be read."""
+    try:
+        manifest = json.loads((folder / MANIFEST).read_text())
+    except (OSError, ValueError):
+        return None
+    whole = isinstance(manifest, dict) and {
+        "finished",
+        "files",
+        "made_from",
+        "ingredients",
+    } <= set(manifest)
+    return manifest if whole else None
+
+
+def lost(folder: Path, manifest: Mapping[str, Any]) -> str | None:
+    """Return the first file that the manifest names and that is gone or of another size."""
+    for name, size in manifest["files"].items():
+        path = folder / name
+        if not path.is_file() or path.stat().st_size != size:
+            return str(name)
+    return None
+
+
+def made_again(manifest: Mapping[str, Any], inputs: Mapping[str, Path]) -> str | None:
+    """Return the first input that was made again, by force, after this output."""
+    for name, folder in inputs.items():
+        newer = read_manifest(folder)
+        if newer is not None and newer["finished"] != manifest["made_from"][name]:
+            return name
+    return None
