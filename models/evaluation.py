@@ -24,7 +24,7 @@ def rank_catalogue(
             scores, len(queries), items, max(k), queries.seen, advance=partial(bars.advance, bar)
         )
     counts = data.item_counts[data.ranking_order]
-    return ranking_metrics(top, queries.relevant, k, counts, items)
+    return ranking_metrics(top, queries.relevant, k, counts, items, profiles=queries.seen)
 
 
 def evaluate_retriever(

@@ -489,20 +489,6 @@ def pad_sliced_arrays(nvtabular_ops_list_slice: Any) -> None:
     op.transform = transform
 
 
-def forget_closed_clients(merlin_core_utils: Any) -> None:
-    """Merlin keeps the first Dask client it found, and takes it for alive while its cluster lists
-    workers. A closed cluster still lists them: the next fit in the process waited for ever."""
-    find = merlin_core_utils.global_dask_client
-
-    def global_dask_client() -> Any:
-        kept = merlin_core_utils._merlin_dask_client
-        if getattr(kept.get(), "status", "running") != "running":
-            kept.set("auto")
-        return find()
-
-    merlin_core_utils.global_dask_client = global_dask_client
-
-
 def restore_cudf_names(merlin_core_compat: Any) -> None:
     """Names that merlin.io imports or calls and that cuDF 24 dropped. Not run without a card."""
     if merlin_core_compat.cudf is None:
@@ -739,7 +725,6 @@ _BEFORE: dict[str, Callable[[], None]] = {
     **dict.fromkeys(_KERAS_MODULES, activate_keras),
 }
 _AFTER: dict[str, Callable[[Any], None]] = {
-    "merlin.core.utils": forget_closed_clients,
     "merlin.core.compat": restore_cudf_names,
     "merlin.io.dask": partition_pandas_frames,
     "merlin.io.parquet": mend_parquet,
