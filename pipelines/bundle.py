@@ -6,6 +6,7 @@ import hashlib
 import json
 from dataclasses import dataclass
 from functools import cached_property
+from numbers import Integral
 from pathlib import Path
 from typing import Any, Final
 
@@ -131,7 +132,7 @@ class Bundle:
     def _find_user(self, user_id: Any) -> int | None:
         raw = self._users[RAW_PREFIX + USER_ID]
         # Of anything else, a cast could make another user's id.
-        plain = isinstance(user_id, (str, int)) and not isinstance(user_id, bool)
+        plain = isinstance(user_id, (str, Integral)) and not isinstance(user_id, bool)
         if not plain and not (isinstance(user_id, float) and user_id.is_integer()):
             return None
         try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 from collections.abc import Callable
@@ -218,6 +219,11 @@ class TestData:
         assert cli("run", shop.recipe(), "--out", out, "--to", "process").code == 0
         (schema,) = out.glob("shop/process/*/schema.pbtxt")
         schema.write_text(schema.read_text().replace('tag: "item"', 'tag: "context"'))
+        # As if it had been written so: a file of another size is made again.
+        path = schema.with_name("manifest.json")
+        manifest = json.loads(path.read_text())
+        manifest["files"]["schema.pbtxt"] = schema.stat().st_size
+        path.write_text(json.dumps(manifest))
         message = refused("run", shop.recipe(), "--out", out)
         assert "The model needs a column 'item_id' tagged ITEM" in message
         assert not list(out.glob("shop/train/*/manifest.json"))

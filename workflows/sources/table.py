@@ -165,6 +165,7 @@ def _integers_where_whole(frame: pl.LazyFrame, ids: list[str]) -> list[pl.Expr]:
     as_integers = {name: pl.col(name).cast(pl.Int64, strict=False) for name in held}
     same = [
         (pl.col(name).is_null() | (integer.cast(pl.String) == pl.col(name))).fill_null(False).all()
+        & (pl.col(name).count() > 0)
         for name, integer in as_integers.items()
     ]
     whole = frame.select(same).collect(engine="streaming").row(0) if held else ()
