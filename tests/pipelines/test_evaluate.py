@@ -22,8 +22,8 @@ def metrics(trained: Any) -> dict[str, Any]:
 class TestFields:
     def test_all(self, metrics: Any) -> None:
         assert list(metrics) == [
-            *("protocol", "split", "query", "filter_seen", "queries", "catalogue", "left_out"),
-            *("metrics", "baselines", "segments"),
+            *("protocol", "split", "query", "filter_seen", "queries", "queries_in_all"),
+            *("catalogue", "left_out", "metrics", "baselines", "segments"),
         ]
         assert metrics["protocol"] == "catalogue"
         assert metrics["split"] == "test"
