@@ -40,7 +40,7 @@ lock: $(VENV)/python-ready
 	$(LOCK) pyproject.toml --extra cpu --extra dev -c requirements/cpu.txt -o requirements/dev.txt
 
 $(VENV)/python-ready:
-	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Towermill needs Python 3.11 or newer: make PYTHON=/path/to/python3.11")'
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Towermill needs Python 3.11 or newer: make PYTHON=/path/to/python3.11")'
 	$(PYTHON) -m venv $(VENV)
 	command -v uv >/dev/null || $(BIN)/python -m pip install --quiet --disable-pip-version-check --target $(VENV)/uv uv
 	touch $@

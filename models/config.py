@@ -99,7 +99,8 @@ class TrainConfig(BaseModel):
     Parameters
     ----------
     epochs, batch_size
-        At most so many passes; rows a step.
+        At most so many passes; rows a step. A `batch_size` of 0 goes by the data: a power of two
+        that makes about 64 steps an epoch, from 64 to 4096.
     optimizer, learning_rate, schedule
         By Keras' name.
     weight_decay
@@ -122,10 +123,10 @@ class TrainConfig(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
-    epochs: PositiveInt = 10
-    batch_size: PositiveInt = 4096
+    epochs: PositiveInt = 30
+    batch_size: int = Field(0, ge=0)
     optimizer: Literal["adam", "adamw", "adagrad", "sgd", "rmsprop", "lazy_adam"] = "adam"
-    learning_rate: PositiveFloat = 0.001
+    learning_rate: PositiveFloat = 0.002
     weight_decay: float = Field(0.0, ge=0)
     schedule: ScheduleConfig = ScheduleConfig()
     monitor: str = Field("ndcg@10", pattern=r"^(recall|precision|hit_rate|ndcg|mrr|map)@[1-9]\d*$")

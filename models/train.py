@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 import shutil
 from collections.abc import Callable
 from dataclasses import asdict
@@ -54,6 +55,8 @@ def train_model(
         See `build_model` and `fit`.
     """
     data = Processed(processed)
+    if not train.batch_size:
+        train = train.model_copy(update={"batch_size": batch_size_for(data.rows("train"))})
     try:
         retriever = _under_policy(data, model, train, seed)
         queries = None
@@ -84,6 +87,11 @@ def train_model(
             shutil.rmtree(gone, ignore_errors=True)
             leftover.rename(gone)
             shutil.rmtree(gone)
+
+
+def batch_size_for(rows: int) -> int:
+    """Return a power of two that makes about 64 steps of `rows`, from 64 to 4096."""
+    return min(max(2 ** round(math.log2(max(rows, 1) / 64)) if rows > 64 else 64, 64), 4096)
 
 
 def load_model(processed: Path, trained: Path, model: ModelConfig) -> tuple[Processed, Retriever]:

@@ -125,6 +125,12 @@ def fit(
             _report(record, config, state)
             checkpoints.save(state)
             _drop_all_but_best(folder, state)
+    if state.epoch < config.epochs:
+        logger.info(
+            "stopped: %s no better for %d epochs", config.monitor, state.epoch - state.best_epoch
+        )
+    if state.best is not None:
+        logger.info("the weights of epoch %d are kept", state.best_epoch)
     writer.close()
     _check_weights(retriever.model, config)
     if state.best is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,8 @@ from towermill.models.data import Processed
 from towermill.models.evaluation import evaluate_baselines, evaluate_retriever
 from towermill.models.train import load_model
 from towermill.pipelines.recipe import Recipe
+
+logger = logging.getLogger(__name__)
 
 
 def evaluate_model(processed: Path, trained: Path, recipe: Recipe) -> dict[str, Any]:
@@ -42,9 +45,26 @@ def evaluate_model(processed: Path, trained: Path, recipe: Recipe) -> dict[str, 
         "metrics": evaluate_retriever(retriever, data, queries, config.k),
         "baselines": evaluate_baselines(data, queries, config.k, recipe.runtime.seed),
     }
+    _compare(result)
     if recipe.split.cold == "flag":
         result["segments"] = _segments(data, retriever, recipe)
     return result
+
+
+def _compare(result: dict[str, Any]) -> None:
+    """Say so if the model is no better than popularity."""
+    k = min(int(name.partition("@")[2]) for name in result["metrics"])
+    model = result["metrics"][f"ndcg@{k}"]
+    popularity = result["baselines"]["popularity"][f"ndcg@{k}"]
+    if model <= popularity:
+        logger.warning(
+            "The model does not beat popularity: ndcg@%d is %.4f, popularity's %.4f. Train longer "
+            "(train.epochs, train.patience), in smaller steps (train.batch_size), or with fewer "
+            "weights (model.tower=[] model.embedding_dim=32).",
+            k,
+            model,
+            popularity,
+        )
 
 
 def _segments(data: Processed, retriever: Any, recipe: Recipe) -> dict[str, Any]:

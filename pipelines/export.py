@@ -16,7 +16,7 @@ from merlin.schema import Schema
 from numpy.typing import NDArray
 
 from towermill import __version__
-from towermill.columns import FIRST_ID, ITEM_ID, NULL_ID, OOV_ID, PADDING_ID, USER_ID
+from towermill.columns import FIRST_ID, ITEM_ID, NULL_ID, OOV_ID, PADDING_ID
 from towermill.errors import BundleError
 from towermill.models.data import Processed, to_batch
 from towermill.models.retriever import Retriever
@@ -54,7 +54,7 @@ def export_bundle(inputs: Mapping[str, Path], recipe: Recipe, out: Path) -> None
     shutil.copytree(data.path / "workflow", out / "workflow")
     data.users.write_parquet(out / "user_features.parquet")
     data.items.write_parquet(out / "item_features.parquet")
-    _seen(data).write_parquet(out / "seen_items.parquet")
+    shutil.copy(data.path / "seen.parquet", out / "seen_items.parquet")
     embeddings = retriever.embed_items(data.items)
     _embedding_table(data.items[ITEM_ID], embeddings).write_parquet(out / "item_embeddings.parquet")
     parity = _parity(data, retriever, embeddings, out, recipe.export.tolerance)
@@ -68,6 +68,7 @@ def export_bundle(inputs: Mapping[str, Path], recipe: Recipe, out: Path) -> None
         "ids": {"padding": PADDING_ID, "null": NULL_ID, "unknown": OOV_ID, "first": FIRST_ID},
         "query_features": _describe(data.query_schema),
         "item_features": _describe(data.item_schema),
+        "title": json.loads((data.path / "stats.json").read_text())["title"],
         "dim": int(embeddings.shape[1]),
         "index": {"kind": recipe.export.index},
         "rows": {"users": data.users.height, "items": data.items.height},
@@ -111,14 +112,6 @@ def _describe(schema: Schema) -> dict[str, Any]:
         }
         for column in schema
     }
-
-
-def _seen(data: Processed) -> pl.DataFrame:
-    """Return each known user's items over all splits, as encoded ids."""
-    splits = [s for s in ("train", "valid", "test") if data.has(s)]
-    pairs = pl.concat([data.scan(s).select(USER_ID, ITEM_ID) for s in splits])
-    known = (pl.col(USER_ID) >= FIRST_ID) & (pl.col(ITEM_ID) >= FIRST_ID)
-    return pairs.filter(known).unique().group_by(USER_ID).agg(ITEM_ID).sort(USER_ID).collect()
 
 
 def _embedding_table(ids: pl.Series, embeddings: NDArray[np.float32]) -> pl.DataFrame:

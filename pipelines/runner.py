@@ -101,8 +101,8 @@ class Selection:
         return place(self.first) <= place(name) <= place(self.last)
 
 
-def plan(recipe: Recipe, out: Path, selection: Selection | None = None) -> list[Step]:
-    """Return every stage of the recipe, whether it would run, and why.
+def plan(recipe: Recipe, out: str | Path, selection: Selection | None = None) -> list[Step]:
+    """Return every stage of the recipe under the folder `out`, whether it would run, and why.
 
     Raises
     ------
@@ -111,7 +111,7 @@ def plan(recipe: Recipe, out: Path, selection: Selection | None = None) -> list[
     RecipeError
         A stage before the selection has not been run.
     """
-    selection = selection or Selection()
+    selection, out = selection or Selection(), Path(out)
     steps: dict[str, Step] = {}
     for stage in STAGES:
         ingredients = {
@@ -149,8 +149,8 @@ def plan(recipe: Recipe, out: Path, selection: Selection | None = None) -> list[
     return list(steps.values())
 
 
-def run(recipe: Recipe, out: Path, selection: Selection | None = None) -> list[Step]:
-    """Run what has to run of the recipe and return the steps as planned.
+def run(recipe: Recipe, out: str | Path, selection: Selection | None = None) -> list[Step]:
+    """Run what has to run of the recipe, keep it under `out`, and return the steps as planned.
 
     Raises
     ------
@@ -158,6 +158,7 @@ def run(recipe: Recipe, out: Path, selection: Selection | None = None) -> list[S
         Of any stage; what earlier stages finished stays, and the same call goes on from there.
     """
     runtime = resolve(recipe.runtime.device, recipe.runtime.cluster, recipe.runtime.seed)
+    out = Path(out)
     steps = plan(recipe, out, selection)
     _require_folder(out / recipe.name)
     folders = {step.stage.name: step.folder for step in steps}

@@ -131,7 +131,8 @@ def recommend(
     """Recommend items to a user from a bundle."""
     from towermill.pipelines import Bundle
 
-    found = Bundle.open(bundle).recommend(user, k, filter_seen=not keep_seen)
+    opened = Bundle.open(bundle)
+    found = opened.recommend(user, k, filter_seen=not keep_seen)
     if not found.known:
         _say(
             f"User {user!r} is not known to this bundle: served as out of vocabulary, which is the "
@@ -142,7 +143,7 @@ def recommend(
         return
     rows = []
     for rank, item in enumerate(found.items, start=1):
-        title = item.get("title")
+        title = item.get(opened.manifest["title"])
         named = str(item["item_id"]) if title is None else f"{title}"
         rows.append([str(rank), named, str(item["item_id"]), f"{item['score']:.4f}"])
     _print_table(["", "item", "item_id", "score"], rows)

@@ -55,8 +55,12 @@ def process(
     ``users.parquet``, ``items.parquet``
         One row a known id, by encoded id: encoded features, the raw ones as ``raw_<name>``, and
         the id's ``train_count``.
+    ``seen.parquet``
+        Each known user's known items, encoded, over the whole log: those in rows that filters or
+        splits left out, too.
     ``stats.json``
-        Row counts by split, vocabulary sizes, the moment of the last training row.
+        Row counts by split, vocabulary sizes, the moment of the last training row, the
+        item feature that is its title.
 
     Raises
     ------
@@ -71,6 +75,7 @@ def process(
     scratch = out / "scratch"
     shutil.rmtree(scratch, ignore_errors=True)
     scratch.mkdir(parents=True)
+    log = tables.interactions
     tables = apply_filters(tables, filters)
     _check_numbers(tables, columns)
     splits = _write_raw_splits(tables, columns, split, scratch)
@@ -99,8 +104,10 @@ def process(
     workflow.save(str(out / "workflow"))
     users = _encode_entity(workflow, "user", tables.users, columns, as_of, out, scratch / "user")
     items = _encode_entity(workflow, "item", tables.items, columns, as_of, out, scratch / "item")
+    _write_seen(log, out)
     stats = {
         "rows": rows,
+        "title": next((n for n, f in columns["item"].items() if f.kind == "title"), None),
         "users": users,
         "items": items,
         "vocabularies": {c.name: int(c.int_domain.max) + 1 for c in schema if c.int_domain},
@@ -313,6 +320,16 @@ def _encode_entity(
         )
     table_out.write_parquet(out / f"{entity}s.parquet")
     return table_out.height
+
+
+def _write_seen(log: pl.LazyFrame, out: Path) -> None:
+    pairs = log.select(USER_ID, ITEM_ID).unique()
+    for key, table in ((USER_ID, "users"), (ITEM_ID, "items")):
+        ids = pl.scan_parquet(out / f"{table}.parquet").select(key, RAW_PREFIX + key)
+        pairs = pairs.join(ids, left_on=key, right_on=RAW_PREFIX + key).drop(key)
+        pairs = pairs.rename({f"{key}_right": key})
+    seen = pairs.group_by(USER_ID).agg(pl.col(ITEM_ID).sort()).sort(USER_ID)
+    seen.sink_parquet(out / "seen.parquet")
 
 
 def _vocabulary(workflow: nvt.Workflow, name: str) -> pl.DataFrame:

@@ -25,7 +25,7 @@ class InteractionsTable(BaseModel):
     user_id, item_id
         Their columns.
     timestamp, rating
-        Their columns, where there are any.
+        Their columns, where there are any; a column named ``timestamp`` is found by itself.
     signals
         Further outcomes of an interaction, numbers or Booleans: a list of columns, or canonical
         name to column (``{click: was_clicked}``).
@@ -107,7 +107,10 @@ class Table(SourceConfig):
         what = "source.interactions"
         raw = _open(spec.path, what, spec.features, [spec.user_id, spec.item_id])
         roles = {USER_ID: spec.user_id, ITEM_ID: spec.item_id}
-        roles |= {TIMESTAMP: spec.timestamp} if spec.timestamp else {}
+        timestamp = spec.timestamp
+        if timestamp is None and TIMESTAMP in raw.collect_schema():
+            timestamp = TIMESTAMP
+        roles |= {TIMESTAMP: timestamp} if timestamp else {}
         roles |= {RATING: spec.rating} if spec.rating else {}
         roles |= {SPLIT: spec.split} if spec.split else {}
         taken = {**roles, **spec.signals}
@@ -119,8 +122,8 @@ class Table(SourceConfig):
         require(raw, [*taken.values(), *spec.features], what)
         ids = {role: id_expr(raw, roles[role], what).alias(role) for role in (USER_ID, ITEM_ID)}
         columns = [*ids.values()]
-        if spec.timestamp:
-            columns.append(time_expr(raw, spec.timestamp, what).alias(TIMESTAMP))
+        if timestamp:
+            columns.append(time_expr(raw, timestamp, what).alias(TIMESTAMP))
         if spec.rating:
             columns.append(_number(raw, spec.rating, what).cast(pl.Float32).alias(RATING))
         if spec.split:
