@@ -35,7 +35,8 @@ class TestManifest:
     def test_content(self, manifest: Any, trained: Any) -> None:
         assert set(manifest) == {
             *("format", "towermill", "packages", "recipe", "ids", "query_features"),
-            *("item_features", "dim", "index", "rows", "parity", "metrics", "files"),
+            *("item_features", "title", "dim", "index", "rows", "parity", "metrics"),
+            "files",
         }
         assert manifest["format"] == 1
         assert manifest["ids"] == {"padding": 0, "null": 1, "unknown": 2, "first": 3}

@@ -40,7 +40,7 @@ class TestFound:
 
     def test_only_source_must_be_given(self) -> None:
         recipe = validate_recipe(SYNTHETIC)
-        assert recipe.train.epochs == 10
+        assert recipe.train.epochs == 30
         assert recipe.split.kind == "time"
         assert recipe.runtime.device == "auto"
 

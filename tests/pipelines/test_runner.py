@@ -39,6 +39,10 @@ class TestOnce:
         for step in steps:
             assert (step.folder / "output").read_text() == step.stage.name
 
+    def test_out_may_be_text(self, fakes: Any, tmp_path: Path) -> None:
+        run(fakes.recipe, str(tmp_path))
+        assert not any(step.runs for step in plan(fakes.recipe, str(tmp_path)))
+
     def test_second_run_runs_nothing(self, fakes: Any, tmp_path: Path) -> None:
         run(fakes.recipe, tmp_path)
         fakes.taken()

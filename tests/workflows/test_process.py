@@ -257,7 +257,7 @@ class TestFolder:
 
     def test_holds_what_it_should_and_no_scratch(self, made: Any) -> None:
         assert sorted(p.name for p in made.path.iterdir()) == [
-            *("items.parquet", "schema.pbtxt", "stats.json"),
+            *("items.parquet", "schema.pbtxt", "seen.parquet", "stats.json"),
             *("test", "train", "users.parquet", "workflow"),
         ]
         assert [p.name for p in (made.path / "train").iterdir()] == ["part_0.parquet"]
@@ -272,6 +272,7 @@ class TestFolder:
     def test_stats(self, made: Any) -> None:
         assert made.stats == {
             "rows": {"train": 5, "test": 2},
+            "title": "title",
             "users": 2,
             "items": 3,
             # x, q and y share one; u1's x and q stand in two rows.
@@ -281,6 +282,16 @@ class TestFolder:
             },
             "as_of": "2024-01-05T00:00:00",
         }
+
+    def test_seen_is_of_the_whole_log(self, mill: Any, interactions: Any, tmp_path: Path) -> None:
+        stars = pl.Series("stars", [1.0, *[5.0] * (interactions.height - 1)])
+        log = interactions.with_columns(stars.alias("rating"))
+        made = mill(log, filters={"min_rating": 4}, out="rated")
+        seen = pl.read_parquet(tmp_path / "rated" / "seen.parquet")
+        for user, raw in made.users.select("user_id", "raw_user_id").iter_rows():
+            met = log.filter(pl.col("user_id") == raw)["item_id"].to_list()
+            ids = made.items.filter(pl.col("raw_item_id").is_in(met))["item_id"].to_list()
+            assert seen.filter(pl.col("user_id") == user)["item_id"].item().to_list() == sorted(ids)
 
     def test_timestamps_are_not_passed_on_and_signals_are(self, made: Any) -> None:
         assert "timestamp" not in made.train.columns
