@@ -102,6 +102,11 @@ class Processed:
         """`items` in the order in which they are ranked."""
         return self.items[self.ranking_order]
 
+    @property
+    def catalogue_counts(self) -> NDArray[np.int64]:
+        """Training rows of each row of `catalogue`, shape ``(items,)``."""
+        return self.item_counts[self.ranking_order]
+
     def positions(self, ids: pl.Series) -> NDArray[np.int64]:
         """Return the position in `catalogue` of encoded item ids."""
         found: NDArray[np.int64] = np.argsort(self.ranking_order)[ids.to_numpy() - FIRST_ID]

@@ -23,8 +23,9 @@ def rank_catalogue(
         top = top_k(
             scores, len(queries), items, max(k), queries.seen, advance=partial(bars.advance, bar)
         )
-    counts = data.item_counts[data.ranking_order]
-    return ranking_metrics(top, queries.relevant, k, counts, items, profiles=queries.seen)
+    return ranking_metrics(
+        top, queries.relevant, k, data.catalogue_counts, items, profiles=queries.seen
+    )
 
 
 def evaluate_retriever(
@@ -42,7 +43,7 @@ def evaluate_baselines(
 ) -> dict[str, dict[str, float]]:
     """Return what popularity in the training split and chance reach on the same queries."""
     scorers = {
-        "popularity": popularity_scores(data.item_counts[data.ranking_order]),
+        "popularity": popularity_scores(data.catalogue_counts),
         "random": random_scores(seed, data.items.height),
     }
     return {name: rank_catalogue(scorer, data, queries, k) for name, scorer in scorers.items()}

@@ -126,8 +126,9 @@ def plan(recipe: Recipe, out: str | Path, selection: Selection | None = None) ->
         folder = out / recipe.name / stage.name / key
         upstream = [name for name in stage.inputs if steps[name].runs]
         damage = _damage(folder, {name: steps[name].folder for name in stage.inputs})
-        done = not damage and (folder / MANIFEST).is_file()
-        if stage.name in selection.force and stage.name in selection:
+        stood = (folder / MANIFEST).is_file()
+        done = stood and not damage
+        if stage.name in selection.force:
             runs, reason = True, "forced"
         elif upstream:
             runs, reason = True, f"{upstream[0]} runs"
@@ -144,7 +145,6 @@ def plan(recipe: Recipe, out: str | Path, selection: Selection | None = None) ->
                     f"({reason}). Run it first, with `--from {stage.name}`."
                 )
             runs, reason = False, "done" if done and not upstream else "not asked for"
-        stood = (folder / MANIFEST).is_file()
         steps[stage.name] = Step(stage, key, folder, ingredients, runs, reason, stood)
     return list(steps.values())
 
