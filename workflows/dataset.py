@@ -1,0 +1,179 @@
+"""Parquet files as a Merlin data set: row groups the unit, Arrow columns on a CPU, cuDF on a GPU."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import dask.dataframe as dd
+import merlin.dtypes as md
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+from dask.utils import parse_bytes
+from merlin.core.compat import HAS_GPU, cudf
+from merlin.io import Dataset
+from merlin.schema import ColumnSchema, Schema
+
+from towermill.errors import DataError
+
+#: Bytes of a partition in memory, more or less: a row group is never cut.
+PART_SIZE = "128MB"
+#: Bytes of a value in memory, by Parquet's physical type; text is as long as it is.
+_WIDTHS = {"BOOLEAN": 1, "INT32": 4, "FLOAT": 4, "INT64": 8, "DOUBLE": 8, "INT96": 12}
+
+
+@dataclass(frozen=True)
+class Part:
+    """Some row groups of a file, next to one another.
+
+    Attributes
+    ----------
+    path, row_groups
+        What is read.
+    rows, nbytes
+        How much that is; `nbytes` in memory, estimated.
+    """
+
+    path: str
+    row_groups: tuple[int, ...]
+    rows: int
+    nbytes: int
+
+    def read(self, columns: Sequence[str] | None = None) -> pd.DataFrame:
+        """Return the rows, with the given columns only."""
+        with pq.ParquetFile(self.path) as file:
+            table = file.read_row_groups(list(self.row_groups), columns=columns)
+        return to_frame(table)
+
+
+class ArrowDataset(Dataset):  # type: ignore[misc]
+    """A Merlin data set of Arrow columns, whose schema is that of its files.
+
+    Stock Merlin guesses the types from the first row, holds text and lists as Python objects, and
+    makes floats of whole numbers where some are null, which above 2⁵³ are no longer the same.
+
+    Attributes
+    ----------
+    parts
+        The partitions, in the order of the files.
+    """
+
+    def __init__(self, files: Sequence[str], part_size: str | int = PART_SIZE) -> None:
+        self.parts = plan_parts(files, parse_bytes(part_size))
+        arrow = pq.read_schema(files[0])
+        frame = dd.from_map(read_part, self.parts, meta=to_frame(arrow.empty_table()))
+        super().__init__(frame, cpu=True, schema=merlin_schema(arrow))
+
+
+def open_dataset(paths: str | Path | Iterable[str | Path], part_size: str = PART_SIZE) -> Dataset:
+    """Return Parquet files as a data set: on a GPU if there is one and cuDF is installed.
+
+    Parameters
+    ----------
+    paths
+        A file, a folder of ``*.parquet``, or several files.
+    part_size
+        Of a partition in memory; row groups are not cut.
+
+    Raises
+    ------
+    DataError
+        There is no such file, or their columns differ.
+    """
+    files = _files(paths)
+    if cudf is not None and HAS_GPU:
+        return Dataset(files, engine="parquet", part_size=part_size)
+    return ArrowDataset(files, part_size)
+
+
+def _files(paths: str | Path | Iterable[str | Path]) -> list[str]:
+    if isinstance(paths, str | Path):
+        folder = Path(paths)
+        paths = sorted(folder.glob("*.parquet")) if folder.is_dir() else [folder]
+    files = [str(path) for path in paths]
+    missing = [file for file in files if not Path(file).is_file()]
+    if missing or not files:
+        raise DataError(f"Expected Parquet files; found none at {missing or paths}.")
+    return files
+
+
+def plan_parts(files: Sequence[str], part_size: int) -> list[Part]:
+    """Return the row groups of all files, gathered up to `part_size` bytes; no rows, no part.
+
+    Raises
+    ------
+    DataError
+        The files' columns differ, or one cannot be read.
+    """
+    parts: list[Part] = []
+    schema = None
+    for path in files:
+        try:
+            meta = pq.read_metadata(path)
+        except (pa.ArrowInvalid, OSError) as error:
+            raise DataError(
+                f"Expected a Parquet file at {path}: {error}. Write it again."
+            ) from error
+        found = meta.schema.to_arrow_schema().remove_metadata()
+        if schema is not None and not schema.equals(found):
+            raise DataError(
+                f"Expected the columns of {files[0]} in every file; {path} has others, or of other "
+                "types. Write them alike, or read them apart."
+            )
+        schema = found
+        parts += _parts_of(path, meta, part_size)
+    return parts
+
+
+def _parts_of(path: str, meta: Any, part_size: int) -> list[Part]:
+    parts: list[Part] = []
+    groups: list[int] = []
+    rows = nbytes = 0
+    for index in range(meta.num_row_groups):
+        group = meta.row_group(index)
+        size = sum(_bytes(group.column(c)) for c in range(group.num_columns))
+        if groups and nbytes + size > part_size:
+            parts.append(Part(path, tuple(groups), rows, nbytes))
+            groups, rows, nbytes = [], 0, 0
+        groups.append(index)
+        rows, nbytes = rows + group.num_rows, nbytes + size
+    # An empty file is a part, so that what is made of it has its columns.
+    return [*parts, Part(path, tuple(groups), rows, nbytes)]
+
+
+def _bytes(column: Any) -> int:
+    width = _WIDTHS.get(column.physical_type)
+    return int(column.num_values * width if width else column.total_uncompressed_size)
+
+
+def read_part(part: Part, columns: Sequence[str] | None = None) -> pd.DataFrame:
+    """Return a part's rows; by name, for Dask, which pushes the choice of columns into it."""
+    return part.read(columns)
+
+
+def to_frame(table: pa.Table) -> pd.DataFrame:
+    """Return a frame of Arrow columns; floats and moments, of which pandas has its own, are NumPy's.
+
+    Those two have a null of their own there (NaN, NaT), and functions that users write for
+    `LambdaOp` count on NumPy's.
+    """
+    return table.to_pandas(types_mapper=_pandas_type, ignore_metadata=True)
+
+
+def _pandas_type(arrow: Any) -> Any:
+    own = pa.types.is_floating(arrow) or pa.types.is_timestamp(arrow)
+    return None if own else pd.ArrowDtype(arrow)
+
+
+def merlin_schema(arrow: pa.Schema) -> Schema:
+    """Return Merlin's schema of Arrow's."""
+    columns = []
+    for field in arrow:
+        kind, dims = field.type, None
+        if pa.types.is_nested(kind):
+            kind, dims = kind.value_type, (None, None)
+        columns.append(ColumnSchema(field.name, dtype=md.dtype(kind.to_pandas_dtype()), dims=dims))
+    return Schema(columns)

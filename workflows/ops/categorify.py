@@ -1,0 +1,189 @@
+"""`Categorify` on Arrow columns: one pass of counts to fit, one lookup a value to transform."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping, Sequence
+from functools import partial
+from typing import Any
+
+import fsspec
+import merlin.dtypes as md
+import numpy as np
+import pandas as pd
+import polars as pl
+from dask.delayed import Delayed
+from merlin.core.dispatch import hash_series
+from merlin.io.worker import get_worker_cache
+from nvtabular import ops
+from nvtabular.ops.categorify import NULL_OFFSET, OOV_OFFSET
+
+from towermill.workflows.ops.frames import flatten, on_cpu, to_pandas, to_polars, unflatten
+from towermill.workflows.ops.lookup import Lookup
+from towermill.workflows.ops.reduction import reduce_partitions
+from towermill.workflows.ops.vocabulary import (
+    Group,
+    count_values,
+    merge_counts,
+    read_vocabulary,
+    write_vocabulary,
+)
+
+_CACHE = "towermill-lookups"
+
+
+class Categorify(ops.Categorify):  # type: ignore[misc]
+    """NVTabular's `Categorify`, with the same arguments, ids and files.
+
+    On pandas frames the values are counted and looked up by Polars, best on Arrow columns (those
+    of `towermill.workflows.dataset`); on cuDF frames it is NVTabular's own. Ids fall by frequency;
+    ties are broken by the value, ascending. A null within a list is an unknown value, as in
+    NVTabular; a list that is null is an empty one.
+
+    `split_out`, `split_every`, `on_host` and `cardinality_memory_limit` decide how stock NVTabular
+    shuffles; nothing is shuffled here. `search_sorted` is for GPUs.
+    """
+
+    def fit(self, col_selector: Any, ddf: Any) -> Any:
+        """Return the lazy counting of all columns, which ends with one file a vocabulary."""
+        if not on_cpu(ddf._meta):
+            return super().fit(col_selector, ddf)
+        groups = self._groups(col_selector)
+        if self.search_sorted:
+            self.search_sorted = False
+            warnings.warn("Cannot use `search_sorted=True` on a CPU.", stacklevel=2)
+        if not groups:
+            return Delayed("no-op", {"no-op": {}})
+        folder = f"{str(self.out_path).rstrip('/')}/categories"
+        return reduce_partitions(
+            ddf,
+            partial(count_values, groups=groups),
+            merge_counts,
+            partial(
+                _write_all,
+                groups=groups,
+                folder=folder,
+                limits={group.name: self._limits(group.name) for group in groups},
+            ),
+        )
+
+    def _groups(self, col_selector: Any) -> list[Group]:
+        """Return the vocabularies to fit, and note which columns have one together."""
+        names = col_selector.grouped_names
+        flat = [n for name in names for n in (name if isinstance(name, tuple) else (name,))]
+        if self.encode_type == "joint" and len(set(flat)) < len(flat):
+            raise ValueError(
+                "Each column should have one vocabulary. Named in several groups: "
+                f"{', '.join(sorted({n for n in flat if flat.count(n) > 1}))}"
+            )
+        groups = []
+        for name in names:
+            columns = name if isinstance(name, tuple) else (name,)
+            joined = self.name_sep.join(columns)
+            if len(columns) > 1:
+                self.storage_name.update(dict.fromkeys(columns, joined))
+            if joined not in self.categories:
+                keys = columns if self.encode_type == "combo" else (joined,)
+                groups.append(Group(joined, columns, keys))
+        return groups
+
+    def _limits(self, name: str) -> dict[str, int]:
+        options = {key: getattr(self, key) for key in ("freq_threshold", "max_size", "num_buckets")}
+        return {
+            key: (value[name] if isinstance(value, dict) else value) or 0
+            for key, value in options.items()
+        }
+
+    def transform(self, col_selector: Any, df: Any) -> Any:
+        """Return the frame with each column, or combination of columns, as its ids."""
+        if not on_cpu(df):
+            return super().transform(col_selector, df)
+        encoded = df.copy(deep=False)
+        mapping = self.column_mapping(col_selector)
+        for name, sources in mapping.items():
+            sources = [sources] if isinstance(sources, str) else list(sources)
+            try:
+                ids = self._encode(name, sources, df, list(mapping))
+            except Exception as error:
+                raise RuntimeError(f"Failed to encode the column {name!r}: {error}") from error
+            encoded[name] = to_pandas(ids, like=df[sources[0]])
+        return encoded
+
+    def _encode(
+        self, name: str, sources: list[str], df: pd.DataFrame, names: Sequence[str]
+    ) -> pl.Series:
+        joined = len(sources) > 1
+        stored = name if self.encode_type == "combo" else self.storage_name.get(name, name)
+        # As in NVTabular, one number for all columns is none for the columns of a joint group.
+        buckets = self.num_buckets
+        buckets = dict.fromkeys(names, buckets) if isinstance(buckets, int) else buckets or {}
+        hashed = buckets.get(stored, 0)
+        lookup = self._lookup(stored, sources if joined else [stored], max(hashed, 1))
+        columns = [to_polars(df[source]) for source in sources]
+        lists = isinstance(columns[0].dtype, pl.List)
+        if lists:
+            columns[0], lengths = flatten(columns[0])
+        ids = lookup.ids(columns)
+        if hashed > 1:
+            ids = _in_buckets(ids, columns, lookup.unknown, hashed)
+        # A null within a list is an unknown value in NVTabular, on a GPU as well.
+        if ids.null_count():
+            ids = ids.fill_null(lookup.unknown if lists else lookup.null)
+        wanted = _polars_type(self.output_dtype)
+        ids = ids if ids.dtype == wanted else ids.cast(wanted)
+        return (unflatten(ids, lengths) if lists else ids).alias(name)
+
+    def _lookup(self, stored: str, keys: Sequence[str], unknown_ids: int) -> Lookup:
+        path = self.categories[stored]
+        fs, where = fsspec.core.url_to_fs(path)
+        info = fs.info(where)
+        stamp = (info.get("mtime"), info.get("size"))
+        key = (path, *stamp, tuple(keys), unknown_ids, self.single_table)
+        if self.cat_cache == "disk":
+            return self._read(path, keys, unknown_ids)
+        with get_worker_cache(_CACHE) as cache:
+            if key not in cache:
+                cache[key] = self._read(path, keys, unknown_ids)
+            found: Lookup = cache[key]
+            return found
+
+    def _read(self, path: str, keys: Sequence[str], unknown_ids: int) -> Lookup:
+        vocabulary, first = read_vocabulary(path, keys)
+        # NVTabular's rule for indices that count from 0, as cuDF once wrote them.
+        if first is None or first < OOV_OFFSET + unknown_ids:
+            first = (first or 0) + OOV_OFFSET + unknown_ids
+        # And its rule for a table that all columns share, in which a null is the first value.
+        null = first if self.single_table else NULL_OFFSET
+        return Lookup(vocabulary, first, null, null + 1)
+
+
+def _write_all(
+    counts: Mapping[str, pl.DataFrame],
+    groups: Sequence[Group],
+    folder: str,
+    limits: Mapping[str, Mapping[str, int]],
+) -> dict[str, str]:
+    fs, where = fsspec.core.url_to_fs(folder)
+    fs.makedirs(where, exist_ok=True)
+    return {
+        group.name: write_vocabulary(counts[group.name], group, folder, **limits[group.name])
+        for group in groups
+    }
+
+
+def _in_buckets(
+    ids: pl.Series, columns: Sequence[pl.Series], unknown: int, buckets: int
+) -> pl.Series:
+    """Spread the unknown values over `buckets` ids, by NVTabular's hash on a CPU."""
+    places = (ids == unknown).fill_null(False).arg_true()
+    if places.is_empty():
+        return ids
+    hashes = np.zeros(len(places), np.uint64)
+    for column in columns:
+        hashes ^= hash_series(column.gather(places).to_pandas())
+    spread = pl.Series((hashes % np.uint64(buckets)).astype(np.int32) + unknown)
+    return ids.scatter(places, spread)
+
+
+def _polars_type(dtype: Any) -> Any:
+    return pl.Series(np.empty(0, md.dtype(dtype).to_numpy)).dtype

@@ -1,0 +1,93 @@
+"""Between a pandas frame's columns and Polars, without a copy where the column is Arrow's."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import polars as pl
+import pyarrow as pa
+
+
+def on_cpu(frame: Any) -> bool:
+    """Tell whether the operators here take the frame; what is not pandas is NVTabular's own."""
+    return isinstance(frame, pd.DataFrame)
+
+
+def is_arrow(column: pd.Series[Any]) -> bool:
+    """Tell whether pandas holds the column as an Arrow array."""
+    return isinstance(column.dtype, pd.ArrowDtype)
+
+
+def to_polars(column: pd.Series[Any]) -> pl.Series:
+    """Return the column: NaN as null, a fixed-size list as a list, a pandas category as its value.
+
+    Raises
+    ------
+    TypeError
+        The column mixes types.
+    """
+    try:
+        arrow = column.array.__arrow_array__() if is_arrow(column) else _from_numpy(column)
+    except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
+        raise TypeError(
+            f"Expected values of one type in column {column.name!r}; found several ({error}). "
+            "Cast the column to text or to a number."
+        ) from error
+    series: Any = pl.from_arrow(arrow)
+    series = series.alias(str(column.name))
+    if series.dtype.is_float():
+        return series.fill_nan(None)
+    if isinstance(series.dtype, pl.Array):
+        return series.arr.to_list()
+    if isinstance(series.dtype, pl.Categorical | pl.Enum):
+        return series.cast(pl.String)
+    return series
+
+
+def _from_numpy(column: pd.Series[Any]) -> Any:
+    return pa.array(column, from_pandas=True)
+
+
+def to_pandas(series: pl.Series, like: pd.Series[Any]) -> pd.Series[Any]:
+    """Return the series as a column with the index of `like`: Arrow's if that one is, else NumPy's.
+
+    A list is an object column of arrays where it is not Arrow's, as NVTabular has it.
+    """
+    if is_arrow(like):
+        array: Any = pd.arrays.ArrowExtensionArray(pa.chunked_array([series.to_arrow()]))
+    elif isinstance(series.dtype, pl.List):
+        array = list_objects(*flatten(series))
+    else:
+        array = series.to_numpy()
+    return pd.Series(array, index=like.index, name=series.name)
+
+
+def list_objects(values: pl.Series, lengths: pl.Series) -> np.ndarray[Any, Any]:
+    """Return an object array of NumPy arrays, one a list."""
+    flat = values.to_numpy()
+    stops = np.cumsum(lengths.to_numpy())
+    objects = np.empty(len(stops), object)
+    start = 0
+    for row, stop in enumerate(stops.tolist()):
+        objects[row] = flat[start:stop]
+        start = stop
+    return objects
+
+
+def flatten(lists: pl.Series) -> tuple[pl.Series, pl.Series]:
+    """Return the values of all lists, end to end, and each list's length (a null has none)."""
+    lengths = lists.list.len().fill_null(0)
+    if lists.null_count():
+        lists = lists.drop_nulls()
+    return lists.explode(empty_as_null=False), lengths
+
+
+def unflatten(values: pl.Series, lengths: pl.Series) -> pl.Series:
+    """Return lists of the given lengths: what undoes `flatten`, but that a null becomes empty."""
+    offsets = np.zeros(len(lengths) + 1, np.int64)
+    np.cumsum(lengths.to_numpy(), out=offsets[1:])
+    lists = pa.LargeListArray.from_arrays(pa.array(offsets), values.to_arrow())
+    series: Any = pl.from_arrow(lists)
+    return series.alias(values.name)

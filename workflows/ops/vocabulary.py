@@ -1,0 +1,220 @@
+"""Vocabularies, distinct values by falling frequency, in files of stock NVTabular's format.
+
+Ties in frequency are broken by the value, ascending (text by its UTF-8 bytes): what is written
+depends on the values and their counts alone, not on partitions, threads or workers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import fsspec
+import numpy as np
+import pandas as pd
+import polars as pl
+import pyarrow as pa
+import pyarrow.parquet as pq
+from nvtabular.ops.categorify import NULL_OFFSET, OOV_OFFSET, PAD_OFFSET
+
+from towermill.workflows.ops.frames import flatten, to_polars
+
+#: How often each value was met; no column of a frame here can have the same name.
+SIZE = "__size"
+#: Whole numbers are counted in a table of all between the least and the greatest if that has at most
+#: so many entries a row, or so many at all.
+_SPREAD, _SMALL = 4, 1 << 20
+_NULLABLE = {
+    pa.int8(): pd.Int8Dtype(),
+    pa.int16(): pd.Int16Dtype(),
+    pa.int32(): pd.Int32Dtype(),
+    pa.int64(): pd.Int64Dtype(),
+    pa.uint8(): pd.UInt8Dtype(),
+    pa.uint16(): pd.UInt16Dtype(),
+    pa.uint32(): pd.UInt32Dtype(),
+    pa.uint64(): pd.UInt64Dtype(),
+}
+
+
+@dataclass(frozen=True)
+class Group:
+    """Columns that one vocabulary is made of.
+
+    Attributes
+    ----------
+    name
+        What its files are named for.
+    columns
+        Columns of the data.
+    keys
+        Columns of the vocabulary: those of the data in a combination, else `name` alone.
+    """
+
+    name: str
+    columns: tuple[str, ...]
+    keys: tuple[str, ...]
+
+
+def count_values(frame: pd.DataFrame, groups: Sequence[Group]) -> dict[str, pl.DataFrame]:
+    """Return each group's distinct values, nulls among them, with their number of rows.
+
+    Raises
+    ------
+    TypeError
+        The columns of a joint group are of types that have none in common.
+    """
+    return {group.name: _count(_values(frame, group)) for group in groups}
+
+
+def _values(frame: pd.DataFrame, group: Group) -> pl.DataFrame:
+    columns = []
+    for name in group.columns:
+        column = to_polars(frame[name])
+        if isinstance(column.dtype, pl.List):
+            column = flatten(column)[0]
+        columns.append(column)
+    if len(group.keys) > 1:
+        return pl.DataFrame(columns)
+    key = group.keys[0]
+    return _stacked([column.alias(key).to_frame() for column in columns], group.name)
+
+
+def _count(values: pl.DataFrame) -> pl.DataFrame:
+    column = values.to_series()
+    if values.width > 1 or not column.dtype.is_integer() or column.dtype == pl.UInt64:
+        return _by_hash(values)
+    low, high = column.min(), column.max()
+    if low is None or high - low >= max(_SPREAD * len(column), _SMALL):  # type: ignore[operator]
+        return _by_hash(values)
+    nulls = column.null_count()
+    numbers = (column.drop_nulls() if nulls else column).cast(pl.Int64).to_numpy()
+    counts = np.bincount(numbers - low)
+    found = np.flatnonzero(counts)
+    counted = pl.DataFrame({column.name: found + low, SIZE: counts[found]}).cast(
+        {column.name: column.dtype}
+    )
+    if nulls:
+        null = pl.DataFrame({column.name: [None], SIZE: [nulls]}, schema=counted.schema)
+        counted = counted.vstack(null)
+    return counted
+
+
+def _by_hash(values: pl.DataFrame) -> pl.DataFrame:
+    return values.group_by(values.columns).agg(pl.len().cast(pl.Int64).alias(SIZE))
+
+
+def _stacked(frames: Sequence[pl.DataFrame], name: str) -> pl.DataFrame:
+    try:
+        return pl.concat(frames, how="vertical_relaxed")
+    except pl.exceptions.PolarsError as error:
+        raise TypeError(
+            f"Expected values of one type in the vocabulary {name!r}; found "
+            f"{' and '.join(sorted({str(f.dtypes[0]) for f in frames}))}. Cast its columns to the "
+            "same type, or give them vocabularies of their own."
+        ) from error
+
+
+def merge_counts(parts: list[dict[str, pl.DataFrame]]) -> dict[str, pl.DataFrame]:
+    """Return the sum of what `count_values` gave for several partitions."""
+    if len(parts) == 1:
+        return parts[0]
+    plans = []
+    for name in parts[0]:
+        stacked = _stacked([part[name] for part in parts], name).lazy()
+        plans.append(stacked.group_by(pl.exclude(SIZE)).agg(pl.col(SIZE).sum()))
+    return dict(zip(parts[0], pl.collect_all(plans), strict=True))
+
+
+def write_vocabulary(
+    counts: pl.DataFrame,
+    group: Group,
+    folder: str,
+    *,
+    freq_threshold: int = 0,
+    max_size: int = 0,
+    num_buckets: int = 0,
+) -> str:
+    """Write ``unique.<name>.parquet`` and ``meta.<name>.parquet``; return the path of the former.
+
+    Parameters
+    ----------
+    counts
+        From `merge_counts`.
+    freq_threshold, max_size, num_buckets
+        Of Categorify, for this group.
+
+    Raises
+    ------
+    ValueError
+        `max_size` leaves no room for the ids that stand for no value.
+    """
+    unknown = max(num_buckets, 1)
+    if max_size and max_size < unknown + OOV_OFFSET:
+        raise ValueError(
+            f"`max_size` of {group.name!r} should be at least {unknown + OOV_OFFSET}, which are "
+            f"padding, null and the ids of unknown values. Received: {max_size}"
+        )
+    keys = list(group.keys)
+    null = pl.all_horizontal(pl.col(keys).is_null())
+    nulls = int(counts.filter(null)[SIZE].sum())
+    values = counts.filter(~null).sort(
+        [SIZE, *keys], descending=[True, *[False] * len(keys)], nulls_last=False
+    )
+    kept = values.filter(pl.col(SIZE) >= freq_threshold) if freq_threshold else values
+    if max_size:
+        kept = kept.head(max_size - unknown - OOV_OFFSET)
+    first = OOV_OFFSET + unknown
+    unique = f"{folder}/unique.{group.name}.parquet"
+    _to_file(kept.select(keys), kept[SIZE].alias(f"{group.name}_size"), first, unique)
+    meta = {
+        "kind": ["pad", "null", "oov", "unique"],
+        "offset": [PAD_OFFSET, NULL_OFFSET, OOV_OFFSET, first],
+        "num_indices": [1, 1, unknown, kept.height],
+        "num_observed": [0, nulls, int(values[SIZE].sum() - kept[SIZE].sum()), kept[SIZE].sum()],
+    }
+    pd.DataFrame(meta).to_parquet(f"{folder}/meta.{group.name}.parquet")
+    return unique
+
+
+def _to_file(values: pl.DataFrame, sizes: pl.Series, first: int, path: str) -> None:
+    """Write the values as stock NVTabular does, the index holding the first id.
+
+    Whole numbers are marked as pandas' nullable ones, which alone stock can hold against a column
+    with nulls.
+    """
+    frame = values.to_arrow().to_pandas(types_mapper=_NULLABLE.get)
+    frame[sizes.name] = sizes.to_numpy()
+    frame.index = pd.RangeIndex(first, first + values.height)
+    fs, where = fsspec.core.url_to_fs(path)
+    if fs.exists(where):
+        fs.rm(where, recursive=True)
+    frame.to_parquet(path, compression=None)
+
+
+def read_vocabulary(path: str, keys: Sequence[str]) -> tuple[pl.DataFrame, int | None]:
+    """Return the values, in the order of their ids, and the first id (None where it is not told).
+
+    Parameters
+    ----------
+    path
+        A file, or the folder of ``part.<n>.parquet`` that stock writes with `split_out`.
+    keys
+        Columns to read.
+    """
+    fs, where = fsspec.core.url_to_fs(path)
+    files = [where]
+    if fs.isdir(where):
+        files = sorted(fs.glob(f"{where}/part.*.parquet"), key=_number)
+    tables = []
+    for file in files:
+        with fs.open(file, "rb") as opened:
+            tables.append(pq.read_table(opened, use_threads=False))
+    index = (tables[0].schema.pandas_metadata or {}).get("index_columns") or [None]
+    first = index[0]["start"] if isinstance(index[0], dict) else None
+    frames: list[Any] = [pl.from_arrow(table.select(list(keys))) for table in tables]
+    return pl.concat(frames), first
+
+
+def _number(path: str) -> int:
+    return int(path.rsplit(".", 2)[1])

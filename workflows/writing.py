@@ -1,0 +1,162 @@
+"""A workflow's output as Parquet files, written part by part."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from dask.utils import parse_bytes
+from merlin.core.utils import global_dask_client
+from merlin.dag.executors import LocalExecutor
+from merlin.io import Dataset
+from merlin.schema import Schema
+from merlin.schema.io.tensorflow_metadata import TensorflowMetadata
+
+from towermill.progress import progress
+from towermill.workflows.dataset import ArrowDataset, Part
+from towermill.workflows.workflow import Workflow
+
+#: A file's rows, as bytes in memory before they were encoded: its size on disk is far below.
+FILE_SIZE = "512MB"
+ROW_GROUP_ROWS = 250_000
+#: Columns with fewer ids are written by dictionary.
+_DICTIONARY = 1 << 12
+
+
+def write(workflow: Workflow, dataset: Dataset, out: Path, file_size: str = FILE_SIZE) -> int:
+    """Transform a data set into ``part_<n>.parquet``, zstd, and return the number of rows.
+
+    With them stand ``_metadata`` (every file's row groups and statistics) and ``schema.pbtxt``.
+    The files are the same whether a Dask cluster, which is used if there is one, writes them or
+    this process. Only the columns that the workflow takes are read; row groups in which no row can
+    pass the workflow's `Filter` are not.
+
+    Parameters
+    ----------
+    workflow
+        Fitted.
+    dataset
+        From `open_dataset`.
+    out
+        A folder; made if it is not there.
+    file_size
+        How much of the data, in memory, makes a file.
+    """
+    out.mkdir(parents=True, exist_ok=True)
+    write_schema(workflow.output_schema, out)
+    if not isinstance(dataset, ArrowDataset):
+        workflow.transform(dataset).to_parquet(
+            str(out), compression="zstd", write_metadata_file=True
+        )
+        return int(sum(pq.read_metadata(path).num_rows for path in out.glob("*.parquet")))
+    groups = list(_gathered(dataset.parts, parse_bytes(file_size)))
+    files = [out / f"part_{n:05d}.parquet" for n in range(len(groups))]
+    metas = _each(_write_file, workflow, list(zip(groups, files, strict=True)))
+    pq.write_metadata(
+        metas[0].schema.to_arrow_schema(), out / "_metadata", metadata_collector=metas
+    )
+    return sum(meta.num_rows for meta in metas)
+
+
+def write_schema(schema: Schema, folder: Path) -> None:
+    """Write ``schema.pbtxt`` into `folder`."""
+    TensorflowMetadata.from_merlin_schema(schema).to_proto_text_file(str(folder))
+
+
+def _gathered(parts: Sequence[Part], file_size: int) -> Iterator[list[Part]]:
+    group: list[Part] = []
+    for part in parts:
+        if group and sum(p.nbytes for p in group) + part.nbytes > file_size:
+            yield group
+            group = []
+        group.append(part)
+    yield group
+
+
+def _each(
+    write: Callable[..., Any], workflow: Workflow, tasks: Sequence[tuple[Any, ...]]
+) -> list[Any]:
+    """Run the tasks on the cluster if there is one, else one by one, and return what they gave."""
+    client = global_dask_client()
+    with progress() as bars:
+        bar = bars.add_task("encoding", total=len(tasks))
+        if client is None:
+            return [write(workflow, *task) for task in bars.track(tasks, task_id=bar)]
+        shared = client.scatter(workflow, broadcast=True, hash=False)
+        futures = [client.submit(write, shared, *task, pure=False) for task in tasks]
+        results = []
+        for future in futures:
+            results.append(future.result())
+            bars.advance(bar)
+        return results
+
+
+def _write_file(workflow: Workflow, parts: Sequence[Part], path: Path) -> Any:
+    """Write the parts to one file and return its metadata; encoding and writing overlap."""
+    collected: list[Any] = []
+    with ThreadPoolExecutor(1) as thread, contextlib.ExitStack() as stack:
+        writer, job = None, None
+        for table in _row_groups(_encoded(workflow, part) for part in parts):
+            if writer is None:
+                writer = stack.enter_context(
+                    pq.ParquetWriter(
+                        path,
+                        table.schema,
+                        compression="zstd",
+                        # Of many distinct ids, a dictionary costs more time than it saves room.
+                        use_dictionary=_few_valued(workflow.output_schema),
+                        store_schema=False,
+                        metadata_collector=collected,
+                    )
+                )
+            if job is not None:
+                job.result()  # no more than one waits in memory
+            job = thread.submit(writer.write_table, table.cast(writer.schema))
+        if job is not None:
+            job.result()
+    collected[0].set_file_path(path.name)
+    return collected[0]
+
+
+def _few_valued(schema: Schema) -> list[str]:
+    return [c.name for c in schema if c.int_domain and c.int_domain.max < _DICTIONARY]
+
+
+def _row_groups(tables: Iterable[pa.Table]) -> Iterator[pa.Table]:
+    """Gather tables into ones of `ROW_GROUP_ROWS`, or a little more; at least one, maybe empty."""
+    waiting: list[pa.Table] = []
+    given = False
+    for table in tables:
+        waiting.append(table)
+        if sum(len(t) for t in waiting) >= ROW_GROUP_ROWS:
+            yield pa.concat_tables(waiting)
+            waiting, given = [], True
+    if not given or any(len(t) for t in waiting):
+        yield pa.concat_tables(waiting)
+
+
+def _encoded(workflow: Workflow, part: Part) -> pa.Table:
+    frame = part.read(workflow.input_schema.column_names)
+    keep = workflow.row_filter
+    if keep is not None:
+        frame = keep.transform(None, frame)
+    frame = LocalExecutor().transform(frame, workflow.graph)
+    return _plain(pa.Table.from_pandas(frame, preserve_index=False))
+
+
+def _plain(table: pa.Table) -> pa.Table:
+    """Return the table without 64-bit offsets and without pandas' notes, as any reader takes it."""
+    fields = []
+    for field in table.schema:
+        kind = field.type
+        if pa.types.is_large_list(kind):
+            kind = pa.list_(kind.value_type)
+        elif pa.types.is_large_string(kind):
+            kind = pa.string()
+        fields.append(pa.field(field.name, kind))
+    return table.cast(pa.schema(fields))
