@@ -434,10 +434,64 @@ def encode_by_position(nvtabular_ops_categorify: Any) -> None:
     nvtabular_ops_categorify._encode = encode
 
 
+def write_empty_vocabularies(nvtabular_ops_categorify: Any) -> None:
+    """Categorify writes no file for a column of nothing but nulls, and then fails to open it.
+
+    Never right, on a GPU neither.
+    """
+    from fsspec.core import url_to_fs
+
+    original = nvtabular_ops_categorify._save_encodings
+
+    def save_encodings(df: Any, *args: Any, **kwargs: Any) -> Any:
+        path = original(df, *args, **kwargs)
+        fs, where = url_to_fs(path)
+        if not fs.exists(where):
+            df.head(0).to_parquet(path)
+        return path
+
+    nvtabular_ops_categorify._save_encodings = save_encodings
+
+
 def mend_categorify(nvtabular_ops_categorify: Any) -> None:
     """What Categorify needs, once it is loaded."""
+    write_empty_vocabularies(nvtabular_ops_categorify)
     sort_uniques_in_one_frame(nvtabular_ops_categorify)
     encode_by_position(nvtabular_ops_categorify)
+
+
+def know_arrow_lists(merlin_core_dispatch: Any) -> None:
+    """pandas has Arrow-backed columns since 2.0; Merlin asks a column's first row if it is a list.
+
+    And its first value for the type. The type of an Arrow column says both, of an empty one too.
+    """
+    import pandas as pd
+    import pyarrow as pa
+
+    is_list, leaf = merlin_core_dispatch.is_list_dtype, merlin_core_dispatch.list_val_dtype
+
+    def arrow_type(column: Any) -> Any:
+        dtype = getattr(column, "dtype", column)
+        return dtype.pyarrow_dtype if isinstance(dtype, pd.ArrowDtype) else None
+
+    def is_list_dtype(column: Any) -> Any:
+        found = arrow_type(column)
+        return is_list(column) if found is None else pa.types.is_nested(found)
+
+    def list_val_dtype(column: Any) -> Any:
+        found = arrow_type(column)
+        if found is None:
+            return leaf(column)
+        return pd.ArrowDtype(found.value_type) if pa.types.is_nested(found) else None
+
+    merlin_core_dispatch.is_list_dtype = is_list_dtype
+    merlin_core_dispatch.list_val_dtype = list_val_dtype
+
+
+def mend_dispatch(merlin_core_dispatch: Any) -> None:
+    """What Merlin's choice between pandas and cuDF needs, once it is loaded."""
+    know_arrow_lists(merlin_core_dispatch)
+    hash_values_alone(merlin_core_dispatch)
 
 
 def hash_values_alone(merlin_core_dispatch: Any) -> None:
@@ -561,6 +615,34 @@ def load_quietly(module: Any, execute: Callable[[Any], None]) -> None:
         warnings.filterwarnings("ignore", "(Tensorflow|PyTorch|Triton) dtype mappings did not load")
         warnings.filterwarnings("ignore", "The pynvml package is deprecated", FutureWarning)
         execute(module)
+
+
+def pass_on_empty_frames(merlin_dag_executors: Any) -> None:
+    """The executor drops what an operator returns if it has no rows, and takes the raw columns.
+
+    So an empty partition kept the types of the raw data, beside partitions that were encoded.
+    Never right; it meant to drop what has no columns.
+    """
+
+    def run_upstream(
+        self: Any, node: Any, data: Any, capture_dtypes: bool = False, strict: bool = False
+    ) -> list[Any]:
+        given = (
+            self._execute_node(parent, data, capture_dtypes=capture_dtypes, strict=strict)
+            for parent in node.parents_with_dependencies
+        )
+        return [part for part in given if part is not None and len(getattr(part, "columns", part))]
+
+    def merge(self: Any, parts: Sequence[Any], merge_fn: Any = None) -> Any:
+        merged = parts[0]
+        for part in parts[1:]:
+            older = [name for name in merged.keys() if name not in part.keys()]  # noqa: SIM118
+            concat = merge_fn or merlin_dag_executors.concat_columns
+            merged = concat([merged[older], part]) if older else part
+        return merged
+
+    merlin_dag_executors.LocalExecutor._run_upstream_transforms = run_upstream
+    merlin_dag_executors.LocalExecutor._merge_upstream_columns = merge
 
 
 # ------------------------------------------------------------------------- TensorFlow and Keras
@@ -726,9 +808,10 @@ _BEFORE: dict[str, Callable[[], None]] = {
 }
 _AFTER: dict[str, Callable[[Any], None]] = {
     "merlin.core.compat": restore_cudf_names,
+    "merlin.dag.executors": pass_on_empty_frames,
     "merlin.io.dask": partition_pandas_frames,
     "merlin.io.parquet": mend_parquet,
-    "merlin.core.dispatch": hash_values_alone,
+    "merlin.core.dispatch": mend_dispatch,
     "merlin.models.tf.utils.batch_utils": tokenize_model_encode,
     "nvtabular.ops.categorify": mend_categorify,
     "nvtabular.ops.list_slice": pad_sliced_arrays,

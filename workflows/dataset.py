@@ -1,4 +1,4 @@
-"""Parquet files as a Merlin data set: row groups the unit, Arrow columns on a CPU, cuDF on a GPU."""
+"""Parquet files as a Merlin data set of row groups: Arrow columns on a CPU, cuDF on a GPU."""
 
 from __future__ import annotations
 
@@ -155,7 +155,7 @@ def read_part(part: Part, columns: Sequence[str] | None = None) -> pd.DataFrame:
 
 
 def to_frame(table: pa.Table) -> pd.DataFrame:
-    """Return a frame of Arrow columns; floats and moments, of which pandas has its own, are NumPy's.
+    """Return a frame of Arrow columns, floats and moments being NumPy's.
 
     Those two have a null of their own there (NaN, NaT), and functions that users write for
     `LambdaOp` count on NumPy's.
@@ -175,5 +175,5 @@ def merlin_schema(arrow: pa.Schema) -> Schema:
         kind, dims = field.type, None
         if pa.types.is_nested(kind):
             kind, dims = kind.value_type, (None, None)
-        columns.append(ColumnSchema(field.name, dtype=md.dtype(kind.to_pandas_dtype()), dims=dims))
+        columns.append(ColumnSchema(field.name, dtype=md.dtype(pd.ArrowDtype(kind)), dims=dims))
     return Schema(columns)

@@ -27,6 +27,7 @@ from towermill.columns import (
     Features,
 )
 from towermill.errors import DataError
+from towermill.workflows.workflow import Workflow
 
 _TAGS: dict[str, Tags] = {"user": Tags.USER, "item": Tags.ITEM, "context": Tags.CONTEXT}
 _ID_TAGS: dict[str, Tags] = {USER_ID: Tags.USER_ID, ITEM_ID: Tags.ITEM_ID}
@@ -38,6 +39,11 @@ class AtLeast:
     """Row mask for `Filter`: every named signal is at least its threshold (pandas and cuDF)."""
 
     thresholds: tuple[tuple[str, float], ...]
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """What it reads: of the raw data, so that it may go before the encoding."""
+        return tuple(name for name, _ in self.thresholds)
 
     def __call__(self, frame: Any) -> Any:
         mask = None
@@ -92,7 +98,7 @@ def build_workflow(
     signals: Iterable[str],
     positive: Mapping[str, float],
     categories: Path,
-) -> nvt.Workflow:
+) -> Workflow:
     """Return the unfitted workflow.
 
     Parameters
@@ -135,7 +141,7 @@ def build_workflow(
         outputs = outputs + [name]  # noqa: RUF005 - the operator of the graph, not of lists
     if positive:
         outputs = outputs >> ops.Filter(AtLeast(tuple(positive.items())))
-    return nvt.Workflow(outputs)
+    return Workflow(outputs)
 
 
 def _categories(flat: Mapping[str, Feature], folder: Path) -> dict[str, Any]:

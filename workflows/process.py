@@ -5,15 +5,10 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import nvtabular as nvt
 import polars as pl
-from merlin.io import Dataset
-from merlin.schema import Schema
-from merlin.schema.io.tensorflow_metadata import TensorflowMetadata
 
 from towermill.columns import (
     COLD_ITEM,
@@ -31,12 +26,15 @@ from towermill.columns import (
 )
 from towermill.errors import DataError, did_you_mean
 from towermill.workflows.config import FeatureConfig
+from towermill.workflows.dataset import open_dataset
 from towermill.workflows.features import build_workflow, require_timestamp
 from towermill.workflows.filters import Filters, apply_filters
 from towermill.workflows.sources.casting import feature_expr
 from towermill.workflows.splits import Split
 from towermill.workflows.splits import split as split_interactions
 from towermill.workflows.tables import Tables
+from towermill.workflows.workflow import Workflow
+from towermill.workflows.writing import write, write_schema
 
 _ID_OF: dict[Entity, str] = {"user": USER_ID, "item": ITEM_ID}
 
@@ -91,15 +89,15 @@ def process(
         features.positive,
         scratch / "vocabularies",
     )
-    workflow.fit(_dataset(splits["train"]))
+    workflow.fit(open_dataset(splits["train"]))
 
-    rows = {name: _transform(workflow, path, out / name) for name, path in splits.items()}
+    rows = {name: write(workflow, open_dataset(p), out / name) for name, p in splits.items()}
     if empty := [name for name, count in rows.items() if count == 0]:
         raise DataError(
             f"`features.positive` should leave rows in each split; it left none in {empty[0]}. "
             "Lower the threshold, or choose another split."
         )
-    schema = _portable(workflow.output_schema)
+    schema = workflow.output_schema
     write_schema(schema, out)
     workflow.save(str(out / "workflow"))
     users = _encode_entity(workflow, "user", tables.users, columns, as_of, out, scratch / "user")
@@ -115,11 +113,6 @@ def process(
     }
     (out / "stats.json").write_text(json.dumps(stats, indent=2))
     shutil.rmtree(scratch)
-
-
-def write_schema(schema: Schema, folder: Path) -> None:
-    """Write ``schema.pbtxt`` into `folder`."""
-    TensorflowMetadata.from_merlin_schema(schema).to_proto_text_file(str(folder))
 
 
 def _check_columns(
@@ -264,21 +257,8 @@ def _last_moment(train: Path) -> Any:
     return frame.select(pl.col(TIMESTAMP).max()).collect().item()
 
 
-def _dataset(path: Path) -> Dataset:
-    return nvt.Dataset(str(path), engine="parquet", part_size="256MB")
-
-
-def _transform(workflow: nvt.Workflow, path: Path, out: Path) -> int:
-    """Write the encoded split and return its number of rows."""
-    workflow.transform(_dataset(path)).to_parquet(str(out))
-    for leftover in ("_file_list.txt", "_metadata.json", "_metadata", "schema.pbtxt"):
-        (out / leftover).unlink(missing_ok=True)
-    shutil.rmtree(out / ".merlin", ignore_errors=True)
-    return int(pl.scan_parquet(out / "*.parquet").select(pl.len()).collect().item())
-
-
 def _encode_entity(
-    workflow: nvt.Workflow,
+    workflow: Workflow,
     entity: Entity,
     table: pl.LazyFrame | None,
     features: Mapping[Entity, Features],
@@ -305,7 +285,7 @@ def _encode_entity(
     ).select(part.input_schema.column_names)
     scratch.mkdir()
     _filled(inputs.lazy(), own).sink_parquet(scratch / "raw.parquet")
-    part.transform(_dataset(scratch / "raw.parquet")).to_parquet(str(scratch / "encoded"))
+    write(part, open_dataset(scratch / "raw.parquet"), scratch / "encoded")
     wanted = [n for n in (key, *own) if n in workflow.output_schema.column_names]
     encoded = pl.read_parquet(scratch / "encoded" / "*.parquet").select(wanted)
     table_out = pl.concat(
@@ -332,7 +312,7 @@ def _write_seen(log: pl.LazyFrame, out: Path) -> None:
     seen.sink_parquet(out / "seen.parquet")
 
 
-def _vocabulary(workflow: nvt.Workflow, name: str) -> pl.DataFrame:
+def _vocabulary(workflow: Workflow, name: str) -> pl.DataFrame:
     """Return raw ids in the order of their encoded ids, and their training counts."""
     frame = pl.read_parquet(workflow.output_schema[name].properties["cat_path"])
     # A vocabulary that several columns share is stored under all their names.
@@ -345,12 +325,3 @@ def _vocabulary(workflow: nvt.Workflow, name: str) -> pl.DataFrame:
     return frame.select(
         pl.col(stored).alias(name), pl.col(f"{stored}_size").cast(pl.Int64).alias(TRAIN_COUNT)
     )
-
-
-def _portable(schema: Schema) -> Schema:
-    """Return the schema without the paths of vocabularies, which name this run's scratch folder."""
-    columns = []
-    for column in schema:
-        properties = {k: v for k, v in column.properties.items() if k != "cat_path"}
-        columns.append(replace(column, properties=properties))
-    return Schema(columns)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -64,8 +65,12 @@ def write(workflow: Workflow, dataset: Dataset, out: Path, file_size: str = FILE
 
 
 def write_schema(schema: Schema, folder: Path) -> None:
-    """Write ``schema.pbtxt`` into `folder`."""
-    TensorflowMetadata.from_merlin_schema(schema).to_proto_text_file(str(folder))
+    """Write ``schema.pbtxt`` into `folder`, without the paths of vocabularies, which may move."""
+    columns = []
+    for column in schema:
+        properties = {k: v for k, v in column.properties.items() if k != "cat_path"}
+        columns.append(replace(column, properties=properties))
+    TensorflowMetadata.from_merlin_schema(Schema(columns)).to_proto_text_file(str(folder))
 
 
 def _gathered(parts: Sequence[Part], file_size: int) -> Iterator[list[Part]]:

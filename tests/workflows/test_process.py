@@ -260,7 +260,9 @@ class TestFolder:
             *("items.parquet", "schema.pbtxt", "seen.parquet", "stats.json"),
             *("test", "train", "users.parquet", "workflow"),
         ]
-        assert [p.name for p in (made.path / "train").iterdir()] == ["part_0.parquet"]
+        assert sorted(p.name for p in (made.path / "train").iterdir()) == [
+            *("_metadata", "part_00000.parquet", "schema.pbtxt"),
+        ]
 
     def test_no_text_names_the_folder_or_scratch(self, made: Any) -> None:
         for path in made.path.rglob("*"):

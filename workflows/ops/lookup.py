@@ -32,7 +32,7 @@ class Lookup:
 
     def __init__(self, vocabulary: pl.DataFrame, first: int, null: int, unknown: int) -> None:
         self.null, self.unknown = null, unknown
-        self._types = vocabulary.schema
+        self._types, self._empty = vocabulary.schema, vocabulary.is_empty()
         self._table = _dense(vocabulary, first, unknown)
         if self._table is None:
             ids = pl.int_range(first, first + vocabulary.height, dtype=pl.Int32, eager=True)
@@ -46,23 +46,23 @@ class Lookup:
         TypeError
             A column is of a type that the vocabulary's values cannot have.
         """
-        types = self._types.items()
-        keys = pl.DataFrame(
-            [_as(column, *named) for column, named in zip(columns, types, strict=True)]
-        )
-        if self._table is None:
-            found = keys.join(
-                self._pairs, on=keys.columns, how="left", maintain_order="left", nulls_equal=True
-            )[_ID]
+        if self._empty:  # of no type, then
+            found = _constant(None, columns[0])
+        elif self._table is not None:
+            found = _from_table(_as(columns[0], *next(iter(self._types.items()))), *self._table)
         else:
-            found = _from_table(keys.to_series(), *self._table)
+            types = self._types.items()
+            keys = [_as(column, *named) for column, named in zip(columns, types, strict=True)]
+            found = pl.DataFrame(keys).join(
+                self._pairs, on=list(self._types), how="left", maintain_order="left", nulls_equal=True
+            )[_ID]
         if found.null_count():
             given = reduce(or_, (column.is_not_null() for column in columns))
             found = found.zip_with(found.is_not_null() | ~given, _constant(self.unknown, found))
         return found
 
 
-def _constant(value: int, like: pl.Series) -> pl.Series:
+def _constant(value: int | None, like: pl.Series) -> pl.Series:
     return pl.repeat(value, len(like), dtype=pl.Int32, eager=True)
 
 
@@ -73,7 +73,7 @@ def _as(column: pl.Series, name: str, wanted: pl.DataType) -> pl.Series:
     if have == wanted:
         return column
     if have == pl.Null or wanted == pl.Null:
-        return pl.Series(name, [None], wanted).new_from_index(0, len(column))
+        return pl.repeat(None, len(column), dtype=wanted, eager=True).alias(name)
     if have.is_float() and wanted.is_integer():
         column = column.set(column != column.floor(), None)
     elif not (
@@ -116,6 +116,5 @@ def _from_table(column: pl.Series, low: int, table: np.ndarray[Any, Any]) -> pl.
     np.minimum(places, np.uint64(len(table) - 1), out=places)
     ids = pl.Series(column.name, table.take(places.view(np.int64)))
     if column.null_count():
-        nothing = pl.Series([None], dtype=pl.Int32).new_from_index(0, len(ids))
-        ids = ids.zip_with(column.is_not_null(), nothing)
+        ids = ids.zip_with(column.is_not_null(), _constant(None, ids))
     return ids

@@ -22,8 +22,8 @@ from towermill.workflows.ops.frames import flatten, to_polars
 
 #: How often each value was met; no column of a frame here can have the same name.
 SIZE = "__size"
-#: Whole numbers are counted in a table of all between the least and the greatest if that has at most
-#: so many entries a row, or so many at all.
+#: Whole numbers are counted in a table of all between the least and the greatest if that has at
+#: most so many entries a row, or so many at all.
 _SPREAD, _SMALL = 4, 1 << 20
 _NULLABLE = {
     pa.int8(): pd.Int8Dtype(),
@@ -105,14 +105,16 @@ def _by_hash(values: pl.DataFrame) -> pl.DataFrame:
 
 
 def _stacked(frames: Sequence[pl.DataFrame], name: str) -> pl.DataFrame:
-    try:
-        return pl.concat(frames, how="vertical_relaxed")
-    except pl.exceptions.PolarsError as error:
-        raise TypeError(
-            f"Expected values of one type in the vocabulary {name!r}; found "
-            f"{' and '.join(sorted({str(f.dtypes[0]) for f in frames}))}. Cast its columns to the "
-            "same type, or give them vocabularies of their own."
-        ) from error
+    for key in frames[0].columns:
+        types = {frame[key].dtype for frame in frames} - {pl.Null}
+        # Polars would make text of numbers; whole numbers and floats meet, as in pandas.
+        if len(types) > 1 and not all(dtype.is_numeric() for dtype in types):
+            raise TypeError(
+                f"Expected values of one type in the vocabulary {name!r}; found "
+                f"{' and '.join(sorted(map(str, types)))}. Cast its columns to the same type, or "
+                "give them vocabularies of their own."
+            )
+    return pl.concat(frames, how="vertical_relaxed")
 
 
 def merge_counts(parts: list[dict[str, pl.DataFrame]]) -> dict[str, pl.DataFrame]:

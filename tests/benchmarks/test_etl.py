@@ -1,0 +1,81 @@
+"""The benchmark of the operators, on tiny data: it runs, agrees, and tells what is wrong."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
+
+
+def _python(script: str, *arguments: object) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, str(BENCHMARKS / script), *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        timeout=200,
+        check=False,
+    )
+
+
+@pytest.mark.slow
+def test_all_engines_agree_on_every_workload(tmp_path):
+    done = _python(
+        "etl.py",
+        *("--rows", 20_000, "--rows-lists", 200, "--repeat", 1),
+        *("--workloads", "filter", "lists"),
+        *("--data", tmp_path, "--json", tmp_path / "etl.json"),
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    found = json.loads((tmp_path / "etl.json").read_text())
+    assert [run["engine"] for run in found["runs"]] == ["ours", "stock", "polars"] * 2
+    assert all(check["errors"] == [] for check in found["agreement"])
+    assert {check["rows"] for check in found["agreement"][3:]} == {200}
+    assert found["machine"]["cores"] >= 1
+    assert "of ours" in done.stdout
+
+
+class TestAgreement:
+    @pytest.fixture
+    def raw(self, tmp_path):
+        path = tmp_path / "raw.parquet"
+        pl.DataFrame(
+            {"item_id": [7, 7, 9, None, 7, 9, 4, 8], "click": [0, 1, 0, 1, 0, 1, 1, 0]}
+        ).write_parquet(path)
+        return path
+
+    def _errors(self, raw: Path, ids: list[int], click: list[int] | None = None) -> list[str]:
+        output = raw.parent / "output"
+        output.mkdir(exist_ok=True)
+        frame = pl.read_parquet(raw).with_columns(pl.Series("item_id", ids, pl.Int32))
+        if click:
+            frame = frame.with_columns(pl.Series("click", click))
+        frame.write_parquet(output / "part_0.parquet")
+        done = _python("etl_agree.py", "encode", raw, output)
+        assert done.returncode == 0, done.stderr
+        return json.loads(done.stdout)["errors"]
+
+    def test_takes_ties_either_way(self, raw):
+        assert self._errors(raw, [3, 3, 4, 1, 3, 4, 5, 6]) == []
+        assert self._errors(raw, [3, 3, 4, 1, 3, 4, 6, 5]) == []
+
+    def test_tells_what_is_wrong(self, raw):
+        assert self._errors(raw, [4, 4, 3, 1, 4, 3, 5, 6]) == [
+            "item_id: ids do not fall by frequency"
+        ]
+        assert self._errors(raw, [3, 3, 4, 2, 3, 4, 5, 6]) == ["item_id: null is [2], not 1"]
+        assert self._errors(raw, [3, 3, 4, 1, 3, 5, 5, 6])[:2] == [
+            "item_id: a value has several ids",
+            "item_id: an id stands for several values",
+        ]
+        assert self._errors(raw, [3, 3, 4, 1, 3, 4, 2, 5]) == [
+            "item_id: ids outside of the vocabulary's"
+        ]
+        assert self._errors(raw, [3, 3, 4, 1, 3, 4, 5, 6], [1, 0, 0, 1, 0, 1, 1, 0]) == [
+            "click: not the raw column, unchanged and in its order"
+        ]

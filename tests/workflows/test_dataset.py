@@ -1,0 +1,110 @@
+"""Partitions of row groups, as Arrow columns, with the schema of the files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from towermill.errors import DataError
+from towermill.workflows.dataset import open_dataset, plan_parts
+
+BIG = 2**53 + 1
+
+
+@pytest.fixture
+def table() -> pa.Table:
+    n = 100
+    return pa.table(
+        {
+            "id": pa.array([None if i == 50 else BIG + i for i in range(n)], pa.int64()),
+            "text": [f"t{i}" for i in range(n)],
+            "real": [float(i) for i in range(n)],
+            "at": pa.array([1_000_000 * i for i in range(n)], pa.timestamp("us")),
+            "list": pa.array([None if i == 0 else [i] * (i % 3) for i in range(n)], pa.list_(pa.int32())),
+        }
+    )
+
+
+@pytest.fixture
+def path(table: pa.Table, tmp_path: Path) -> Path:
+    pq.write_table(table, tmp_path / "a.parquet", row_group_size=10)
+    return tmp_path / "a.parquet"
+
+
+class TestParts:
+    def test_a_row_group_each(self, path: Path) -> None:
+        parts = plan_parts([str(path)], 1)
+        assert [part.row_groups for part in parts] == [(i,) for i in range(10)]
+        assert [part.rows for part in parts] == [10] * 10
+
+    def test_gathered_up_to_a_size(self, path: Path) -> None:
+        one = plan_parts([str(path)], 1)[5].nbytes
+        parts = plan_parts([str(path)], int(3.5 * one))
+        assert sum((part.row_groups for part in parts), ()) == tuple(range(10))
+        assert max(len(part.row_groups) for part in parts) == 3
+
+    def test_size_counts_the_values_of_lists(self, tmp_path: Path) -> None:
+        table = pa.table({"list": pa.array([[7] * 500] * 20, pa.list_(pa.int64()))})
+        pq.write_table(table, tmp_path / "lists.parquet")
+        (part,) = plan_parts([str(tmp_path / "lists.parquet")], 1 << 30)
+        assert part.nbytes == 20 * 500 * 8  # which dictionary and compression make far smaller
+
+    def test_empty_file_is_a_part(self, table: pa.Table, tmp_path: Path) -> None:
+        pq.write_table(table.slice(0, 0), tmp_path / "empty.parquet")
+        (part,) = plan_parts([str(tmp_path / "empty.parquet")], 1)
+        assert part.rows == 0
+        assert part.read().columns.tolist() == table.column_names
+
+    def test_other_columns(self, path: Path, tmp_path: Path) -> None:
+        pq.write_table(pa.table({"id": ["text"]}), tmp_path / "b.parquet")
+        with pytest.raises(DataError, match=r"columns of .*a.parquet in every file; .*b.parquet"):
+            open_dataset(tmp_path)
+
+    def test_no_parquet(self, tmp_path: Path) -> None:
+        (tmp_path / "a.parquet").write_text("no")
+        with pytest.raises(DataError, match="Expected a Parquet file"):
+            open_dataset(tmp_path)
+        with pytest.raises(DataError, match="found none"):
+            open_dataset(tmp_path / "b.parquet")
+        with pytest.raises(DataError, match="found none"):
+            open_dataset(tmp_path.parent / "nowhere")
+
+
+class TestColumns:
+    def test_values_and_types(self, path: Path, table: pa.Table) -> None:
+        frame = open_dataset(path, part_size="1B").to_ddf().compute()
+        assert frame["id"].dtype == pd.ArrowDtype(pa.int64())
+        assert frame["id"][frame["id"].notna()].tolist() == [BIG + i for i in range(100) if i != 50]
+        assert frame["real"].dtype == "float64"
+        assert frame["at"].dtype == "datetime64[us]"
+        assert frame["text"].tolist() == table["text"].to_pylist()
+        lists = frame["list"].array.__arrow_array__().to_pylist()
+        assert lists == table["list"].to_pylist()
+
+    def test_only_what_is_asked_for_is_read(
+        self, path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        asked: list[Any] = []
+        read = pq.ParquetFile.read_row_groups
+
+        def spy(self: Any, groups: Any, columns: Any = None, **options: Any) -> Any:
+            asked.append(columns)
+            return read(self, groups, columns=columns, **options)
+
+        monkeypatch.setattr(pq.ParquetFile, "read_row_groups", spy)
+        data = open_dataset(path, part_size="1B")
+        data.to_ddf(columns=["real"]).compute(scheduler="synchronous")
+        assert asked == [["real"]] * 10
+
+    def test_schema_of_the_files(self, path: Path) -> None:
+        schema = open_dataset(path).schema
+        assert schema.column_names == ["id", "text", "real", "at", "list"]
+        assert schema["id"].dtype.name == "int64"
+        assert schema["text"].dtype.name == "str"
+        assert [column.is_list for column in schema] == [False] * 4 + [True]
+        assert schema["list"].dtype.name == "int32"
