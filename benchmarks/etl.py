@@ -91,7 +91,10 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--all", action="store_true", help="all engines on ten times the rows")
     parser.add_argument("--data", type=Path, default=Path("runs/etl"))
     parser.add_argument("--json", type=Path, default=Path("runs/etl/etl.json"))
-    return parser.parse_args()
+    options = parser.parse_args()
+    if options.scale and "encode" not in options.workloads:
+        parser.error("`--scale` compares with the workload `encode`: name it, or no workloads.")
+    return options
 
 
 def _data(case: str, options: argparse.Namespace) -> Path:

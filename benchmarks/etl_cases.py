@@ -105,7 +105,9 @@ def polars(workload: str, path: Path, folder: Path) -> Steps:
     schema = rows.collect_schema()
     for group in groups(path):
         columns = [pl.col(name) for name in group]
-        flat = [c.explode() if schema[n].is_nested() else c for n, c in zip(group, columns)]
+        flat = [
+            c.explode() if schema[n].is_nested() else c for n, c in zip(group, columns, strict=True)
+        ]
         counts = [rows.select(c.alias("value")).group_by("value").len() for c in flat]
         vocabulary = (
             pl.concat(counts)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -42,11 +42,33 @@ class Part:
     rows: int
     nbytes: int
 
+    def where(self, columns: Sequence[str], can_hold: Callable[[Mapping[str, Any]], bool]) -> Part:
+        """Return the part without the row groups that cannot hold a wanted row.
+
+        Parameters
+        ----------
+        columns
+            What the rows are chosen by.
+        can_hold
+            Takes the greatest value of each of them in a row group, where the file tells it.
+        """
+        meta = pq.read_metadata(self.path)
+        places = {name: meta.schema.names.index(name) for name in columns}
+        kept = [
+            group for group in self.row_groups if can_hold(_greatest(meta.row_group(group), places))
+        ]
+        return replace(self, row_groups=tuple(kept))
+
     def read(self, columns: Sequence[str] | None = None) -> pd.DataFrame:
         """Return the rows, with the given columns only."""
         with pq.ParquetFile(self.path) as file:
             table = file.read_row_groups(list(self.row_groups), columns=columns)
         return to_frame(table)
+
+
+def _greatest(group: Any, places: Mapping[str, int]) -> dict[str, Any]:
+    found = {name: group.column(place).statistics for name, place in places.items()}
+    return {n: told.max for n, told in found.items() if told is not None and told.has_min_max}
 
 
 class ArrowDataset(Dataset):  # type: ignore[misc]
@@ -87,6 +109,12 @@ def open_dataset(paths: str | Path | Iterable[str | Path], part_size: str = PART
     if cudf is not None and HAS_GPU:
         return Dataset(files, engine="parquet", part_size=part_size)
     return ArrowDataset(files, part_size)
+
+
+def narrowed(dataset: Dataset, columns: Sequence[str]) -> Dataset:
+    """Return the data set with these columns; of a file, no others are read."""
+    schema = dataset.schema.select_by_name(list(columns))
+    return Dataset(dataset.to_ddf(columns=list(columns)), cpu=dataset.cpu, schema=schema)
 
 
 def _files(paths: str | Path | Iterable[str | Path]) -> list[str]:

@@ -27,6 +27,7 @@ from towermill.columns import (
     Features,
 )
 from towermill.errors import DataError
+from towermill.workflows.dataset import narrowed
 from towermill.workflows.workflow import Workflow
 
 _TAGS: dict[str, Tags] = {"user": Tags.USER, "item": Tags.ITEM, "context": Tags.CONTEXT}
@@ -44,6 +45,10 @@ class AtLeast:
     def columns(self) -> tuple[str, ...]:
         """What it reads: of the raw data, so that it may go before the encoding."""
         return tuple(name for name, _ in self.thresholds)
+
+    def can_hold(self, greatest: Mapping[str, Any]) -> bool:
+        """Tell whether rows with these greatest values may have one to keep."""
+        return all(greatest.get(name, least) >= least for name, least in self.thresholds)
 
     def __call__(self, frame: Any) -> Any:
         mask = None
@@ -80,6 +85,9 @@ class Part(Subgraph):  # type: ignore[misc]
         if self.graph.output_schema is None:
             self.graph = self.graph.construct_schema(root_schema)
         return self.graph.input_schema
+
+    def fit(self, col_selector: Any, dataset: Any) -> Any:
+        return super().fit(col_selector, narrowed(dataset, self.graph._input_columns()))
 
 
 class Intervals(ops.Bucketize):  # type: ignore[misc]
@@ -197,7 +205,7 @@ def _number(name: str, feature: Feature) -> Any:
     if feature.normalize:
         node = node >> ops.Normalize(out_dtype="float32")
     # After Normalize, so that a missing number becomes the mean.
-    return node >> ops.FillMissing(0.0) >> ops.LambdaOp(_to_float32)
+    return node >> ops.LambdaOp(_to_float32) >> ops.FillMissing(0.0)
 
 
 def _to_float32(column: Any) -> Any:

@@ -11,8 +11,10 @@ from merlin.dag import Graph
 from merlin.dag.node import iter_nodes
 from merlin.dag.ops.concat_columns import ConcatColumns
 from merlin.dag.ops.selection import SelectionOp
+from merlin.io import Dataset
 
 from towermill.workflows import ops
+from towermill.workflows.dataset import narrowed
 
 #: Stock operator to the one here, which adds methods and no state.
 _FAST: dict[type, type] = {
@@ -35,6 +37,13 @@ class Workflow(nvt.Workflow):  # type: ignore[misc]
     def __init__(self, output: Any, client: Any = None) -> None:
         super().__init__(output, client)
         _replace(self.graph, _FAST)
+
+    def fit(self, dataset: Dataset) -> Workflow:
+        """Fit the operators on the data set, of which only the columns of the graph are read."""
+        if not self.graph.output_schema:
+            self.graph.construct_schema(dataset.schema)
+        super().fit(narrowed(dataset, self._input_columns()))
+        return self
 
     def save(self, path: str | Path, modules_byvalue: Any = None) -> None:
         """Write the workflow and its vocabularies into the folder `path`."""

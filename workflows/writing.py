@@ -92,8 +92,8 @@ def _each(
         bar = bars.add_task("encoding", total=len(tasks))
         if client is None:
             return [write(workflow, *task) for task in bars.track(tasks, task_id=bar)]
-        shared = client.scatter(workflow, broadcast=True, hash=False)
-        futures = [client.submit(write, shared, *task, pure=False) for task in tasks]
+        # Not scattered: what is lost with a worker then could not be made again.
+        futures = [client.submit(write, workflow, *task, pure=False) for task in tasks]
         results = []
         for future in futures:
             results.append(future.result())
@@ -146,8 +146,10 @@ def _row_groups(tables: Iterable[pa.Table]) -> Iterator[pa.Table]:
 
 
 def _encoded(workflow: Workflow, part: Part) -> pa.Table:
-    frame = part.read(workflow.input_schema.column_names)
     keep = workflow.row_filter
+    if keep is not None and hasattr(keep.f, "can_hold"):
+        part = part.where(keep.f.columns, keep.f.can_hold)
+    frame = part.read(workflow.input_schema.column_names)
     if keep is not None:
         frame = keep.transform(None, frame)
     frame = LocalExecutor().transform(frame, workflow.graph)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import functools
+import importlib
 import json
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import polars as pl
@@ -13,9 +16,9 @@ import pytest
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 
 
-def _python(script: str, *arguments: object) -> subprocess.CompletedProcess[str]:
+def _benchmark(*arguments: object) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, str(BENCHMARKS / script), *map(str, arguments)],
+        [sys.executable, str(BENCHMARKS / "etl.py"), *map(str, arguments)],
         capture_output=True,
         text=True,
         timeout=200,
@@ -25,8 +28,7 @@ def _python(script: str, *arguments: object) -> subprocess.CompletedProcess[str]
 
 @pytest.mark.slow
 def test_all_engines_agree_on_every_workload(tmp_path):
-    done = _python(
-        "etl.py",
+    done = _benchmark(
         *("--rows", 20_000, "--rows-lists", 200, "--repeat", 1),
         *("--workloads", "filter", "lists"),
         *("--data", tmp_path, "--json", tmp_path / "etl.json"),
@@ -40,6 +42,18 @@ def test_all_engines_agree_on_every_workload(tmp_path):
     assert "of ours" in done.stdout
 
 
+def _errors(
+    check: Callable[..., dict], raw: Path, ids: list[int], click: list[int] | None = None
+) -> list[str]:
+    output = raw.parent / "output"
+    output.mkdir(exist_ok=True)
+    frame = pl.read_parquet(raw).with_columns(pl.Series("item_id", ids, pl.Int32))
+    if click:
+        frame = frame.with_columns(pl.Series("click", click))
+    frame.write_parquet(output / "part_0.parquet")
+    return check("encode", raw, output, None)["errors"]
+
+
 class TestAgreement:
     @pytest.fixture
     def raw(self, tmp_path):
@@ -49,33 +63,24 @@ class TestAgreement:
         ).write_parquet(path)
         return path
 
-    def _errors(self, raw: Path, ids: list[int], click: list[int] | None = None) -> list[str]:
-        output = raw.parent / "output"
-        output.mkdir(exist_ok=True)
-        frame = pl.read_parquet(raw).with_columns(pl.Series("item_id", ids, pl.Int32))
-        if click:
-            frame = frame.with_columns(pl.Series("click", click))
-        frame.write_parquet(output / "part_0.parquet")
-        done = _python("etl_agree.py", "encode", raw, output)
-        assert done.returncode == 0, done.stderr
-        return json.loads(done.stdout)["errors"]
+    @pytest.fixture
+    def errors(self, raw, monkeypatch):
+        monkeypatch.syspath_prepend(BENCHMARKS)
+        agree = importlib.import_module("etl_agree")
+        return functools.partial(_errors, agree.check, raw)
 
-    def test_takes_ties_either_way(self, raw):
-        assert self._errors(raw, [3, 3, 4, 1, 3, 4, 5, 6]) == []
-        assert self._errors(raw, [3, 3, 4, 1, 3, 4, 6, 5]) == []
+    def test_takes_ties_either_way(self, errors):
+        assert errors([3, 3, 4, 1, 3, 4, 5, 6]) == []
+        assert errors([3, 3, 4, 1, 3, 4, 6, 5]) == []
 
-    def test_tells_what_is_wrong(self, raw):
-        assert self._errors(raw, [4, 4, 3, 1, 4, 3, 5, 6]) == [
-            "item_id: ids do not fall by frequency"
-        ]
-        assert self._errors(raw, [3, 3, 4, 2, 3, 4, 5, 6]) == ["item_id: null is [2], not 1"]
-        assert self._errors(raw, [3, 3, 4, 1, 3, 5, 5, 6])[:2] == [
+    def test_tells_what_is_wrong(self, errors):
+        assert errors([4, 4, 3, 1, 4, 3, 5, 6]) == ["item_id: ids do not fall by frequency"]
+        assert errors([3, 3, 4, 2, 3, 4, 5, 6]) == ["item_id: null is [2], not 1"]
+        assert errors([3, 3, 4, 1, 3, 5, 5, 6])[:2] == [
             "item_id: a value has several ids",
             "item_id: an id stands for several values",
         ]
-        assert self._errors(raw, [3, 3, 4, 1, 3, 4, 2, 5]) == [
-            "item_id: ids outside of the vocabulary's"
-        ]
-        assert self._errors(raw, [3, 3, 4, 1, 3, 4, 5, 6], [1, 0, 0, 1, 0, 1, 1, 0]) == [
+        assert errors([3, 3, 4, 1, 3, 4, 2, 5]) == ["item_id: ids outside of the vocabulary's"]
+        assert errors([3, 3, 4, 1, 3, 4, 5, 6], [1, 0, 0, 1, 0, 1, 1, 0]) == [
             "click: not the raw column, unchanged and in its order"
         ]

@@ -25,7 +25,9 @@ def table() -> pa.Table:
             "text": [f"t{i}" for i in range(n)],
             "real": [float(i) for i in range(n)],
             "at": pa.array([1_000_000 * i for i in range(n)], pa.timestamp("us")),
-            "list": pa.array([None if i == 0 else [i] * (i % 3) for i in range(n)], pa.list_(pa.int32())),
+            "list": pa.array(
+                [None if i == 0 else [i] * (i % 3) for i in range(n)], pa.list_(pa.int32())
+            ),
         }
     )
 

@@ -29,8 +29,12 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     table = pa.table(
         {
             "big": pa.array(2**53 + rng.zipf(1.5, n) % 60 + rng.integers(0, 2, n), pa.int64()),
-            "number": pa.array([None if i % 7 == 0 else int(x) for i, x in enumerate(rng.zipf(1.4, n) % 200)]),
-            "text": [None if i % 11 == 0 else texts[x] for i, x in enumerate(rng.integers(0, 6, n))],
+            "number": pa.array(
+                [None if i % 7 == 0 else int(x) for i, x in enumerate(rng.zipf(1.4, n) % 200)]
+            ),
+            "text": [
+                None if i % 11 == 0 else texts[x] for i, x in enumerate(rng.integers(0, 6, n))
+            ],
             "nothing": pa.array([None] * n, pa.string()),
             "words": [[f"w{j}" for j in rng.integers(0, 30, k)] for k in rng.integers(0, 4, n)],
             "numbers": [[int(j) for j in rng.zipf(1.6, k) % 50] for k in rng.integers(0, 4, n)],
@@ -134,7 +138,7 @@ class TestRowFilter:
         assert kept.index.tolist() == [0, 1]
 
     def test_no_mask(self) -> None:
-        with pytest.raises(ValueError, match="mask of Booleans. Received: Series int64"):
+        with pytest.raises(ValueError, match=r"mask of Booleans. Received: Series int64"):
             ops.Filter(numbers).transform(None, pd.DataFrame({"number": [1, 2]}))
 
 

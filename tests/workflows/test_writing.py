@@ -15,6 +15,7 @@ from nvtabular import ops as stock
 
 from towermill.workflows import writing
 from towermill.workflows.dataset import Part, open_dataset
+from towermill.workflows.features import AtLeast
 from towermill.workflows.workflow import Workflow
 from towermill.workflows.writing import write
 
@@ -52,7 +53,7 @@ def path(tmp_path: Path) -> Path:
 
 def fitted(path: Path, tmp_path: Path, keep: Any = None) -> Workflow:
     encoded = ["item", "tags"] >> stock.Categorify(out_path=str(tmp_path / "fit"), dtype="int32")
-    output = encoded + ["click", "at"]
+    output = encoded + ["click", "at"]  # noqa: RUF005 - the operator of the graph, not of lists
     if keep is not None:
         output = output >> stock.Filter(keep)
     return Workflow(output).fit(open_dataset(path))
@@ -124,7 +125,12 @@ class TestWrite:
         monkeypatch.setattr(writing, "ROW_GROUP_ROWS", 250)
         write(fitted(path, tmp_path), open_dataset(path, part_size="1B"), tmp_path / "out")
         meta = pq.read_metadata(tmp_path / "out" / "part_00000.parquet")
-        assert [meta.row_group(i).num_rows for i in range(meta.num_row_groups)] == [300, 300, 300, 100]
+        assert [meta.row_group(i).num_rows for i in range(meta.num_row_groups)] == [
+            300,
+            300,
+            300,
+            100,
+        ]
 
 
 class TestFilter:
@@ -139,6 +145,24 @@ class TestFilter:
         write(everything, open_dataset(path), tmp_path / "all")
         kept = pl.read_parquet(tmp_path / "all" / "*.parquet").filter(pl.col("click") == 1)
         assert found.equals(kept)
+
+    def test_row_groups_without_a_wanted_row_are_not_read(
+        self, path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        clicks = pa.array([int(250 <= i < 420) if i % 3 else None for i in range(ROWS)])
+        pq.write_table(pq.read_table(path).set_column(2, "click", clicks), path, row_group_size=100)
+        workflow = fitted(path, tmp_path, AtLeast((("click", 1),)))
+        asked: list[int] = []
+        read = pq.ParquetFile.read_row_groups
+
+        def spy(self: Any, groups: Any, **options: Any) -> Any:
+            asked.extend(groups)
+            return read(self, groups, **options)
+
+        monkeypatch.setattr(pq.ParquetFile, "read_row_groups", spy)
+        rows = write(workflow, open_dataset(path, part_size="1B"), tmp_path / "out")
+        assert rows == sum(clicks.drop_null().to_pylist())
+        assert asked == [2, 3, 4]
 
     def test_nothing_is_left(self, path: Path, tmp_path: Path) -> None:
         table = pq.read_table(path).set_column(2, "click", pa.array([0] * ROWS))

@@ -2,5 +2,9 @@
 
 from towermill.workflows.ops.categorify import Categorify
 from towermill.workflows.ops.filter import Filter
+from towermill.workflows.ops.groupby import Groupby
+from towermill.workflows.ops.join_external import JoinExternal
+from towermill.workflows.ops.list_slice import ListSlice
+from towermill.workflows.ops.normalize import Normalize
 
-__all__ = ["Categorify", "Filter"]
+__all__ = ["Categorify", "Filter", "Groupby", "JoinExternal", "ListSlice", "Normalize"]

@@ -12,7 +12,7 @@ import polars as pl
 
 #: Whole numbers are looked up in a table of all between the least and the greatest if that has at
 #: most so many entries a value, or so many at all (4 bytes each).
-_SPREAD, _SMALL = 16, 1 << 20
+_SPREAD, _SMALL = 16, 1 << 23
 _ID = "__id"
 
 
@@ -54,7 +54,11 @@ class Lookup:
             types = self._types.items()
             keys = [_as(column, *named) for column, named in zip(columns, types, strict=True)]
             found = pl.DataFrame(keys).join(
-                self._pairs, on=list(self._types), how="left", maintain_order="left", nulls_equal=True
+                self._pairs,
+                on=list(self._types),
+                how="left",
+                maintain_order="left",
+                nulls_equal=True,
             )[_ID]
         if found.null_count():
             given = reduce(or_, (column.is_not_null() for column in columns))

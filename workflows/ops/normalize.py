@@ -32,7 +32,7 @@ class Moments(NamedTuple):
         size = self.size + other.size
         delta = other.mean - self.mean
         share = other.size / size
-        squares = self.squares + other.squares + delta**2 * self.size * share
+        squares = self.squares + other.squares + delta * delta * self.size * share
         return Moments(size, self.mean + delta * share, squares)
 
 
@@ -104,7 +104,8 @@ def measure(frame: pd.DataFrame, names: Sequence[str]) -> dict[str, Moments]:
 def _moments(values: np.ndarray[Any, Any]) -> Moments:
     blocks = range(0, len(values), _BLOCK)
     parts = (_moments_of_block(values[start : start + _BLOCK]) for start in blocks)
-    return reduce(Moments.merged, parts, Moments(0, np.nan, 0.0))
+    with np.errstate(invalid="ignore", over="ignore"):  # of infinities, as in pandas
+        return reduce(Moments.merged, parts, Moments(0, np.nan, 0.0))
 
 
 def _moments_of_block(values: np.ndarray[Any, Any]) -> Moments:

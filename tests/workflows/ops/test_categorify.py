@@ -237,7 +237,7 @@ class TestUnknown:
 
     def test_text_for_numbers(self, workflow: Workflow) -> None:
         frame = pd.DataFrame({"id": ["7"], "word": ["a"], "words": [["x"]]})
-        with pytest.raises(RuntimeError, match="'id'.*Int64; found String"):
+        with pytest.raises(RuntimeError, match=r"'id'.*Int64; found String"):
             workflow.transform(frame)
 
 
@@ -245,7 +245,7 @@ class TestErrors:
     def test_joint_types(self, table: pa.Table, tmp_path: Path) -> None:
         pq.write_table(table, tmp_path / "in.parquet")
         graph = [["word", "articles"]] >> ops.Categorify(out_path=str(tmp_path))
-        with pytest.raises(TypeError, match="'word_articles'.*Int64 and String"):
+        with pytest.raises(TypeError, match=r"'word_articles'.*Int64 and String"):
             Workflow(graph).fit(open_dataset(tmp_path / "in.parquet"))
 
     def test_mixed_types(self, tmp_path: Path) -> None:
@@ -256,12 +256,12 @@ class TestErrors:
 
     def test_size_too_small(self, dataset: Any, tmp_path: Path) -> None:
         graph = ["id"] >> ops.Categorify(out_path=str(tmp_path), max_size=2)
-        with pytest.raises(ValueError, match="'id' should be at least 3.*Received: 2"):
+        with pytest.raises(ValueError, match=r"'id' should be at least 3.*Received: 2"):
             Workflow(graph).fit(dataset)
 
     def test_column_in_two_groups(self, dataset: Any, tmp_path: Path) -> None:
         graph = [["word", "other"], "word"] >> ops.Categorify(out_path=str(tmp_path))
-        with pytest.raises(ValueError, match="one vocabulary.*word"):
+        with pytest.raises(ValueError, match=r"one vocabulary.*word"):
             Workflow(graph).fit(dataset)
 
 

@@ -118,6 +118,12 @@ class TestMoments:
         table = summarize(merge([measure(frame[:7], ["x"]), measure(frame[7:], ["x"])]))
         assert table.loc["x", "std"] == 0.0
 
+    @pytest.mark.filterwarnings("error")
+    def test_infinities_leave_no_deviation(self) -> None:
+        frame = pd.DataFrame({"x": [1.0, -math.inf, 1e300, math.inf]})
+        table = summarize(merge([measure(frame[:2], ["x"]), measure(frame[2:], ["x"])]))
+        assert math.isnan(table.loc["x", "std"])
+
     def test_whole_numbers_do_not_overflow(self) -> None:
         frame = to_frame(pa.table({"x": pa.array([100, 120, 127], pa.int8())}))
         assert summarize(measure(frame, ["x"])).loc["x", "mean"] == pytest.approx(347 / 3)
