@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -21,6 +22,7 @@ from nvtabular.ops.categorify import NULL_OFFSET, OOV_OFFSET
 from towermill.workflows.ops.frames import flatten, on_cpu, to_pandas, to_polars, unflatten
 from towermill.workflows.ops.lookup import Lookup
 from towermill.workflows.ops.reduction import reduce_partitions
+from towermill.workflows.ops.threads import each
 from towermill.workflows.ops.vocabulary import (
     Group,
     count_values,
@@ -98,40 +100,39 @@ class Categorify(ops.Categorify):  # type: ignore[misc]
         """Return the frame with each column, or combination of columns, as its ids."""
         if not on_cpu(df):
             return super().transform(col_selector, df)
-        encoded = df.copy(deep=False)
-        mapping = self.column_mapping(col_selector)
-        for name, sources in mapping.items():
-            sources = [sources] if isinstance(sources, str) else list(sources)
+        columns = self._columns(col_selector)
+        dtype = _polars_type(self.output_dtype)
+
+        def encode(column: _Column) -> Any:
             try:
-                ids = self._encode(name, sources, df, list(mapping))
+                ids = column.ids(df)
             except Exception as error:
-                raise RuntimeError(f"Failed to encode the column {name!r}: {error}") from error
-            encoded[name] = to_pandas(ids, like=df[sources[0]])
+                raise RuntimeError(
+                    f"Failed to encode the column {column.name!r}: {error}"
+                ) from error
+            wanted = pl.List(dtype) if isinstance(ids.dtype, pl.List) else dtype
+            ids = ids if ids.dtype == wanted else ids.cast(wanted)
+            return to_pandas(ids, like=df[column.sources[0]])
+
+        encoded = df.copy(deep=False)
+        for column, ids in zip(columns, each(encode, columns), strict=True):
+            encoded[column.name] = ids
         return encoded
 
-    def _encode(
-        self, name: str, sources: list[str], df: pd.DataFrame, names: Sequence[str]
-    ) -> pl.Series:
-        joined = len(sources) > 1
-        stored = name if self.encode_type == "combo" else self.storage_name.get(name, name)
+    def _columns(self, col_selector: Any) -> list[_Column]:
+        """Return what is to be made. (Here, not by threads: the cache is the worker's.)"""
+        mapping = self.column_mapping(col_selector)
         # As in NVTabular, one number for all columns is none for the columns of a joint group.
         buckets = self.num_buckets
-        buckets = dict.fromkeys(names, buckets) if isinstance(buckets, int) else buckets or {}
-        hashed = buckets.get(stored, 0)
-        lookup = self._lookup(stored, sources if joined else [stored], max(hashed, 1))
-        columns = [to_polars(df[source]) for source in sources]
-        lists = isinstance(columns[0].dtype, pl.List)
-        if lists:
-            columns[0], lengths = flatten(columns[0])
-        ids = lookup.ids(columns)
-        if hashed > 1:
-            ids = _in_buckets(ids, columns, lookup.unknown, hashed)
-        # A null within a list is an unknown value in NVTabular, on a GPU as well.
-        if ids.null_count():
-            ids = ids.fill_null(lookup.unknown if lists else lookup.null)
-        wanted = _polars_type(self.output_dtype)
-        ids = ids if ids.dtype == wanted else ids.cast(wanted)
-        return (unflatten(ids, lengths) if lists else ids).alias(name)
+        buckets = dict.fromkeys(mapping, buckets) if isinstance(buckets, int) else buckets or {}
+        columns = []
+        for name, found in mapping.items():
+            sources = (found,) if isinstance(found, str) else tuple(found)
+            stored = name if self.encode_type == "combo" else self.storage_name.get(name, name)
+            hashed = buckets.get(stored) or 1
+            lookup = self._lookup(stored, sources if len(sources) > 1 else [stored], hashed)
+            columns.append(_Column(name, sources, lookup, hashed))
+        return columns
 
     def _lookup(self, stored: str, keys: Sequence[str], unknown_ids: int) -> Lookup:
         path = self.categories[stored]
@@ -165,10 +166,34 @@ def _write_all(
 ) -> dict[str, str]:
     fs, where = fsspec.core.url_to_fs(folder)
     fs.makedirs(where, exist_ok=True)
-    return {
-        group.name: write_vocabulary(counts[group.name], group, folder, **limits[group.name])
-        for group in groups
-    }
+    paths = each(
+        lambda group: write_vocabulary(counts[group.name], group, folder, **limits[group.name]),
+        groups,
+    )
+    return {group.name: path for group, path in zip(groups, paths, strict=True)}
+
+
+@dataclass(frozen=True)
+class _Column:
+    """A column of ids, made of one column of values or of a combination."""
+
+    name: str
+    sources: tuple[str, ...]
+    lookup: Lookup
+    buckets: int
+
+    def ids(self, df: pd.DataFrame) -> pl.Series:
+        columns = [to_polars(df[source]) for source in self.sources]
+        lists = isinstance(columns[0].dtype, pl.List)
+        if lists:
+            columns[0], lengths = flatten(columns[0])
+        ids = self.lookup.ids(columns)
+        if self.buckets > 1:
+            ids = _in_buckets(ids, columns, self.lookup.unknown, self.buckets)
+        if ids.null_count():
+            # A null within a list is an unknown value in NVTabular, on a GPU as well.
+            ids = ids.fill_null(self.lookup.unknown if lists else self.lookup.null)
+        return (unflatten(ids, lengths) if lists else ids).alias(self.name)
 
 
 def _in_buckets(

@@ -19,6 +19,7 @@ import pyarrow.parquet as pq
 from nvtabular.ops.categorify import NULL_OFFSET, OOV_OFFSET, PAD_OFFSET
 
 from towermill.workflows.ops.frames import flatten, to_polars
+from towermill.workflows.ops.threads import each
 
 #: How often each value was met; no column of a frame here can have the same name.
 SIZE = "__size"
@@ -64,7 +65,8 @@ def count_values(frame: pd.DataFrame, groups: Sequence[Group]) -> dict[str, pl.D
     TypeError
         The columns of a joint group are of types that have none in common.
     """
-    return {group.name: _count(_values(frame, group)) for group in groups}
+    counts = each(lambda group: _count(_values(frame, group)), groups)
+    return {group.name: count for group, count in zip(groups, counts, strict=True)}
 
 
 def _values(frame: pd.DataFrame, group: Group) -> pl.DataFrame:
