@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -29,7 +30,8 @@ def make(users: list[Any], days: list[int] | None = None, **columns: list[Any]) 
 
 def rows(frame: pl.DataFrame, **config: Any) -> dict[str, list[int]]:
     before = frame.clone()
-    parts = split(frame.lazy(), Split(**config))
+    with tempfile.TemporaryDirectory() as scratch:
+        parts = split(frame.lazy(), Split(**config), Path(scratch))
     assert frame.equals(before)
     assert list(parts) in (["train", "valid", "test"], ["train", "test"])
     return {name: part.collect(engine="streaming")["row"].to_list() for name, part in parts.items()}
@@ -66,15 +68,15 @@ class TestTime:
         assert rows(frame, valid=0, test=0.25) == {"train": [0, 1, 2], "test": [3]}
         assert rows(frame, valid=0, test=date(2024, 1, 4)) == {"train": [0, 1, 2], "test": [3]}
 
-    def test_no_timestamp(self) -> None:
+    def test_no_timestamp(self, tmp_path: Path) -> None:
         with pytest.raises(DataError, match=r"needs a timestamp.*user_id, item_id"):
-            split(make([0, 1]).lazy(), Split())
+            split(make([0, 1]).lazy(), Split(), tmp_path)
 
-    def test_null_timestamp(self) -> None:
+    def test_null_timestamp(self, tmp_path: Path) -> None:
         frame = make([0, 1], [0, 1]).with_columns(timestamp=None)
         frame = frame.with_columns(pl.col("timestamp").cast(pl.Datetime("us")))
         with pytest.raises(DataError, match="2 null"):
-            split(frame.lazy(), Split())
+            split(frame.lazy(), Split(), tmp_path)
 
     @pytest.mark.parametrize(
         ("days", "config", "message"),
@@ -88,9 +90,11 @@ class TestTime:
             ),
         ],
     )
-    def test_empty(self, days: list[int], config: dict[str, Any], message: str) -> None:
+    def test_empty(
+        self, tmp_path: Path, days: list[int], config: dict[str, Any], message: str
+    ) -> None:
         with pytest.raises(DataError, match=message):
-            split(make([0] * len(days), days).lazy(), Split(**config))
+            split(make([0] * len(days), days).lazy(), Split(**config), tmp_path)
 
 
 class TestLeaveOneOut:
@@ -109,9 +113,9 @@ class TestLeaveOneOut:
         found = rows(make([0, 0, 0]), kind="leave_one_out", valid=0)
         assert found == {"train": [0, 1], "test": [2]}
 
-    def test_nobody_has_three(self) -> None:
+    def test_nobody_has_three(self, tmp_path: Path) -> None:
         with pytest.raises(DataError, match="Sizes: train 4, valid 0, test 0"):
-            split(make([0, 0, 1, 1]).lazy(), Split(kind="leave_one_out"))
+            split(make([0, 0, 1, 1]).lazy(), Split(kind="leave_one_out"), tmp_path)
 
 
 class TestRandom:
@@ -177,10 +181,10 @@ class TestRandom:
 
 
 class TestGiven:
-    def test_column_is_taken_and_taken_away(self) -> None:
+    def test_column_is_taken_and_taken_away(self, tmp_path: Path) -> None:
         frame = make([0] * 3, split=["test", "train", "valid"])
         assert rows(frame, kind="given") == {"train": [1], "valid": [2], "test": [0]}
-        parts = split(frame.lazy(), Split(kind="given"))
+        parts = split(frame.lazy(), Split(kind="given"), tmp_path)
         assert "split" not in parts["train"].collect_schema()
 
     def test_no_valid(self) -> None:
@@ -188,13 +192,13 @@ class TestGiven:
         assert rows(frame, kind="given") == {"train": [1, 2], "test": [0]}
 
     @pytest.mark.parametrize("strange", ["holdout", None])
-    def test_strange_value(self, strange: str | None) -> None:
+    def test_strange_value(self, tmp_path: Path, strange: str | None) -> None:
         with pytest.raises(DataError, match=f"Found also: {strange!r}"):
-            split(make([0, 0], split=["train", strange]).lazy(), Split(kind="given"))
+            split(make([0, 0], split=["train", strange]).lazy(), Split(kind="given"), tmp_path)
 
-    def test_no_column(self) -> None:
+    def test_no_column(self, tmp_path: Path) -> None:
         with pytest.raises(DataError, match="needs a column 'split'"):
-            split(make([0, 0]).lazy(), Split(kind="given"))
+            split(make([0, 0]).lazy(), Split(kind="given"), tmp_path)
 
 
 class TestCold:
@@ -214,8 +218,8 @@ class TestCold:
         found = rows(self.FRAME, kind="given", cold="keep")
         assert found == {"train": [0, 1, 2], "valid": [3, 4], "test": [5, 6, 7]}
 
-    def test_flag(self) -> None:
-        parts = split(self.FRAME.lazy(), Split(kind="given", cold="flag"))
+    def test_flag(self, tmp_path: Path) -> None:
+        parts = split(self.FRAME.lazy(), Split(kind="given", cold="flag"), tmp_path)
         flags = {
             name: part.select("row", "cold_user", "cold_item").collect().rows()
             for name, part in parts.items()
@@ -227,9 +231,9 @@ class TestCold:
         }
         assert "cold_user" not in parts["train"].collect_schema()
 
-    def test_all_cold(self) -> None:
+    def test_all_cold(self, tmp_path: Path) -> None:
         with pytest.raises(DataError, match=r"test is empty.*train 1, test 0; 1 rows with a cold"):
-            split(make([0, 1], split=["train", "test"]).lazy(), Split(kind="given"))
+            split(make([0, 1], split=["train", "test"]).lazy(), Split(kind="given"), tmp_path)
 
 
 class TestConfig:
@@ -268,9 +272,9 @@ class TestReal:
     )
     def test_partition(self, config: dict[str, Any], tmp_path: Path) -> None:
         frame = MovieLens(path=str(SHARED)).read(tmp_path).interactions
-        parts = split(frame, Split(**config, cold="keep"))
+        parts = split(frame, Split(**config, cold="keep"), tmp_path)
         together = pl.concat([part.collect(engine="streaming") for part in parts.values()])
         key = ["user_id", "item_id"]
         assert together.sort(key).equals(frame.collect().sort(key))
-        again = split(frame, Split(**config, cold="keep"))
+        again = split(frame, Split(**config, cold="keep"), tmp_path)
         assert all(parts[name].collect().equals(again[name].collect()) for name in parts)
