@@ -91,6 +91,7 @@ def main() -> None:
                 check=True,
             )
             results.append({"case": case, "rows": rows} | json.loads(done.stdout))
+            Console(stderr=True).print(results[-1])
     if options.json:
         options.json.write_text(json.dumps(results, indent=2))
     Console(width=100).print(_table(results))

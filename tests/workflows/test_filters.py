@@ -12,6 +12,7 @@ import pytest
 from pydantic import ValidationError
 
 from towermill.errors import DataError
+from towermill.workflows import deduplicate, partitions
 from towermill.workflows.filters import Filters, apply_filters
 from towermill.workflows.tables import Tables
 
@@ -116,6 +117,49 @@ class TestDeduplicate:
     def test_by_row_order(self, which: str, kept: list[int], times: dict[str, Any]) -> None:
         tables = make(list(self.PAIRS), **times, row=[0, 1, 2, 3, 4])
         assert [row[-1] for row in rows(tables, deduplicate=which)] == kept
+
+
+class TestSlowly:
+    """Beside plain Python, with parts so small that there are several."""
+
+    @pytest.mark.parametrize("which", ["first", "last"])
+    @pytest.mark.parametrize("times", [False, True])
+    @pytest.mark.parametrize("strings", [False, True])
+    def test_deduplicate(
+        self, which: str, times: bool, strings: bool, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(partitions, "PART_ROWS", 90)
+        monkeypatch.setattr(deduplicate, "_CHUNK", 50)
+        rng = np.random.default_rng(1)
+        pairs = [
+            (f"u{user}" if strings else user, f"i{item}" if strings else item)
+            for user, item in rng.integers(0, (20, 12), (400, 2)).tolist()
+        ]
+        rated = [None if rating == 0 else float(rating) for rating in rng.integers(0, 6, 400)]
+        columns: dict[str, list[Any]] = {"rating": rated, "row": list(range(400))}
+        if times:
+            columns["timestamp"] = rng.integers(0, 30, 400).tolist()
+        kept: dict[Any, int] = {}
+        for row, rating in enumerate(rated):
+            if rating is None or rating < 2:
+                continue
+            at = columns["timestamp"][row] if times else 0
+            other = kept.setdefault(pairs[row], row)
+            before = columns["timestamp"][other] if times else 0
+            if (at < before) if which == "first" else (at >= before):
+                kept[pairs[row]] = row
+        found = rows(make(pairs, **columns), min_rating=2, deduplicate=which)
+        assert [row[3] for row in found] == sorted(kept.values())
+
+    def test_filters_of_rows_in_one_pass(self) -> None:
+        rng = np.random.default_rng(2)
+        rating, click = rng.integers(0, 6, (2, 200)).tolist()
+        rating = [None if value == 5 else value for value in rating]
+        tables = make([(0, 0)] * 200, rating=rating, click=click, row=list(range(200)))
+        found = rows(tables, min_rating=2, min_signal={"click": 3})
+        assert [row[-1] for row in found] == [
+            row for row in range(200) if (rating[row] or 0) >= 2 and click[row] >= 3
+        ]
 
 
 class TestErrors:

@@ -13,11 +13,13 @@ import pytest
 from pydantic import ValidationError
 
 from towermill.errors import DataError
+from towermill.workflows import partitions, selection
 from towermill.workflows.sources.movielens import MovieLens
 from towermill.workflows.splits import Split, split
 
 SHARED = Path(__file__).parents[3] / "shared" / "data" / "ml-100k"
 START = datetime(2024, 1, 1)
+NAMES = ("train", "valid", "test")
 
 
 def make(users: list[Any], days: list[int] | None = None, **columns: list[Any]) -> pl.DataFrame:
@@ -257,6 +259,89 @@ class TestConfig:
     def test_unknown_key(self) -> None:
         with pytest.raises(ValidationError):
             Split.model_validate({"kind": "time", "share": 0.1})
+
+
+def random_frame(seed: int, *, strings: bool, times: bool) -> pl.DataFrame:
+    """Return 400 rows of some 60 users, some with a single one, with many times alike."""
+    rng = np.random.default_rng(seed)
+    users: list[Any] = (rng.beta(0.6, 2, 400) * 60).astype(int).tolist()
+    if strings:
+        users = [f"u{user}" for user in users]
+    return make(users, rng.integers(0, 50, 400).tolist() if times else None)
+
+
+def slow_shares(frame: pl.DataFrame, config: Split) -> dict[str, list[int]]:
+    """Return `random` splits by sorting row numbers in plain Python."""
+
+    def number(row: int) -> int:
+        z = (row + (config.seed + 1) * 0xD1342543DE82EF95) * 0x9E3779B97F4A7C15 % 2**64
+        z = (z ^ z >> 30) * 0xBF58476D1CE4E5B9 % 2**64
+        z = (z ^ z >> 27) * 0x94D049BB133111EB % 2**64
+        return z ^ z >> 31
+
+    assert isinstance(config.valid, float)
+    assert isinstance(config.test, float)
+    if config.by == "row":
+        order = sorted(range(frame.height), key=number)
+        n_valid, n_test = (int(share * frame.height) for share in (config.valid, config.test))
+        cut = [order[n_test + n_valid :], order[n_test : n_test + n_valid], order[:n_test]]
+        return {name: sorted(part) for name, part in zip(NAMES, cut, strict=True)}
+    parts: dict[str, list[int]] = {name: [] for name in NAMES}
+    for user in set(frame["user_id"]):
+        own = sorted(frame.filter(pl.col("user_id") == user)["row"].to_list(), key=number)
+        n_valid, n_test = int(config.valid * len(own)), int(config.test * len(own))
+        n_test += len(own) - n_valid - n_test > 1 and 0 < config.test * len(own) < 1
+        n_valid += len(own) - n_valid - n_test > 1 and 0 < config.valid * len(own) < 1
+        ends = [0, len(own) - n_valid - n_test, len(own) - n_test, len(own)]
+        for name, start, end in zip(NAMES, ends, ends[1:], strict=False):
+            parts[name] += own[start:end]
+    return {name: sorted(part) for name, part in parts.items()}
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+@pytest.mark.parametrize("strings", [False, True])
+class TestSlowly:
+    """Beside plain formulas, with parts and passes so small that there are several."""
+
+    @pytest.fixture(autouse=True)
+    def small(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(partitions, "PART_ROWS", 90)
+        monkeypatch.setattr(selection, "_FEW", 20)
+        monkeypatch.setattr(selection, "_BUCKETS", 9)
+
+    def test_time(self, seed: int, strings: bool) -> None:
+        frame = random_frame(seed, strings=strings, times=True)
+        times = frame["timestamp"].to_list()
+        first, last = sorted(times)[-120], sorted(times)[-40]
+        found = rows(frame, valid=0.2, test=0.1, cold="keep")
+        assert found == {
+            "train": [row for row, at in enumerate(times) if at < first],
+            "valid": [row for row, at in enumerate(times) if first <= at < last],
+            "test": [row for row, at in enumerate(times) if at >= last],
+        }
+
+    @pytest.mark.parametrize("times", [False, True])
+    def test_leave_one_out(self, seed: int, strings: bool, times: bool) -> None:
+        frame = random_frame(seed, strings=strings, times=times)
+        expected: dict[str, list[int]] = {name: [] for name in NAMES}
+        for user in set(frame["user_id"]):
+            own = frame.filter(pl.col("user_id") == user)
+            own = own.sort(["timestamp", "row"] if times else "row")
+            cut = own.height - 2 if own.height > 2 else own.height
+            order = own["row"].to_list()
+            expected["train"] += order[:cut]
+            expected["valid"] += order[cut : cut + 1]
+            expected["test"] += order[cut + 1 :]
+        found = rows(frame, kind="leave_one_out", cold="keep")
+        assert found == {name: sorted(part) for name, part in expected.items()}
+
+    @pytest.mark.parametrize("by", ["row", "user"])
+    def test_random(self, seed: int, strings: bool, by: str) -> None:
+        frame = random_frame(seed, strings=strings, times=False)
+        for valid, test in ((0.1, 0.1), (0.3, 0.05), (0.25, 0.5)):
+            config = {"by": by, "valid": valid, "test": test, "seed": seed, "cold": "keep"}
+            expected = slow_shares(frame, Split(kind="random", **config))
+            assert rows(frame, kind="random", **config) == expected
 
 
 @pytest.mark.skipif(not SHARED.is_dir(), reason="no shared data")
