@@ -141,10 +141,14 @@ def _table(results: list[dict[str, Any]]) -> Table:
     table = Table("case", *(f"{rows / 1e6:g} M rows" for rows in sizes), "largest ÷ smallest")
     for case in dict.fromkeys(found["case"] for found in results):
         by_rows = {found["rows"]: found for found in results if found["case"] == case}
-        cells = [f"{by_rows[n]['peak_mib']} MiB, {by_rows[n]['seconds']:.1f} s" for n in sizes]
+        cells = [_cell(by_rows[n]) for n in sizes]
         growth = by_rows[sizes[-1]]["peak_mib"] / by_rows[sizes[0]]["peak_mib"]
         table.add_row(case, *cells, f"{growth:.2f}")
     return table
+
+
+def _cell(found: dict[str, Any]) -> str:
+    return f"{found['peak_mib']} MiB, {found['seconds']:.0f} s, CPU {found['cpu_seconds']:.0f} s"
 
 
 def make(folder: Path, rows: int, users: int, items: int) -> None:

@@ -39,7 +39,7 @@ def write_seen(log: pl.LazyFrame, out: Path, scratch: Path) -> None:
     parts = rows.select(USER_ID, (start // PART_ROWS).cast(pl.UInt32).alias(PART))
     numbered = pairs.join(parts.lazy(), on=USER_ID)
     with tempfile.TemporaryDirectory(dir=scratch) as folder:
-        files = []
+        files: list[Path] = []
         for part in partitioned(numbered, pl.col(PART), scratch):
             files.append(Path(folder) / f"{len(files)}.parquet")
             _lists(part).write_parquet(files[-1])
