@@ -24,7 +24,7 @@ def treat_cold(
     """
     flags = {USER_ID: COLD_USER, ITEM_ID: COLD_ITEM}
     train = parts["train"]
-    plans = [train.select(pl.col(column).unique()) for column in flags]
+    plans = [train.select(column).unique() for column in flags]
     known = pl.collect_all(plans, engine="streaming")
     treated = {"train": train}
     for name, part in parts.items():

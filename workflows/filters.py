@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import accumulate
+from pathlib import Path
 from typing import Literal
 
 import polars as pl
 from pydantic import BaseModel, ConfigDict, Field
 
-from towermill.columns import ITEM_ID, RATING, TIMESTAMP, USER_ID
+from towermill.columns import ITEM_ID, RATING, USER_ID
 from towermill.errors import DataError, did_you_mean
-from towermill.workflows.tables import Tables
-
-_ROW = "__row"
+from towermill.workflows.deduplicate import deduplicated
+from towermill.workflows.tables import Tables, sink
 
 
 class Filters(BaseModel):
@@ -48,12 +49,18 @@ class Filters(BaseModel):
     deduplicate: Literal["none", "first", "last"] = "none"
 
 
-def apply_filters(tables: Tables, filters: Filters) -> Tables:
+def apply_filters(tables: Tables, filters: Filters, scratch: Path) -> Tables:
     """Return `tables` with the interactions that `filters` keep, in their order.
 
     With any filter set, `items` and `users` keep those rows that a remaining interaction names;
-    with none, all. The frames stay lazy; sets of ids are collected for `min_user`, `min_item` and
-    `deduplicate`, and rows are counted after each filter.
+    with none, all. The interactions that stay are written to `scratch`, so that what comes after
+    does not filter again. All is done in streaming passes: memory grows with the distinct users
+    and items, of which the ids are held, not with the rows.
+
+    Parameters
+    ----------
+    scratch
+        A folder that stands until the tables have been consumed.
 
     Raises
     ------
@@ -64,28 +71,27 @@ def apply_filters(tables: Tables, filters: Filters) -> Tables:
     _require(frame, filters)
     if filters == Filters():
         return tables
-    rows = _count(frame)
-
-    conditions: dict[str, pl.Expr] = {}
-    if filters.min_rating is not None:
-        conditions[f"min_rating: {filters.min_rating:g}"] = _at_least(RATING, filters.min_rating)
-    for signal, least in filters.min_signal.items():
-        conditions[f"min_signal: {{{signal}: {least:g}}}"] = _at_least(signal, least)
-    for name, condition in conditions.items():
-        frame = frame.filter(condition)
-        rows = _still_some(frame, rows, name)
+    conditions = _conditions(filters)
+    rows = _still_some(frame, conditions)
+    frame = frame.filter(*conditions.values())
     if filters.deduplicate != "none":
-        frame = _deduplicated(frame, filters.deduplicate)
-    if filters.min_user > 1 or filters.min_item > 1:
-        name = f"min_user: {filters.min_user}, min_item: {filters.min_item}"
+        frame = deduplicated(frame, filters.deduplicate, scratch)
+    dense = filters.min_user > 1 or filters.min_item > 1
+    if dense:
         frame = _dense(frame, filters)
-        _still_some(frame, rows, name + (", core: true" if filters.core else ""))
+    sink(frame, scratch / "filtered.parquet")
+    frame = pl.scan_parquet(scratch / "filtered.parquet")
+    if dense and _count(frame) == 0:
+        name = f"min_user: {filters.min_user}, min_item: {filters.min_item}"
+        raise _nothing_left(name + (", core: true" if filters.core else ""), rows)
 
-    items, users = tables.items, tables.users
-    if items is not None:
-        items = _keep(items, frame.select(ITEM_ID).unique(), ITEM_ID)
-    if users is not None:
-        users = _keep(users, frame.select(USER_ID).unique(), USER_ID)
+    ids = {ITEM_ID: tables.items, USER_ID: tables.users}
+    plans = [frame.select(column).unique() for column in ids]
+    named = pl.collect_all(plans, engine="streaming")
+    items, users = (
+        None if side is None else _keep(side, kept.lazy(), column)
+        for (column, side), kept in zip(ids.items(), named, strict=True)
+    )
     return replace(tables, interactions=frame, items=items, users=users)
 
 
@@ -113,32 +119,40 @@ def _count(frame: pl.LazyFrame) -> int:
     return int(frame.select(pl.len()).collect(engine="streaming").item())
 
 
-def _still_some(frame: pl.LazyFrame, before: int, name: str) -> int:
-    rows = _count(frame)
-    if rows == 0:
-        raise DataError(
-            f"`filters` ({name}) should leave some interactions. It left 0 of {before}. Lower it, "
-            "or look whether the source reads what you expect."
-        )
-    return rows
+def _conditions(filters: Filters) -> dict[str, pl.Expr]:
+    conditions: dict[str, pl.Expr] = {}
+    if filters.min_rating is not None:
+        conditions[f"min_rating: {filters.min_rating:g}"] = _at_least(RATING, filters.min_rating)
+    for signal, least in filters.min_signal.items():
+        conditions[f"min_signal: {{{signal}: {least:g}}}"] = _at_least(signal, least)
+    return conditions
+
+
+def _still_some(frame: pl.LazyFrame, conditions: dict[str, pl.Expr]) -> int:
+    """Return the number of rows that all `conditions` leave; refuse the first that leaves none."""
+    # Each with all before it, in one pass.
+    together = list(accumulate(conditions.values(), lambda before, one: before & one))
+    counts = frame.select(
+        pl.len().alias("0"), *(e.sum().alias(str(i)) for i, e in enumerate(together, 1))
+    )
+    before, *left = counts.collect(engine="streaming").row(0)
+    for name, rows in zip(conditions, left, strict=True):
+        if rows == 0:
+            raise _nothing_left(name, before)
+        before = rows
+    return int(before)
+
+
+def _nothing_left(name: str, before: int) -> DataError:
+    return DataError(
+        f"`filters` ({name}) should leave some interactions. It left 0 of {before}. Lower it, "
+        "or look whether the source reads what you expect."
+    )
 
 
 def _keep(frame: pl.LazyFrame, ids: pl.LazyFrame, column: str) -> pl.LazyFrame:
     # In the frame's order: splits count on it.
     return frame.join(ids, on=column, how="semi", maintain_order="left")
-
-
-def _deduplicated(frame: pl.LazyFrame, which: Literal["first", "last"]) -> pl.LazyFrame:
-    order = [TIMESTAMP, _ROW] if TIMESTAMP in frame.collect_schema().names() else [_ROW]
-    numbered = frame.with_row_index(_ROW)
-    rows = (
-        numbered.select(USER_ID, ITEM_ID, *order)
-        .sort(order)
-        .unique([USER_ID, ITEM_ID], keep=which, maintain_order=True)
-        .select(_ROW)
-        .collect(engine="streaming")
-    )
-    return _keep(numbered, rows.lazy(), _ROW).drop(_ROW)
 
 
 def _dense(frame: pl.LazyFrame, filters: Filters) -> pl.LazyFrame:

@@ -11,8 +11,6 @@ from typing import Any
 import polars as pl
 
 from towermill.columns import (
-    COLD_ITEM,
-    COLD_USER,
     FIRST_ID,
     ITEM_ID,
     RAW_PREFIX,
@@ -29,9 +27,9 @@ from towermill.workflows.config import FeatureConfig
 from towermill.workflows.dataset import open_dataset
 from towermill.workflows.features import build_workflow, require_timestamp
 from towermill.workflows.filters import Filters, apply_filters
-from towermill.workflows.sources.casting import feature_expr
+from towermill.workflows.raw_splits import filled, typed, write_raw_splits
+from towermill.workflows.seen import write_seen
 from towermill.workflows.splits import Split
-from towermill.workflows.splits import split as split_interactions
 from towermill.workflows.tables import Tables
 from towermill.workflows.workflow import Workflow
 from towermill.workflows.writing import write, write_schema
@@ -74,9 +72,9 @@ def process(
     shutil.rmtree(scratch, ignore_errors=True)
     scratch.mkdir(parents=True)
     log = tables.interactions
-    tables = apply_filters(tables, filters)
+    tables = apply_filters(tables, filters, scratch)
     _check_numbers(tables, columns)
-    splits = _write_raw_splits(tables, columns, split, scratch)
+    splits = write_raw_splits(tables, columns, split, scratch)
     _check_values(splits["train"], columns)
     as_of = _last_moment(splits["train"])
 
@@ -102,7 +100,7 @@ def process(
     workflow.save(str(out / "workflow"))
     users = _encode_entity(workflow, "user", tables.users, columns, as_of, out, scratch / "user")
     items = _encode_entity(workflow, "item", tables.items, columns, as_of, out, scratch / "item")
-    _write_seen(log, out)
+    write_seen(log, out, scratch)
     stats = {
         "rows": rows,
         "title": next((n for n, f in columns["item"].items() if f.kind == "title"), None),
@@ -164,7 +162,7 @@ def _check_numbers(tables: Tables, features: Mapping[Entity, Features]) -> None:
         if frame is None or not numbers:
             continue
         columns = {n: pl.col(n).cast(pl.Float64) for n in numbers}
-        bad = _typed(frame, numbers, entity).select(
+        bad = typed(frame, numbers, entity).select(
             (column.is_infinite() | (column.le(-1) if numbers[n].log else False)).sum()
             for n, column in columns.items()
         )
@@ -179,27 +177,6 @@ def _check_numbers(tables: Tables, features: Mapping[Entity, Features]) -> None:
                     f"`features.{entity}.{name}` should hold {wanted}. In {count} rows it does "
                     "not. Mend them in the raw data, or make them null."
                 )
-
-
-def _write_raw_splits(
-    tables: Tables, features: Mapping[Entity, Features], config: Split, scratch: Path
-) -> dict[str, Path]:
-    """Join the side tables to each split's interactions and write them out."""
-    users = _side(tables.users, "user", features.get("user", {}))
-    items = _side(tables.items, "item", features.get("item", {}))
-    paths = {}
-    for name, frame in split_interactions(tables.interactions, config).items():
-        for side, key in ((users, USER_ID), (items, ITEM_ID)):
-            if side is not None:
-                frame = frame.join(side, on=key, how="left", maintain_order="left")
-        frame = _typed(frame, features.get("context", {}), "context")
-        frame = _filled(frame, *features.values())
-        if name == "train" and config.cold == "flag":
-            # The workflow is fitted on this split and passes on only what stands in it.
-            frame = frame.with_columns(pl.lit(False).alias(c) for c in (COLD_USER, COLD_ITEM))
-        paths[name] = scratch / f"{name}.parquet"
-        frame.sink_parquet(paths[name], row_group_size=500_000)
-    return paths
 
 
 def _check_values(train: Path, features: Mapping[Entity, Features]) -> None:
@@ -224,37 +201,11 @@ def _check_values(train: Path, features: Mapping[Entity, Features]) -> None:
         )
 
 
-def _side(table: pl.LazyFrame | None, entity: Entity, features: Features) -> pl.LazyFrame | None:
-    """Return the id and the features that the workflow takes."""
-    wanted = {n: f for n, f in features.items() if f.kind != "title"}
-    if table is None or not wanted:
-        return None
-    return _typed(table.select(_ID_OF[entity], *wanted), wanted, entity)
-
-
-def _typed(frame: pl.LazyFrame, features: Features, entity: Entity) -> pl.LazyFrame:
-    """Check that each column can be of its feature's kind; cut text of kind ``list``."""
-    types, columns = frame.collect_schema(), []
-    for name, feature in features.items():
-        if name in types and feature.kind not in ("hour", "weekday"):
-            column = feature_expr(frame, name, feature, f"features.{entity}")
-            truth = types[name] == pl.Boolean and feature.kind == "number"
-            columns.append(column.cast(pl.Int8) if truth else column)
-    return frame.with_columns(columns)
-
-
-def _filled(frame: pl.LazyFrame, *features: Features) -> pl.LazyFrame:
-    """Make missing lists empty: Categorify takes no null ones."""
-    types = frame.collect_schema()
-    names = [n for part in features for n, f in part.items() if f.kind == "list" and n in types]
-    return frame.with_columns(pl.col(n).fill_null(pl.lit([], types[n])) for n in names)
-
-
 def _last_moment(train: Path) -> Any:
     frame = pl.scan_parquet(train)
     if TIMESTAMP not in frame.collect_schema().names():
         return None
-    return frame.select(pl.col(TIMESTAMP).max()).collect().item()
+    return frame.select(pl.col(TIMESTAMP).max()).collect(engine="streaming").item()
 
 
 def _encode_entity(
@@ -272,7 +223,7 @@ def _encode_entity(
     raw = ids.select(key)
     if table is not None:
         raw = raw.join(
-            _typed(table.select(key, *own), own, entity).collect(),
+            typed(table.select(key, *own), own, entity).collect(),
             on=key,
             how="left",
             maintain_order="left",
@@ -284,7 +235,7 @@ def _encode_entity(
         if name not in raw.columns
     ).select(part.input_schema.column_names)
     scratch.mkdir()
-    _filled(inputs.lazy(), own).sink_parquet(scratch / "raw.parquet")
+    filled(inputs.lazy(), own).sink_parquet(scratch / "raw.parquet")
     write(part, open_dataset(scratch / "raw.parquet"), scratch / "encoded")
     wanted = [n for n in (key, *own) if n in workflow.output_schema.column_names]
     encoded = pl.read_parquet(scratch / "encoded" / "*.parquet").select(wanted)
@@ -300,16 +251,6 @@ def _encode_entity(
         )
     table_out.write_parquet(out / f"{entity}s.parquet")
     return table_out.height
-
-
-def _write_seen(log: pl.LazyFrame, out: Path) -> None:
-    pairs = log.select(USER_ID, ITEM_ID).unique()
-    for key, table in ((USER_ID, "users"), (ITEM_ID, "items")):
-        ids = pl.scan_parquet(out / f"{table}.parquet").select(key, RAW_PREFIX + key)
-        pairs = pairs.join(ids, left_on=key, right_on=RAW_PREFIX + key).drop(key)
-        pairs = pairs.rename({f"{key}_right": key})
-    seen = pairs.group_by(USER_ID).agg(pl.col(ITEM_ID).sort()).sort(USER_ID)
-    seen.sink_parquet(out / "seen.parquet")
 
 
 def _vocabulary(workflow: Workflow, name: str) -> pl.DataFrame:

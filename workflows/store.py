@@ -11,7 +11,7 @@ from pydantic import TypeAdapter
 
 from towermill.columns import Features
 from towermill.errors import DataError
-from towermill.workflows.tables import Tables
+from towermill.workflows.tables import Tables, sink
 
 _NAMES = ("interactions", "items", "users")
 _FEATURES: TypeAdapter[dict[str, Features]] = TypeAdapter(dict[str, Features])
@@ -22,7 +22,7 @@ def write_tables(tables: Tables, counts: dict[str, Any], folder: Path) -> None:
     for name in _NAMES:
         frame = getattr(tables, name)
         if frame is not None:
-            frame.sink_parquet(folder / f"{name}.parquet", row_group_size=500_000)
+            sink(frame, folder / f"{name}.parquet")
     (folder / "features.json").write_bytes(
         _FEATURES.dump_json(tables.features, indent=2, exclude_defaults=True)
     )

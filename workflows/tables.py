@@ -12,6 +12,10 @@ from pydantic import BaseModel, ConfigDict
 
 from towermill.columns import Features
 
+#: Rows of a row group in what is written here: what is read or written at a time, and what
+#: statistics can skip.
+ROW_GROUP = 250_000
+
 
 @dataclass(frozen=True)
 class Tables:
@@ -33,6 +37,11 @@ class Tables:
     items: pl.LazyFrame | None = None
     users: pl.LazyFrame | None = None
     features: dict[str, Features] = field(default_factory=dict)
+
+
+def sink(frame: pl.LazyFrame, path: Path) -> None:
+    """Write `frame` as Parquet, streaming: compressed with zstd, in groups of `ROW_GROUP` rows."""
+    frame.sink_parquet(path, compression="zstd", row_group_size=ROW_GROUP)
 
 
 class SourceConfig(BaseModel):

@@ -162,7 +162,7 @@ class TestNumberedCsv:
     def test_real_sample(self, tmp_path: Path) -> None:
         tables = AliCCP(path=str(SHARED)).read(tmp_path)
         assert check_tables(tables, "drop")["rows"] == 200
-        parts = split(tables.interactions, Split(kind="given", cold="keep"))
+        parts = split(tables.interactions, Split(kind="given", cold="keep"), tmp_path)
         assert {k: v.collect().height for k, v in parts.items()} == {
             "train": 100,
             "valid": 50,

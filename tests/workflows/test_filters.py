@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import tempfile
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,6 +12,7 @@ import pytest
 from pydantic import ValidationError
 
 from towermill.errors import DataError
+from towermill.workflows import deduplicate, partitions
 from towermill.workflows.filters import Filters, apply_filters
 from towermill.workflows.tables import Tables
 
@@ -25,8 +28,9 @@ def make(pairs: list[tuple[Any, Any]], **columns: list[Any]) -> Tables:
 
 
 def rows(tables: Tables, **filters: Any) -> list[tuple[Any, ...]]:
-    out = apply_filters(tables, Filters(**filters))
-    return out.interactions.collect(engine="streaming").rows()
+    with tempfile.TemporaryDirectory() as scratch:
+        out = apply_filters(tables, Filters(**filters), Path(scratch))
+        return out.interactions.collect(engine="streaming").rows()
 
 
 def side(frame: pl.LazyFrame | None) -> list[Any]:
@@ -52,11 +56,11 @@ class TestCounts:
         assert rows(make(PAIRS), min_user=3) == [(1, "a"), (1, "b"), (1, "b")]
         assert rows(make(PAIRS), min_item=3) == [(1, "a"), (2, "a"), (3, "a")]
 
-    def test_core_holds_on_random_pairs(self) -> None:
+    def test_core_holds_on_random_pairs(self, tmp_path: Path) -> None:
         rng = np.random.default_rng(0)
         pairs = (rng.beta(1, 2, (2000, 2)) * [97, 83]).astype(int).tolist()
         tables = make([(user, item) for user, item in pairs])
-        out = apply_filters(tables, Filters(min_user=12, min_item=15, core=True))
+        out = apply_filters(tables, Filters(min_user=12, min_item=15, core=True), tmp_path)
         kept = out.interactions.collect()
         assert 0 < kept.height < 2000
         assert (kept["user_id"].value_counts()["count"] >= 12).all()
@@ -69,15 +73,15 @@ class TestCounts:
             slow = slow.filter(pl.len().over("item_id") >= 15)
         assert kept.equals(slow)
 
-    def test_items_and_users_keep_step_in_their_order(self) -> None:
+    def test_items_and_users_keep_step_in_their_order(self, tmp_path: Path) -> None:
         tables = make(PAIRS)
-        out = apply_filters(tables, Filters(min_user=2, min_item=2, core=True))
+        out = apply_filters(tables, Filters(min_user=2, min_item=2, core=True), tmp_path)
         assert (side(out.items), side(out.users)) == (["b"], [1])
         assert (side(tables.items), side(tables.users)) == (["a", "b", "c"], [1, 2, 3])
 
-    def test_nothing_set_leaves_all(self) -> None:
+    def test_nothing_set_leaves_all(self, tmp_path: Path) -> None:
         tables = make(PAIRS)
-        assert apply_filters(tables, Filters()) is tables
+        assert apply_filters(tables, Filters(), tmp_path) is tables
 
 
 class TestRows:
@@ -115,6 +119,49 @@ class TestDeduplicate:
         assert [row[-1] for row in rows(tables, deduplicate=which)] == kept
 
 
+class TestSlowly:
+    """Beside plain Python, with parts so small that there are several."""
+
+    @pytest.mark.parametrize("which", ["first", "last"])
+    @pytest.mark.parametrize("times", [False, True])
+    @pytest.mark.parametrize("strings", [False, True])
+    def test_deduplicate(
+        self, which: str, times: bool, strings: bool, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(partitions, "PART_ROWS", 90)
+        monkeypatch.setattr(deduplicate, "_CHUNK", 50)
+        rng = np.random.default_rng(1)
+        pairs = [
+            (f"u{user}" if strings else user, f"i{item}" if strings else item)
+            for user, item in rng.integers(0, (20, 12), (400, 2)).tolist()
+        ]
+        rated = [None if rating == 0 else float(rating) for rating in rng.integers(0, 6, 400)]
+        columns: dict[str, list[Any]] = {"rating": rated, "row": list(range(400))}
+        if times:
+            columns["timestamp"] = rng.integers(0, 30, 400).tolist()
+        kept: dict[Any, int] = {}
+        for row, rating in enumerate(rated):
+            if rating is None or rating < 2:
+                continue
+            at = columns["timestamp"][row] if times else 0
+            other = kept.setdefault(pairs[row], row)
+            before = columns["timestamp"][other] if times else 0
+            if (at < before) if which == "first" else (at >= before):
+                kept[pairs[row]] = row
+        found = rows(make(pairs, **columns), min_rating=2, deduplicate=which)
+        assert [row[3] for row in found] == sorted(kept.values())
+
+    def test_filters_of_rows_in_one_pass(self) -> None:
+        rng = np.random.default_rng(2)
+        rating, click = rng.integers(0, 6, (2, 200)).tolist()
+        rating = [None if value == 5 else value for value in rating]
+        tables = make([(0, 0)] * 200, rating=rating, click=click, row=list(range(200)))
+        found = rows(tables, min_rating=2, min_signal={"click": 3})
+        assert [row[-1] for row in found] == [
+            row for row in range(200) if (rating[row] or 0) >= 2 and click[row] >= 3
+        ]
+
+
 class TestErrors:
     @pytest.mark.parametrize(
         ("filters", "message"),
@@ -126,14 +173,16 @@ class TestErrors:
             ({"min_signal": {"clik": 1}}, "Did you mean 'click'"),
         ],
     )
-    def test_nothing_left_names_the_filter(self, filters: dict[str, Any], message: str) -> None:
+    def test_nothing_left_names_the_filter(
+        self, tmp_path: Path, filters: dict[str, Any], message: str
+    ) -> None:
         tables = make(PAIRS, rating=[5, 1, 4, 1, 1, 3], click=[1] * 6)
         with pytest.raises(DataError, match=message):
-            apply_filters(tables, Filters(**filters))
+            apply_filters(tables, Filters(**filters), tmp_path)
 
-    def test_no_rating(self) -> None:
+    def test_no_rating(self, tmp_path: Path) -> None:
         with pytest.raises(DataError, match="needs a rating"):
-            apply_filters(make(PAIRS), Filters(min_rating=4))
+            apply_filters(make(PAIRS), Filters(min_rating=4), tmp_path)
 
     def test_unknown_key(self) -> None:
         with pytest.raises(ValidationError):

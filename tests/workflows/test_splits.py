@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -12,11 +13,13 @@ import pytest
 from pydantic import ValidationError
 
 from towermill.errors import DataError
+from towermill.workflows import partitions, selection
 from towermill.workflows.sources.movielens import MovieLens
 from towermill.workflows.splits import Split, split
 
 SHARED = Path(__file__).parents[3] / "shared" / "data" / "ml-100k"
 START = datetime(2024, 1, 1)
+NAMES = ("train", "valid", "test")
 
 
 def make(users: list[Any], days: list[int] | None = None, **columns: list[Any]) -> pl.DataFrame:
@@ -29,7 +32,8 @@ def make(users: list[Any], days: list[int] | None = None, **columns: list[Any]) 
 
 def rows(frame: pl.DataFrame, **config: Any) -> dict[str, list[int]]:
     before = frame.clone()
-    parts = split(frame.lazy(), Split(**config))
+    with tempfile.TemporaryDirectory() as scratch:
+        parts = split(frame.lazy(), Split(**config), Path(scratch))
     assert frame.equals(before)
     assert list(parts) in (["train", "valid", "test"], ["train", "test"])
     return {name: part.collect(engine="streaming")["row"].to_list() for name, part in parts.items()}
@@ -66,15 +70,15 @@ class TestTime:
         assert rows(frame, valid=0, test=0.25) == {"train": [0, 1, 2], "test": [3]}
         assert rows(frame, valid=0, test=date(2024, 1, 4)) == {"train": [0, 1, 2], "test": [3]}
 
-    def test_no_timestamp(self) -> None:
+    def test_no_timestamp(self, tmp_path: Path) -> None:
         with pytest.raises(DataError, match=r"needs a timestamp.*user_id, item_id"):
-            split(make([0, 1]).lazy(), Split())
+            split(make([0, 1]).lazy(), Split(), tmp_path)
 
-    def test_null_timestamp(self) -> None:
+    def test_null_timestamp(self, tmp_path: Path) -> None:
         frame = make([0, 1], [0, 1]).with_columns(timestamp=None)
         frame = frame.with_columns(pl.col("timestamp").cast(pl.Datetime("us")))
         with pytest.raises(DataError, match="2 null"):
-            split(frame.lazy(), Split())
+            split(frame.lazy(), Split(), tmp_path)
 
     @pytest.mark.parametrize(
         ("days", "config", "message"),
@@ -88,9 +92,11 @@ class TestTime:
             ),
         ],
     )
-    def test_empty(self, days: list[int], config: dict[str, Any], message: str) -> None:
+    def test_empty(
+        self, tmp_path: Path, days: list[int], config: dict[str, Any], message: str
+    ) -> None:
         with pytest.raises(DataError, match=message):
-            split(make([0] * len(days), days).lazy(), Split(**config))
+            split(make([0] * len(days), days).lazy(), Split(**config), tmp_path)
 
 
 class TestLeaveOneOut:
@@ -109,9 +115,9 @@ class TestLeaveOneOut:
         found = rows(make([0, 0, 0]), kind="leave_one_out", valid=0)
         assert found == {"train": [0, 1], "test": [2]}
 
-    def test_nobody_has_three(self) -> None:
+    def test_nobody_has_three(self, tmp_path: Path) -> None:
         with pytest.raises(DataError, match="Sizes: train 4, valid 0, test 0"):
-            split(make([0, 0, 1, 1]).lazy(), Split(kind="leave_one_out"))
+            split(make([0, 0, 1, 1]).lazy(), Split(kind="leave_one_out"), tmp_path)
 
 
 class TestRandom:
@@ -177,10 +183,10 @@ class TestRandom:
 
 
 class TestGiven:
-    def test_column_is_taken_and_taken_away(self) -> None:
+    def test_column_is_taken_and_taken_away(self, tmp_path: Path) -> None:
         frame = make([0] * 3, split=["test", "train", "valid"])
         assert rows(frame, kind="given") == {"train": [1], "valid": [2], "test": [0]}
-        parts = split(frame.lazy(), Split(kind="given"))
+        parts = split(frame.lazy(), Split(kind="given"), tmp_path)
         assert "split" not in parts["train"].collect_schema()
 
     def test_no_valid(self) -> None:
@@ -188,13 +194,13 @@ class TestGiven:
         assert rows(frame, kind="given") == {"train": [1, 2], "test": [0]}
 
     @pytest.mark.parametrize("strange", ["holdout", None])
-    def test_strange_value(self, strange: str | None) -> None:
+    def test_strange_value(self, tmp_path: Path, strange: str | None) -> None:
         with pytest.raises(DataError, match=f"Found also: {strange!r}"):
-            split(make([0, 0], split=["train", strange]).lazy(), Split(kind="given"))
+            split(make([0, 0], split=["train", strange]).lazy(), Split(kind="given"), tmp_path)
 
-    def test_no_column(self) -> None:
+    def test_no_column(self, tmp_path: Path) -> None:
         with pytest.raises(DataError, match="needs a column 'split'"):
-            split(make([0, 0]).lazy(), Split(kind="given"))
+            split(make([0, 0]).lazy(), Split(kind="given"), tmp_path)
 
 
 class TestCold:
@@ -214,8 +220,8 @@ class TestCold:
         found = rows(self.FRAME, kind="given", cold="keep")
         assert found == {"train": [0, 1, 2], "valid": [3, 4], "test": [5, 6, 7]}
 
-    def test_flag(self) -> None:
-        parts = split(self.FRAME.lazy(), Split(kind="given", cold="flag"))
+    def test_flag(self, tmp_path: Path) -> None:
+        parts = split(self.FRAME.lazy(), Split(kind="given", cold="flag"), tmp_path)
         flags = {
             name: part.select("row", "cold_user", "cold_item").collect().rows()
             for name, part in parts.items()
@@ -227,9 +233,9 @@ class TestCold:
         }
         assert "cold_user" not in parts["train"].collect_schema()
 
-    def test_all_cold(self) -> None:
+    def test_all_cold(self, tmp_path: Path) -> None:
         with pytest.raises(DataError, match=r"test is empty.*train 1, test 0; 1 rows with a cold"):
-            split(make([0, 1], split=["train", "test"]).lazy(), Split(kind="given"))
+            split(make([0, 1], split=["train", "test"]).lazy(), Split(kind="given"), tmp_path)
 
 
 class TestConfig:
@@ -255,6 +261,89 @@ class TestConfig:
             Split.model_validate({"kind": "time", "share": 0.1})
 
 
+def random_frame(seed: int, *, strings: bool, times: bool) -> pl.DataFrame:
+    """Return 400 rows of some 60 users, some with a single one, with many times alike."""
+    rng = np.random.default_rng(seed)
+    users: list[Any] = (rng.beta(0.6, 2, 400) * 60).astype(int).tolist()
+    if strings:
+        users = [f"u{user}" for user in users]
+    return make(users, rng.integers(0, 50, 400).tolist() if times else None)
+
+
+def slow_shares(frame: pl.DataFrame, config: Split) -> dict[str, list[int]]:
+    """Return `random` splits by sorting row numbers in plain Python."""
+
+    def number(row: int) -> int:
+        z = (row + (config.seed + 1) * 0xD1342543DE82EF95) * 0x9E3779B97F4A7C15 % 2**64
+        z = (z ^ z >> 30) * 0xBF58476D1CE4E5B9 % 2**64
+        z = (z ^ z >> 27) * 0x94D049BB133111EB % 2**64
+        return z ^ z >> 31
+
+    assert isinstance(config.valid, float)
+    assert isinstance(config.test, float)
+    if config.by == "row":
+        order = sorted(range(frame.height), key=number)
+        n_valid, n_test = (int(share * frame.height) for share in (config.valid, config.test))
+        cut = [order[n_test + n_valid :], order[n_test : n_test + n_valid], order[:n_test]]
+        return {name: sorted(part) for name, part in zip(NAMES, cut, strict=True)}
+    parts: dict[str, list[int]] = {name: [] for name in NAMES}
+    for user in set(frame["user_id"]):
+        own = sorted(frame.filter(pl.col("user_id") == user)["row"].to_list(), key=number)
+        n_valid, n_test = int(config.valid * len(own)), int(config.test * len(own))
+        n_test += len(own) - n_valid - n_test > 1 and 0 < config.test * len(own) < 1
+        n_valid += len(own) - n_valid - n_test > 1 and 0 < config.valid * len(own) < 1
+        ends = [0, len(own) - n_valid - n_test, len(own) - n_test, len(own)]
+        for name, start, end in zip(NAMES, ends, ends[1:], strict=False):
+            parts[name] += own[start:end]
+    return {name: sorted(part) for name, part in parts.items()}
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+@pytest.mark.parametrize("strings", [False, True])
+class TestSlowly:
+    """Beside plain formulas, with parts and passes so small that there are several."""
+
+    @pytest.fixture(autouse=True)
+    def small(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(partitions, "PART_ROWS", 90)
+        monkeypatch.setattr(selection, "_FEW", 20)
+        monkeypatch.setattr(selection, "_BUCKETS", 9)
+
+    def test_time(self, seed: int, strings: bool) -> None:
+        frame = random_frame(seed, strings=strings, times=True)
+        times = frame["timestamp"].to_list()
+        first, last = sorted(times)[-120], sorted(times)[-40]
+        found = rows(frame, valid=0.2, test=0.1, cold="keep")
+        assert found == {
+            "train": [row for row, at in enumerate(times) if at < first],
+            "valid": [row for row, at in enumerate(times) if first <= at < last],
+            "test": [row for row, at in enumerate(times) if at >= last],
+        }
+
+    @pytest.mark.parametrize("times", [False, True])
+    def test_leave_one_out(self, seed: int, strings: bool, times: bool) -> None:
+        frame = random_frame(seed, strings=strings, times=times)
+        expected: dict[str, list[int]] = {name: [] for name in NAMES}
+        for user in set(frame["user_id"]):
+            own = frame.filter(pl.col("user_id") == user)
+            own = own.sort(["timestamp", "row"] if times else "row")
+            cut = own.height - 2 if own.height > 2 else own.height
+            order = own["row"].to_list()
+            expected["train"] += order[:cut]
+            expected["valid"] += order[cut : cut + 1]
+            expected["test"] += order[cut + 1 :]
+        found = rows(frame, kind="leave_one_out", cold="keep")
+        assert found == {name: sorted(part) for name, part in expected.items()}
+
+    @pytest.mark.parametrize("by", ["row", "user"])
+    def test_random(self, seed: int, strings: bool, by: str) -> None:
+        frame = random_frame(seed, strings=strings, times=False)
+        for valid, test in ((0.1, 0.1), (0.3, 0.05), (0.25, 0.5)):
+            config = {"by": by, "valid": valid, "test": test, "seed": seed, "cold": "keep"}
+            expected = slow_shares(frame, Split(kind="random", **config))
+            assert rows(frame, kind="random", **config) == expected
+
+
 @pytest.mark.skipif(not SHARED.is_dir(), reason="no shared data")
 class TestReal:
     @pytest.mark.parametrize(
@@ -268,9 +357,9 @@ class TestReal:
     )
     def test_partition(self, config: dict[str, Any], tmp_path: Path) -> None:
         frame = MovieLens(path=str(SHARED)).read(tmp_path).interactions
-        parts = split(frame, Split(**config, cold="keep"))
+        parts = split(frame, Split(**config, cold="keep"), tmp_path)
         together = pl.concat([part.collect(engine="streaming") for part in parts.values()])
         key = ["user_id", "item_id"]
         assert together.sort(key).equals(frame.collect().sort(key))
-        again = split(frame, Split(**config, cold="keep"))
+        again = split(frame, Split(**config, cold="keep"), tmp_path)
         assert all(parts[name].collect().equals(again[name].collect()) for name in parts)
