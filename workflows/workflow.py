@@ -17,9 +17,7 @@ from towermill.workflows import ops
 from towermill.workflows.dataset import narrowed
 
 #: Stock operator to the one here, which adds methods and no state.
-_FAST: dict[type, type] = {
-    cls.__mro__[1]: cls for cls in vars(ops).values() if isinstance(cls, type)
-}
+_FAST: dict[type, type] = {cls.__mro__[1]: cls for cls in (getattr(ops, n) for n in ops.__all__)}
 _STOCK = {fast: stock for stock, fast in _FAST.items()}
 
 

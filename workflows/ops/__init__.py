@@ -1,10 +1,21 @@
 """NVTabular's operators, as fast on Arrow columns as Polars is; on cuDF frames they are its own."""
 
 from towermill.workflows.ops.categorify import Categorify
+from towermill.workflows.ops.constants import Clip, FillMedian, FillMissing
 from towermill.workflows.ops.filter import Filter
 from towermill.workflows.ops.groupby import Groupby
 from towermill.workflows.ops.join_external import JoinExternal
 from towermill.workflows.ops.list_slice import ListSlice
 from towermill.workflows.ops.normalize import Normalize
 
-__all__ = ["Categorify", "Filter", "Groupby", "JoinExternal", "ListSlice", "Normalize"]
+__all__ = [
+    "Categorify",
+    "Clip",
+    "FillMedian",
+    "FillMissing",
+    "Filter",
+    "Groupby",
+    "JoinExternal",
+    "ListSlice",
+    "Normalize",
+]
