@@ -146,7 +146,11 @@ def main() -> None:
         sys.exit(2)
     except Exception as error:
         logger.exception("%s failed", order["stage"])
-        _say(order, StageError.__name__, f"{type(error).__name__}: {error} (see the log)")
+        _say(
+            order,
+            StageError.__name__,
+            f"{type(error).__name__}: {error}".rstrip(".") + " (see the log)",
+        )
         sys.exit(1)
 
 

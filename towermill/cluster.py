@@ -12,6 +12,9 @@ from typing import Any
 from towermill.errors import SetupError, StageError
 from towermill.runtime import Runtime, card_count, require_dask_cuda
 
+#: How long work waits for a worker where none is left: a nanny may be starting one again.
+_NO_WORKERS = "120s"
+
 
 @contextlib.contextmanager
 def cluster_client(
@@ -89,14 +92,14 @@ def _local_cluster(stack: contextlib.ExitStack, workers: int, scratch: str) -> A
     from distributed import LocalCluster
 
     workers = workers or cores()
-    _share_cores(stack, workers)
+    _set_up_workers(stack, workers)
     return stack.enter_context(
         LocalCluster(
             n_workers=workers,
             threads_per_worker=1,
             processes=True,
             local_directory=scratch,
-            dashboard_address=None,
+            dashboard_address=":0",
         )
     )
 
@@ -113,7 +116,7 @@ def _cuda_cluster(
     from dask_cuda import LocalCUDACluster
 
     workers = workers or card_count()
-    _share_cores(stack, workers)
+    _set_up_workers(stack, workers)
     return stack.enter_context(
         LocalCUDACluster(
             n_workers=workers,
@@ -121,21 +124,33 @@ def _cuda_cluster(
             local_directory=scratch,
             protocol=protocol,
             resources={"GPU": 1},
-            dashboard_address=None,
+            dashboard_address=":0",
             **memory,
         )
     )
 
 
-def _share_cores(stack: contextlib.ExitStack, workers: int) -> None:
-    """Have each worker to come start as many threads of Polars as there are cores for it."""
+def _set_up_workers(stack: contextlib.ExitStack, workers: int) -> None:
+    """Configure Dask for the workers and scheduler to come.
+
+    Each worker starts as many threads of Polars as there are cores for it, and says nothing of
+    pynvml, which merlin-core requires and Dask imports, deprecated as it is. Work that finds no
+    worker any more is given up.
+    """
     import dask
 
-    # In the configuration, as LocalCUDACluster replaces a worker's environment by its own. What
+    # Not by the workers' own argument: LocalCUDACluster replaces that environment by its own. What
     # the environment of this process says goes before it.
     threads = max(cores() // max(workers, 1), 1)
+    quiet = "ignore:The pynvml package is deprecated:FutureWarning"
     stack.enter_context(
-        dask.config.set({"distributed.nanny.environ.POLARS_MAX_THREADS": str(threads)})
+        dask.config.set(
+            {
+                "distributed.nanny.environ.POLARS_MAX_THREADS": str(threads),
+                "distributed.nanny.pre-spawn-environ.PYTHONWARNINGS": quiet,
+                "distributed.scheduler.no-workers-timeout": _NO_WORKERS,
+            }
+        )
     )
 
 
@@ -172,14 +187,22 @@ def cluster_failures() -> Iterator[None]:
 
     from distributed import KilledWorker
     from distributed.comm import CommClosedError
+    from distributed.scheduler import NoValidWorkerError, NoWorkerError
 
     try:
         yield
-    except (KilledWorker, CommClosedError, CancelledError, TimeoutError) as error:
+    except (
+        KilledWorker,
+        NoValidWorkerError,
+        NoWorkerError,
+        CommClosedError,
+        CancelledError,
+        TimeoutError,
+    ) as error:
         if getattr(error, "reason", "") == "unknown":  # somebody called `cancel`
             raise
         raise StageError(
-            f"The Dask cluster broke off ({type(error).__name__}: {error}). Its "
+            f"The Dask cluster broke off ({type(error).__name__}: {str(error).rstrip('.')}). Its "
             "workers' logs say why; often it is memory, of which fewer workers have more each."
         ) from error
 

@@ -73,14 +73,14 @@ class TestEncoding:
     def test_is_bit_for_bit_that_of_this_process(
         self, client: Any, trained: Any, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(retriever, "ENCODE_ROWS", 16)
+        monkeypatch.setattr(retriever, "ENCODE_ROWS", 20)
         runtime = Runtime(cluster=default_client().scheduler.address)
         stages, config = trained.stages, trained.recipe.model
         spread = spread_over_cluster(stages, trained.recipe, runtime)
         data, alone = load_model(stages["process"], stages["train"], config)
         _, over = load_model(stages["process"], stages["train"], config, spread)
         users = data.scan("train").collect()
-        assert data.items.height % 16 != 0 < data.items.height // 16
+        assert data.items.height % 20  # the last slice is smaller
         np.testing.assert_array_equal(over.embed_items(data.items), alone.embed_items(data.items))
         np.testing.assert_array_equal(over.embed_queries(users), alone.embed_queries(users))
 
@@ -108,7 +108,7 @@ class TestKilledWorker:
     """Kill -9 workers while `process` fits; it ends right, or says what to do."""
 
     RECIPE = """
-source: {kind: synthetic, users: 3000, items: 900, interactions: 400000}
+source: {kind: synthetic, users: 3000, items: 900, interactions: 100000}
 runtime: {cluster: local, workers: 2}
 """
 
@@ -125,14 +125,14 @@ runtime: {cluster: local, workers: 2}
         (tmp_path / "r.yaml").write_text(self.RECIPE)
         with self.command(tmp_path) as process:
             deadline = time.monotonic() + 150
-            while not list(tmp_path.glob("runs/r/process/*.partial/scratch/train.parquet")):
+            while not list(tmp_path.glob("runs/r/process/*.partial/scratch/test.parquet")):
                 assert time.monotonic() < deadline
                 assert process.poll() is None
                 time.sleep(0.01)
             killed = 0
-            for _ in range(3):
+            for _ in range(2):
                 killed += kill_a_worker(process.pid)
-                time.sleep(1)
+                time.sleep(3)
             _, err = process.communicate(timeout=200)
         assert killed
         if process.returncode:
@@ -152,14 +152,19 @@ runtime: {cluster: local, workers: 2}
 
 
 def kill_a_worker(pid: int) -> int:
-    """Kill the worker of this run that has worked the most; return how many were killed."""
+    """Kill the worker of this run that has worked the most; return how many were killed.
+
+    Not one that is starting: its nanny would wait for it until the cluster ends.
+    """
     workers = {}
     for child in psutil.Process(pid).children():
         try:
             if "spawn_main" in " ".join(child.cmdline()):
-                workers[child.pid] = sum(child.cpu_times()[:2])
+                workers[child.pid] = sum(child.cpu_times()[:2])  # seconds
         except psutil.Error:
             continue
-    if workers:
-        os.kill(max(workers, key=lambda pid: workers[pid]), signal.SIGKILL)
-    return min(len(workers), 1)
+    busiest = max(workers, key=lambda pid: workers[pid], default=0)
+    if not busiest or workers[busiest] < 2:
+        return 0
+    os.kill(busiest, signal.SIGKILL)
+    return 1

@@ -79,7 +79,7 @@ def client() -> Iterator[Any]:
     """Two workers of one thread each, in this process: what is patched here is patched there."""
     with (
         LocalCluster(
-            n_workers=2, threads_per_worker=1, processes=False, dashboard_address=None
+            n_workers=2, threads_per_worker=1, processes=False, dashboard_address=":0"
         ) as cluster,
         Client(cluster) as client,
     ):
@@ -143,9 +143,7 @@ class TestFailure:
     def test_of_a_stage(self, client: Any, notes: Notes, fakes: Any, tmp_path: Path) -> None:
         notes.tell("fail-process")
         future = submit(client, fakes.recipe, tmp_path)
-        said = (
-            r"Stage process: The raw data should be better\. What is finished stays"
-        )
+        said = r"Stage process: The raw data should be better\. What is finished stays"
         with pytest.raises(DataError, match=said):
             future.result(timeout=60)
         assert notes.ran() == ALL[:2]
@@ -228,7 +226,7 @@ class TestCards:
 
     def test_without_workers(self, fakes: Any, tmp_path: Path) -> None:
         with (
-            Client(n_workers=0, processes=False, dashboard_address=None) as alone,
+            Client(n_workers=0, processes=False, dashboard_address=":0") as alone,
             pytest.raises(SetupError, match="should have workers"),
         ):
             submit(alone, fakes.recipe, tmp_path)
@@ -239,7 +237,7 @@ class TestCards:
     ) -> None:
         recipe = changed(fakes.recipe, runtime={"device": device})
         with Client(
-            n_workers=1, processes=False, dashboard_address=None, resources={"GPU": 1}
+            n_workers=1, processes=False, dashboard_address=":0", resources={"GPU": 1}
         ) as client:
             future = submit(client, recipe, tmp_path, HALF)
             if device == "cpu":

@@ -176,7 +176,7 @@ class TestAddress:
 
     def test_without_workers(self) -> None:
         with (
-            Client(n_workers=0, processes=False, dashboard_address=None) as alone,
+            Client(n_workers=0, processes=False, dashboard_address=":0") as alone,
             pytest.raises(SetupError, match=r"Expected a worker .*Start some with `dask worker"),
             cluster_client(Runtime(cluster=alone.scheduler.address), timeout=0.5),
         ):
@@ -240,7 +240,7 @@ class TestCuda:
 
                 asked.update(options, environ=dict(dask.config.get("distributed.nanny.environ")))
                 super().__init__(
-                    n_workers=1, threads_per_worker=1, processes=False, dashboard_address=None
+                    n_workers=1, threads_per_worker=1, processes=False, dashboard_address=":0"
                 )
 
         stand_in = types.ModuleType("dask_cuda")
@@ -261,7 +261,7 @@ class TestCuda:
         assert asked == {
             **{"n_workers": 2, "enable_cudf_spill": True, "rmm_pool_size": 0.5},
             **{"device_memory_limit": 0.8, "protocol": "tcp", "resources": {"GPU": 1}},
-            "dashboard_address": None,
+            "dashboard_address": ":0",
         }
 
     def test_options(self, asked: dict[str, Any], tmp_path: Path) -> None:
