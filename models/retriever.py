@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import polars as pl
@@ -14,6 +15,11 @@ from numpy.typing import NDArray
 from towermill.errors import DataError
 from towermill.models.data import Processed, to_batch
 from towermill.models.tensors import as_tensors, tensor_specs
+
+Side = Literal["query", "item"]
+#: ``spread(side, slices)`` has the slices of a table encoded elsewhere, by this very model, and
+#: gives what `Retriever.encode` would, in order.
+Spread = Callable[[Side, Sequence[pl.DataFrame]], Iterable[NDArray[np.float32]]]
 
 #: Rows a call when a whole table is encoded.
 ENCODE_ROWS = 8192
@@ -29,23 +35,39 @@ class Retriever:
         Merlin encoders: a batch of features → ``(rows, dim)``.
     model
         The Keras model that trains both.
+    spread
+        Encodes tables of more than one slice; else they are encoded here.
     """
 
     query_tower: Any
     item_tower: Any
     model: Any
+    spread: Spread | None = None
 
     def __post_init__(self) -> None:
-        self._encode_queries = _Encoder(self.query_tower)
-        self._encode_items = _Encoder(self.item_tower)
+        self._encoders: dict[Side, _Encoder] = {
+            "query": _Encoder(self.query_tower),
+            "item": _Encoder(self.item_tower),
+        }
 
     def embed_queries(self, features: pl.DataFrame) -> NDArray[np.float32]:
         """Return float32 ``(rows, dim)`` for encoded query features."""
-        return self._encode_queries.table(features)
+        return self._embed("query", features)
 
     def embed_items(self, features: pl.DataFrame) -> NDArray[np.float32]:
         """Return float32 ``(rows, dim)`` for encoded item features."""
-        return self._encode_items.table(features)
+        return self._embed("item", features)
+
+    def encode(self, side: Side, features: pl.DataFrame) -> NDArray[np.float32]:
+        """Return float32 ``(rows, dim)`` of one call of a side's tower."""
+        return self._encoders[side].rows(features)
+
+    def _embed(self, side: Side, features: pl.DataFrame) -> NDArray[np.float32]:
+        features = features.select(self._encoders[side].tower.schema.column_names)
+        slices = list(features.iter_slices(ENCODE_ROWS)) or [features]
+        if self.spread is not None and len(slices) > 1:
+            return np.concatenate(list(self.spread(side, slices)))
+        return np.concatenate([self.encode(side, rows) for rows in slices])
 
     def build(self, data: Processed) -> None:
         """Create every weight, by encoding one user and one item."""
@@ -93,8 +115,9 @@ class _Encoder:
     def __call__(self, batch: dict[str, tf.Tensor]) -> tf.Tensor:
         return tf.cast(self.tower(batch, training=False), tf.float32)
 
-    def table(self, features: pl.DataFrame) -> NDArray[np.float32]:
-        """Encode a table's rows, some at a time."""
-        slices = features.iter_slices(ENCODE_ROWS) if features.height else [features]
-        blocks = [self._encode(as_tensors(to_batch(s, self.tower.schema))) for s in slices]
-        return np.concatenate([block.numpy() for block in blocks])
+    def rows(self, features: pl.DataFrame) -> NDArray[np.float32]:
+        """Encode rows, all at once."""
+        embedding: NDArray[np.float32] = self._encode(
+            as_tensors(to_batch(features, self.tower.schema))
+        ).numpy()
+        return embedding

@@ -17,7 +17,7 @@ from towermill.models.build import build_model
 from towermill.models.config import ModelConfig, TrainConfig
 from towermill.models.data import Processed, Queries
 from towermill.models.evaluation import evaluate_retriever
-from towermill.models.retriever import Retriever
+from towermill.models.retriever import Retriever, Spread
 from towermill.models.training import fit
 from towermill.models.untrained import fill_untrained_rows
 from towermill.runtime import seed_everything
@@ -94,8 +94,10 @@ def batch_size_for(rows: int) -> int:
     return min(max(2 ** round(math.log2(max(rows, 1) / 64)) if rows > 64 else 64, 64), 4096)
 
 
-def load_model(processed: Path, trained: Path, model: ModelConfig) -> tuple[Processed, Retriever]:
-    """Return the data set and the model that `train_model` wrote.
+def load_model(
+    processed: Path, trained: Path, model: ModelConfig, spread: Spread | None = None
+) -> tuple[Processed, Retriever]:
+    """Return the data set and the model that `train_model` wrote, whose tables `spread` encodes.
 
     Raises
     ------
@@ -105,6 +107,7 @@ def load_model(processed: Path, trained: Path, model: ModelConfig) -> tuple[Proc
     data = Processed(processed)
     retriever = build_model(data, model)
     retriever.restore(trained / "weights")
+    retriever.spread = spread
     return data, retriever
 
 

@@ -9,13 +9,16 @@ from typing import Any
 from towermill.errors import DataError
 from towermill.models.data import Processed
 from towermill.models.evaluation import evaluate_baselines, evaluate_retriever
+from towermill.models.retriever import Spread
 from towermill.models.train import load_model
 from towermill.pipelines.recipe import Recipe
 
 logger = logging.getLogger(__name__)
 
 
-def evaluate_model(processed: Path, trained: Path, recipe: Recipe) -> dict[str, Any]:
+def evaluate_model(
+    processed: Path, trained: Path, recipe: Recipe, spread: Spread | None = None
+) -> dict[str, Any]:
     """Return the content of ``metrics.json`` for the catalogue protocol.
 
     ``metrics`` are means over ``queries``: users, or held-out rows with `evaluate.query:
@@ -23,9 +26,10 @@ def evaluate_model(processed: Path, trained: Path, recipe: Recipe) -> dict[str, 
     the same queries. ``left_out`` counts held-out rows that no ranking can answer: items unknown to
     the catalogue, and with `filter_seen` those met before.
     With ``split.cold: flag``, ``segments`` gives the metrics of known and of new users apart.
+    `spread` encodes users and items elsewhere.
     """
     config = recipe.evaluate
-    data, retriever = load_model(processed, trained, recipe.model)
+    data, retriever = load_model(processed, trained, recipe.model, spread)
     queries = data.queries("test", config.query, config.filter_seen, limit=config.max_queries)
     if not len(queries):
         raise DataError(

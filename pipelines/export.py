@@ -19,18 +19,20 @@ from towermill import __version__
 from towermill.columns import FIRST_ID, ITEM_ID, NULL_ID, OOV_ID, PADDING_ID
 from towermill.errors import BundleError
 from towermill.models.data import Processed, to_batch
-from towermill.models.retriever import Retriever
+from towermill.models.retriever import Retriever, Spread
 from towermill.models.tensors import as_tensors, tensor_specs
 from towermill.models.train import load_model
 from towermill.pipelines.bundle import FORMAT, MANIFEST, file_digest
-from towermill.pipelines.recipe import Recipe
+from towermill.pipelines.recipe import Recipe, RuntimeConfig
 
 _PACKAGES = ("tensorflow-cpu", "tensorflow", "nvtabular", "merlin-core", "merlin-models", "polars")
 #: Rows on which a reloaded tower is held against the live one.
 _PARITY_ROWS = 1000
 
 
-def export_bundle(inputs: Mapping[str, Path], recipe: Recipe, out: Path) -> None:
+def export_bundle(
+    inputs: Mapping[str, Path], recipe: Recipe, out: Path, spread: Spread | None = None
+) -> None:
     """Write the bundle to the folder `out`; ``manifest.json`` comes last.
 
     Parameters
@@ -39,6 +41,8 @@ def export_bundle(inputs: Mapping[str, Path], recipe: Recipe, out: Path) -> None
         Folders of the stages ``process``, ``train`` and ``evaluate``.
     recipe
         Kept in the manifest.
+    spread
+        Encodes the items elsewhere.
 
     Raises
     ------
@@ -46,7 +50,7 @@ def export_bundle(inputs: Mapping[str, Path], recipe: Recipe, out: Path) -> None
         An embedding is not finite, or a reloaded tower differs from the trained one by more than
         `export.tolerance`.
     """
-    data, retriever = load_model(inputs["process"], inputs["train"], recipe.model)
+    data, retriever = load_model(inputs["process"], inputs["train"], recipe.model, spread)
     shutil.rmtree(out, ignore_errors=True)
     out.mkdir(parents=True)
     save_tower(retriever.query_tower, data.query_schema, out / "query_tower")
@@ -64,7 +68,9 @@ def export_bundle(inputs: Mapping[str, Path], recipe: Recipe, out: Path) -> None
         "towermill": __version__,
         "packages": {name: found for name in _PACKAGES if (found := _version(name))},
         # Where it ran is left out: it decides nothing of what is in the bundle.
-        "recipe": recipe.model_dump(mode="json", exclude={"runtime": {"device", "cluster"}}),
+        "recipe": recipe.model_dump(
+            mode="json", exclude={"runtime": set(RuntimeConfig.model_fields) - {"seed"}}
+        ),
         "ids": {"padding": PADDING_ID, "null": NULL_ID, "unknown": OOV_ID, "first": FIRST_ID},
         "query_features": _describe(data.query_schema),
         "item_features": _describe(data.item_schema),

@@ -59,14 +59,37 @@ class ExportConfig(BaseModel):
     tolerance: float = Field(1e-4, gt=0)
 
 
+_Share = Annotated[float, Field(ge=0, le=1)]
+_Size = Annotated[str, Field(pattern=r"^\d+(\.\d+)? ?([KMGT]i?)?B$")]
+
+
 class RuntimeConfig(BaseModel):
-    """Where the recipe runs; `seed` decides initial weights, row order and negatives."""
+    """Where the recipe runs. Of all its keys, only `seed` decides what comes out.
+
+    Parameters
+    ----------
+    device, cluster
+        See `towermill.runtime.resolve`.
+    seed
+        Decides initial weights, row order and negatives.
+    workers, protocol, rmm_pool, device_memory_limit, local_directory
+        Of a cluster that is started for the run: see `towermill.cluster.cluster_client`.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     device: Literal["auto", "cpu", "gpu"] = "auto"
     cluster: str = Field("none", pattern=r"^(none|local|cuda|(tcp|tls|ucx)://.+)$")
     seed: int = Field(0, ge=0)
+    workers: int = Field(0, ge=0)
+    protocol: Literal["tcp", "ucx"] = "tcp"
+    rmm_pool: _Share | _Size = 0.5
+    device_memory_limit: _Share | _Size = 0.8
+    local_directory: str = ""
+
+    def cluster_options(self) -> dict[str, Any]:
+        """Return what `towermill.cluster.cluster_client` takes beside the runtime."""
+        return self.model_dump(exclude={"device", "cluster", "seed"})
 
 
 class Recipe(BaseModel):

@@ -43,6 +43,10 @@ class Stage:
         The function.
     resumes
         A run that was cut off goes on in the folder it left; else it starts afresh.
+    spreads
+        Some of its work goes to a Dask cluster, if there is one.
+    card
+        With device gpu, it computes on a card.
     """
 
     name: str
@@ -52,6 +56,8 @@ class Stage:
     packages: tuple[str, ...]
     run: Callable[[Recipe, Inputs, Path, Runtime], None]
     resumes: bool = False
+    spreads: bool = False
+    card: bool = True
 
 
 def prepare(recipe: Recipe, inputs: Inputs, out: Path, runtime: Runtime) -> None:
@@ -108,19 +114,22 @@ def train(recipe: Recipe, inputs: Inputs, out: Path, runtime: Runtime) -> None:
 
 def evaluate(recipe: Recipe, inputs: Inputs, out: Path, runtime: Runtime) -> None:
     """Rank the test split: ``metrics.json``."""
+    from towermill.pipelines.encoding import spread_over_cluster
     from towermill.pipelines.evaluate import evaluate_model
 
     _share_card(runtime)
-    metrics = evaluate_model(inputs["process"], inputs["train"], recipe)
+    spread = spread_over_cluster(inputs, recipe, runtime)
+    metrics = evaluate_model(inputs["process"], inputs["train"], recipe, spread)
     (out / "metrics.json").write_text(json.dumps(metrics, indent=2))
 
 
 def export(recipe: Recipe, inputs: Inputs, out: Path, runtime: Runtime) -> None:
     """Write the bundle and check it against the live model."""
+    from towermill.pipelines.encoding import spread_over_cluster
     from towermill.pipelines.export import export_bundle
 
     _share_card(runtime)
-    export_bundle(inputs, recipe, out / "bundle")
+    export_bundle(inputs, recipe, out / "bundle", spread_over_cluster(inputs, recipe, runtime))
 
 
 def _share_card(runtime: Runtime) -> None:
@@ -143,6 +152,7 @@ STAGES: tuple[Stage, ...] = (
         ),
         ("polars",),
         prepare,
+        card=False,
     ),
     Stage(
         "process",
@@ -151,6 +161,7 @@ STAGES: tuple[Stage, ...] = (
         (*_SHARED, "towermill.workflows", "towermill.merlin"),
         ("polars", *_FEATURES),
         process,
+        spreads=True,
     ),
     Stage(
         "train",
@@ -173,9 +184,15 @@ STAGES: tuple[Stage, ...] = (
         "evaluate",
         ("process", "train"),
         ("evaluate", "split.cold", "runtime.seed"),
-        (*_SHARED, "towermill.models", "towermill.pipelines.evaluate"),
+        (
+            *_SHARED,
+            "towermill.models",
+            "towermill.pipelines.encoding",
+            "towermill.pipelines.evaluate",
+        ),
         _MODELS,
         evaluate,
+        spreads=True,
     ),
     Stage(
         "export",
@@ -185,11 +202,13 @@ STAGES: tuple[Stage, ...] = (
         (
             *_SHARED,
             "towermill.models",
+            "towermill.pipelines.encoding",
             "towermill.pipelines.export",
             "towermill.pipelines.bundle",
         ),
         _MODELS,
         export,
+        spreads=True,
     ),
 )
 STAGE_NAMES = tuple(stage.name for stage in STAGES)

@@ -18,7 +18,7 @@ from towermill.runtime import quiet_tensorflow
 
 if TYPE_CHECKING:
     from towermill.pipelines import Recipe, Selection
-    from towermill.pipelines.runner import Step
+    from towermill.pipelines.planning import Step
 
 app = typer.Typer(
     help="From raw interaction logs to artifacts a recommender serves, by one recipe.",

@@ -33,6 +33,10 @@ class SetupError(TowermillError):
     """The installation or the device is not what was asked for."""
 
 
+class StageError(TowermillError):
+    """A stage broke off: its process or the Dask cluster ended, or there is a fault in the code."""
+
+
 def did_you_mean(name: str, known: Iterable[str]) -> str:
     """Return ``" Did you mean 'x'?"`` for the nearest of `known`, or an empty string."""
     near = difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)

@@ -11,8 +11,7 @@ what broke and when. Nothing is patched before it is needed:
 
 So the rest of Towermill writes ``import nvtabular as nvt``, ``import merlin.models.tf as mm`` and
 ``import tensorflow as tf``, in any order. Dask workers and schedulers are processes of their own,
-which unpickle Merlin's objects: `register` brings the patches to those of a client, whoever started
-them and whenever they join.
+which unpickle Merlin's objects: `towermill.plugins.register` brings the patches to them.
 """
 
 from __future__ import annotations
@@ -57,7 +56,6 @@ TESTED: dict[str, tuple[str, ...]] = {
 _KERAS_PACKAGES = ("merlin-models", "tensorflow", "tensorflow-cpu", "tf-keras")
 _KERAS_MODULES = ("merlin.models.tf", "merlin.dataloader.tensorflow", "merlin.dataloader.tf_utils")
 _LEGACY_KERAS = ("1", "true", "True")  # the values TensorFlow itself looks for
-_PLUGIN_NAME = "towermill-merlin"
 
 _lock = threading.RLock()
 _done: set[str] = set()
@@ -494,6 +492,30 @@ def mend_dispatch(merlin_core_dispatch: Any) -> None:
     hash_values_alone(merlin_core_dispatch)
 
 
+def _clean_worker_cache(name: str | None = None, dask_worker: Any = None) -> None:
+    """Merlin's function, for a worker that is handed to it (`clean_caches_of_workers`)."""
+    from merlin.io import worker as merlin_io_worker
+
+    if dask_worker is None:
+        merlin_io_worker._clean_own_cache(name)
+        return
+    with merlin_io_worker._WORKER_CACHE_LOCK:
+        caches = getattr(dask_worker, "worker_cache", {})
+        for cache in [name] if name else list(caches):
+            caches.pop(cache, None)
+
+
+def clean_caches_of_workers(merlin_io_worker: Any) -> None:
+    """``Client.run`` cleaned no cache: ``get_worker`` no longer finds the worker in it.
+
+    Categorify's vocabularies stay in a worker's cache under their path. One that was fitted again
+    at the same path was then encoded by the one before. Dask hands a function that is run so the
+    worker as ``dask_worker``.
+    """
+    merlin_io_worker._clean_own_cache = merlin_io_worker.clean_worker_cache
+    merlin_io_worker.clean_worker_cache = _clean_worker_cache
+
+
 def hash_values_alone(merlin_core_dispatch: Any) -> None:
     """``hash_series`` hashes the row's index into a pandas value's hash, and fails on lists.
 
@@ -810,6 +832,7 @@ _AFTER: dict[str, Callable[[Any], None]] = {
     "merlin.core.compat": restore_cudf_names,
     "merlin.dag.executors": pass_on_empty_frames,
     "merlin.io.dask": partition_pandas_frames,
+    "merlin.io.worker": clean_caches_of_workers,
     "merlin.io.parquet": mend_parquet,
     "merlin.core.dispatch": mend_dispatch,
     "merlin.models.tf.utils.batch_utils": tokenize_model_encode,
@@ -883,65 +906,6 @@ def _execute(name: str, execute: Callable[[Any], None], module: Any) -> None:
 # -------------------------------------------------------------------------- Dask's own processes
 
 
-def register(client: Any) -> None:
-    """Activate Merlin in the scheduler and in all workers of `client`, now and later ones too.
-
-    Dask sends expressions to the scheduler and tasks to the workers pickled; unpickling any object
-    of Merlin's needs the patches first. A second call does nothing.
-
-    Parameters
-    ----------
-    client
-        A ``distributed.Client`` of any cluster whose processes have Towermill installed.
-
-    Raises
-    ------
-    SetupError
-        If a process of the cluster cannot import Towermill.
-    """
-    try:
-        for kind in ("MerlinSchedulerPlugin", "MerlinPlugin"):
-            client.register_plugin(getattr(sys.modules[__name__], kind)(), name=_PLUGIN_NAME)
-    except Exception as error:
-        if "No module named 'towermill" not in str(error):  # of any type: it crossed processes
-            raise
-        raise SetupError(
-            f"Towermill could not be activated on the Dask cluster: {error}. Every worker and the "
-            "scheduler need this version of Towermill installed; "
-            "`dask worker --preload towermill.merlin` shows what is missing."
-        ) from error
-
-
 def dask_setup(process: Any) -> None:
     """Activate Merlin in a worker or scheduler started with ``--preload towermill.merlin``."""
     activate()
-
-
-def __getattr__(name: str) -> Any:
-    """Make Dask's plugins when asked for them: ``import towermill`` does not import Dask."""
-    if name not in ("MerlinPlugin", "MerlinSchedulerPlugin"):
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from distributed import SchedulerPlugin, WorkerPlugin
-
-    class MerlinPlugin(WorkerPlugin):  # type: ignore[misc]
-        """Activates Merlin in a worker; unpickling the plugin has armed the process already."""
-
-        name = _PLUGIN_NAME
-        idempotent = True
-
-        def setup(self, worker: Any) -> None:
-            activate()
-
-    class MerlinSchedulerPlugin(SchedulerPlugin):  # type: ignore[misc]
-        """Activates Merlin in the scheduler, which unpickles and lowers dask-expr's expressions."""
-
-        name = _PLUGIN_NAME
-        idempotent = True
-
-        def start(self, scheduler: Any) -> None:
-            activate()
-
-    for plugin in (MerlinPlugin, MerlinSchedulerPlugin):
-        plugin.__qualname__ = plugin.__name__  # importable from here, so pickled by that name
-        globals()[plugin.__name__] = plugin
-    return globals()[name]

@@ -1,7 +1,7 @@
-"""Where a run computes: device, cluster, seeds, and what TensorFlow may do to memory and terminal.
+"""Where a run computes: device, seeds, and what TensorFlow may do to memory and terminal.
 
-Nothing here imports TensorFlow, Dask or Merlin before it has to. `resolve` first, then the rest:
-both TensorFlow and Merlin look for cards when they are imported.
+Nothing here imports TensorFlow or Merlin before it has to. `resolve` first, then the rest: both
+look for cards when they are imported.
 """
 
 from __future__ import annotations
@@ -95,7 +95,7 @@ def resolve(device: str = "auto", cluster: str = "none", seed: int = 0) -> Runti
             "Use device cpu to run without one."
         )
     if cluster == "cuda":
-        _require_dask_cuda()
+        require_dask_cuda()
     if device == "cpu" or missing:
         if missing and card_count():
             logger.warning("`device` auto takes the CPU, though a card is there: %s", missing)
@@ -154,7 +154,8 @@ def _missing_for_gpu() -> str:
     return ""
 
 
-def _require_dask_cuda() -> None:
+def require_dask_cuda() -> None:
+    """Raise `SetupError` if dask_cuda is not installed."""
     if importlib.util.find_spec("dask_cuda") is None:
         raise SetupError(
             "`cluster` is cuda, but dask_cuda is not installed: install towermill[gpu]."
@@ -169,84 +170,6 @@ def _hide_cards() -> None:
             "CUDA_VISIBLE_DEVICES= in the environment, or resolve the runtime first."
         )
     os.environ["CUDA_VISIBLE_DEVICES"] = ""
-
-
-@contextlib.contextmanager
-def cluster_client(
-    runtime: Runtime, *, workers: int | None = None, timeout: float = 10.0, **options: Any
-) -> Iterator[Any]:
-    """Give a ``distributed.Client`` whose processes can run Merlin, or None without a cluster.
-
-    NVTabular finds the client by itself. A cluster started here ends with the block; one that was
-    found at an address stays.
-
-    Parameters
-    ----------
-    runtime
-        What `resolve` returned.
-    workers
-        How many to start (``local``: default one a core; ``cuda``: default one a card).
-    timeout
-        Seconds to wait for the scheduler at an address.
-    **options
-        For ``LocalCluster`` or ``LocalCUDACluster``.
-
-    Raises
-    ------
-    SetupError
-        If there is no scheduler at the address, its processes cannot import Towermill, or
-        dask_cuda is not installed.
-    """
-    if runtime.cluster == "none":
-        yield None
-        return
-    with contextlib.ExitStack() as stack:
-        if runtime.cluster == "local":
-            from distributed import Client, LocalCluster
-
-            settings = {
-                "n_workers": workers or _cores(),
-                "threads_per_worker": 1,
-                "processes": True,
-                "dashboard_address": None,
-            }
-            cluster = stack.enter_context(LocalCluster(**{**settings, **options}))
-            client = stack.enter_context(Client(cluster))
-        elif runtime.cluster == "cuda":
-            _require_dask_cuda()
-            from dask_cuda import LocalCUDACluster
-            from distributed import Client
-
-            settings = {"dashboard_address": None, **({"n_workers": workers} if workers else {})}
-            cluster = stack.enter_context(LocalCUDACluster(**{**settings, **options}))
-            client = stack.enter_context(Client(cluster))
-        else:
-            client = stack.enter_context(_connect(runtime.cluster, timeout))
-        merlin.register(client)
-        yield client
-
-
-def _connect(address: str, timeout: float) -> Any:
-    from distributed import Client
-
-    try:
-        # A client that cannot connect stays the process's default, and whatever computes next waits
-        # for it without end: so knock first.
-        with Client(address, timeout=timeout, set_as_default=False):
-            pass
-        return Client(address, timeout=timeout)
-    except (OSError, ValueError) as error:  # TimeoutError is an OSError
-        raise SetupError(
-            f"No Dask scheduler answered at {address} within {timeout:g} s ({error}). "
-            "Check the address, or start one with `dask scheduler`."
-        ) from error
-
-
-def _cores() -> int:
-    """Return how many cores this process may use (a container's are fewer than the machine's)."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def seed_everything(seed: int, *, tensorflow: bool | None = None) -> None:

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import yaml
 
-from towermill.pipelines import Recipe, run, runner, validate_recipe
+from towermill.pipelines import Recipe, planning, run, validate_recipe
 from towermill.pipelines.stages import STAGES
 
 TINY: dict[str, Any] = {
@@ -91,7 +91,7 @@ def fakes(monkeypatch: pytest.MonkeyPatch) -> Fakes:
     """The five stages with nothing to do, in the places of the real ones."""
     found = Fakes()
     stages = tuple(replace(stage, run=found.work(stage.name)) for stage in STAGES)
-    monkeypatch.setattr(runner, "STAGES", stages)
+    monkeypatch.setattr(planning, "STAGES", stages)
     return found
 
 

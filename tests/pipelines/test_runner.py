@@ -16,7 +16,16 @@ from typing import Any
 import pytest
 
 from towermill.errors import RecipeError, SetupError, TowermillError
-from towermill.pipelines import Recipe, Selection, plan, run, runner, validate_recipe
+from towermill.pipelines import (
+    Recipe,
+    Selection,
+    execution,
+    plan,
+    planning,
+    run,
+    runner,
+    validate_recipe,
+)
 
 ALL = ["prepare", "process", "train", "evaluate", "export"]
 
@@ -124,9 +133,9 @@ class TestChanges:
     def test_code(self, fakes: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         run(fakes.recipe, tmp_path)
         fakes.taken()
-        version = runner.code_version
+        version = planning.code_version
         monkeypatch.setattr(
-            runner,
+            planning,
             "code_version",
             lambda *code: "new" if "towermill.pipelines.evaluate" in code else version(*code),
         )
@@ -262,7 +271,7 @@ KILLED = """
 import os, signal
 from dataclasses import replace
 from pathlib import Path
-from towermill.pipelines import load_recipe, runner
+from towermill.pipelines import load_recipe, planning, run
 from towermill.pipelines.stages import STAGES
 
 def fake(name):
@@ -276,8 +285,8 @@ def fake(name):
         print(name)
     return work
 
-runner.STAGES = tuple(replace(stage, run=fake(stage.name)) for stage in STAGES)
-runner.run(load_recipe("r.yaml"), Path("runs"))
+planning.STAGES = tuple(replace(stage, run=fake(stage.name)) for stage in STAGES)
+run(load_recipe("r.yaml"), Path("runs"))
 """
 
 
@@ -377,7 +386,7 @@ class TestLatest:
 
         monkeypatch.setattr(Path, "rename", watched(rename))
         monkeypatch.setattr(Path, "replace", watched(replace))
-        monkeypatch.setattr(runner.shutil, "rmtree", watched(rmtree))
+        monkeypatch.setattr(execution.shutil, "rmtree", watched(rmtree))
         run(changed(fakes.recipe, train={"epochs": 3}), tmp_path)
         assert there
         assert all(there)

@@ -15,7 +15,7 @@ import pytest
 
 from towermill import __version__
 from towermill.cli import main
-from towermill.pipelines import runner, shipped_recipes
+from towermill.pipelines import planning, runner, shipped_recipes
 from towermill.pipelines.stages import STAGES
 
 COMMANDS = ["run", "plan", "recipes", "recommend", "doctor"]
@@ -40,7 +40,7 @@ def ran(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         return work
 
     stages = tuple(replace(stage, run=fake(stage.name)) for stage in STAGES)
-    monkeypatch.setattr(runner, "STAGES", stages)
+    monkeypatch.setattr(planning, "STAGES", stages)
     return found
 
 
@@ -178,7 +178,7 @@ class TestRun:
         def interrupted(*_: Any) -> None:
             raise KeyboardInterrupt
 
-        monkeypatch.setattr(runner, "_run_stage", interrupted)
+        monkeypatch.setattr(runner, "run_step", interrupted)
         code, _, err = call("run", "r.yaml")
         assert code == 130
         assert "What is finished stays" in err

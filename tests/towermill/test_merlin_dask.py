@@ -15,8 +15,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from towermill import merlin
-from towermill.errors import SetupError
+from towermill.plugins import register
 
 import nvtabular as nvt  # isort: skip
 from distributed import Client, LocalCluster  # isort: skip
@@ -93,8 +92,8 @@ class TestLocalCluster:
     def test_workers_from_before_and_after(self, cluster, log, alone, tmp_path):
         with Client(cluster) as client:
             assert loaded(client) == {()}
-            merlin.register(client)
-            merlin.register(client)  # does nothing
+            register(client)
+            register(client)  # does nothing
             assert loaded(client) == {("towermill.merlin",)}
             assert_same(fit_transform(log, tmp_path / "one"), alone)
 
@@ -106,28 +105,6 @@ class TestLocalCluster:
             assert_same(fit_transform(log, tmp_path / "late"), alone)
             assert not first & set(client.scheduler_info()["workers"])
             assert loaded(client) == {("towermill.merlin", "nvtabular")}
-
-    def test_the_plugins_have_fixed_names(self):
-        assert merlin.MerlinPlugin is merlin.MerlinPlugin
-        assert merlin.MerlinPlugin().name == merlin.MerlinPlugin().name == "towermill-merlin"
-        assert merlin.MerlinSchedulerPlugin().name == "towermill-merlin"
-
-
-class TestRegister:
-    class Broken:
-        def __init__(self, message: str) -> None:
-            self.message = message
-
-        def register_plugin(self, plugin: Any, name: str) -> None:
-            raise RuntimeError(self.message)
-
-    def test_towermill_is_not_installed_there(self):
-        with pytest.raises(SetupError, match="worker and the scheduler need this version"):
-            merlin.register(self.Broken("ModuleNotFoundError(\"No module named 'towermill'\")"))
-
-    def test_another_error_stays_what_it_is(self):
-        with pytest.raises(RuntimeError, match="something else"):
-            merlin.register(self.Broken("something else"))
 
 
 def _start(*command: str, folder: Path) -> subprocess.Popen[bytes]:
@@ -165,7 +142,7 @@ class TestClusterOfSomeoneElse:
                 if preload:
                     assert loaded(client) == {("towermill.merlin",)}
                 else:
-                    merlin.register(client)
+                    register(client)
                 assert_same(fit_transform(log, tmp_path / "out"), alone)
         finally:
             for process in reversed(processes):

@@ -1,4 +1,4 @@
-"""Device, cluster, seeds and TensorFlow's noise."""
+"""Device, seeds and TensorFlow's noise."""
 
 from __future__ import annotations
 
@@ -10,11 +10,10 @@ import types
 
 import numpy as np
 import pytest
-from distributed import get_client
 
 from towermill import runtime
 from towermill.errors import SetupError
-from towermill.runtime import Runtime, cluster_client, resolve, seed_everything
+from towermill.runtime import Runtime, resolve, seed_everything
 
 
 @pytest.fixture(autouse=True)
@@ -137,52 +136,6 @@ class TestCardCount:
         assert runtime._cards_by_driver(tmp_path / "none") == 0
         (tmp_path / "0000:01:00.0").mkdir()
         assert runtime._cards_by_driver(tmp_path) == 1
-
-
-class TestClusterClient:
-    def test_none(self):
-        with cluster_client(Runtime()) as client:
-            assert client is None
-
-    @pytest.mark.slow
-    def test_local_and_its_address(self):
-        with cluster_client(Runtime(cluster="local"), workers=1) as client:
-
-            def look() -> bool:
-                import sys
-
-                return "dask.dataframe.optimize" in sys.modules  # Merlin's patches make it
-
-            assert list(client.run(look).values()) == [True]
-            address = client.scheduler.address
-            with cluster_client(resolve("cpu", address)) as other:
-                assert other.submit(sum, [1, 2]).result(timeout=30) == 3
-            assert client.submit(sum, [3, 4]).result(timeout=30) == 7  # it is still there
-
-    def test_address_of_nobody(self):
-        with (
-            pytest.raises(SetupError, match=r"No Dask scheduler answered at tcp://127.0.0.1:9 "),
-            cluster_client(Runtime(cluster="tcp://127.0.0.1:9"), timeout=0.5),
-        ):
-            pass
-
-    def test_address_of_an_unknown_protocol(self):
-        with (
-            pytest.raises(SetupError, match="No Dask scheduler answered at nonsense://x"),
-            cluster_client(Runtime(cluster="nonsense://x"), timeout=0.5),
-        ):
-            pass
-        # Nobody who computes later waits for it.
-        with pytest.raises(ValueError, match="No global client"):
-            get_client()
-
-    def test_cuda_without_dask_cuda(self, monkeypatch):
-        with_cards(monkeypatch, 1)
-        with (
-            pytest.raises(SetupError, match=r"towermill\[gpu\]"),
-            cluster_client(Runtime("gpu", "cuda")),
-        ):
-            pass
 
 
 class TestSeedEverything:
