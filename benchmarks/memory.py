@@ -104,12 +104,13 @@ def _measured(case: str, folder: Path) -> dict[str, Any]:
         seconds = time.monotonic() - started
         files = (Path(scratch) / "out").glob("*.parquet")
         written = sum(pq.ParquetFile(path).metadata.num_rows for path in files)
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     unit = 1 if sys.platform == "darwin" else 1024
+    used = resource.getrusage(resource.RUSAGE_SELF)
     return {
         "written": written,
         "seconds": round(seconds, 1),
-        "peak_mib": round(peak * unit / 2**20),
+        "cpu_seconds": round(used.ru_utime + used.ru_stime, 1),
+        "peak_mib": round(used.ru_maxrss * unit / 2**20),
     }
 
 

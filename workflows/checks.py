@@ -10,6 +10,7 @@ import polars as pl
 from towermill.columns import ITEM_ID, TIMESTAMP, USER_ID
 from towermill.errors import DataError
 from towermill.workflows.tables import Tables
+from towermill.workflows.tallies import COUNT, counted, tallies
 
 _EARLIEST = pl.datetime(1970, 1, 1, time_unit="us")
 _LATEST = pl.datetime(2101, 1, 1, time_unit="us")
@@ -17,7 +18,9 @@ _EXAMPLES = 3
 
 
 def check_tables(tables: Tables, on_null_id: Literal["error", "drop"] = "error") -> dict[str, Any]:
-    """Look through each table once, streaming, and return counts for ``stats.json``.
+    """Look through the tables, streaming, and return counts for ``stats.json``.
+
+    Interactions are read twice. Memory grows with the distinct users and items, not with the rows.
 
     Parameters
     ----------
@@ -53,12 +56,7 @@ def check_tables(tables: Tables, on_null_id: Literal["error", "drop"] = "error")
         *_time_scalars(schema, whole),
     ]
     kept = frame.filter(whole)
-    # Together, so that the source is read once.
-    one, by_user, by_item = pl.collect_all(
-        [frame.select(scalars), kept.group_by(USER_ID).len(), kept.group_by(ITEM_ID).len()],
-        engine="streaming",
-    )
-    counts = one.row(0, named=True)
+    counts = frame.select(scalars).collect(engine="streaming").row(0, named=True)
     dropped = counts["all"] - counts["rows"]
     if counts["all"] == 0:
         raise DataError("The interactions should hold rows. Found none: look at `source`.")
@@ -72,6 +70,9 @@ def check_tables(tables: Tables, on_null_id: Literal["error", "drop"] = "error")
         raise DataError(
             f"Interactions should have a user_id and an item_id. None of {counts['all']} has both."
         )
+    by_user, by_item = tallies(
+        counted(kept.select(USER_ID, ITEM_ID)), [USER_ID, ITEM_ID], pl.col(COUNT).sum()
+    )
     stats: dict[str, Any] = {
         "rows": counts["rows"],
         "users": by_user.height,
@@ -155,7 +156,7 @@ def _check_times(kept: pl.LazyFrame, counts: dict[str, Any]) -> dict[str, str]:
 def _check_side(
     seen: pl.DataFrame, side: pl.LazyFrame, column: str, name: str, on_null_id: str
 ) -> dict[str, int]:
-    """Check one side table against `seen`: an id and the `len` of its interactions a row."""
+    """Check one side table against `seen`: an id and the `COUNT` of its interactions a row."""
     schema = side.collect_schema()
     missing = _missing(schema, column)
     if seen.schema[column] != schema[column]:
@@ -163,15 +164,16 @@ def _check_side(
             f"`{column}` should be of one type. It is {seen.schema[column]} in the interactions "
             f"and {schema[column]} in the {name}s."
         )
-    by_id = side.group_by(column).len().sort(column).collect(engine="streaming")
-    nulls = int(by_id.filter(missing)["len"].sum())
+    (by_id,) = tallies(counted(side.select(column)), [column], pl.col(COUNT).sum())
+    by_id = by_id.sort(column)
+    nulls = int(by_id.filter(missing)[COUNT].sum())
     if nulls and on_null_id == "error":
         raise DataError(
-            f"The {name}s should each have a {column}. {nulls} of {by_id['len'].sum()} rows have "
+            f"The {name}s should each have a {column}. {nulls} of {by_id[COUNT].sum()} rows have "
             "none (null or NaN). Take them out of the source."
         )
     by_id = by_id.filter(~missing)
-    twice = by_id.filter(pl.col("len") > 1)
+    twice = by_id.filter(pl.col(COUNT) > 1)
     if twice.height:
         examples = ", ".join(map(repr, twice[column].head(_EXAMPLES).to_list()))
         raise DataError(
@@ -183,5 +185,5 @@ def _check_side(
         f"{name}_rows": by_id.height,
         f"{name}_rows_dropped": nulls,
         f"{name}s_without_row": lone.height,
-        f"interactions_without_{name}_row": int(lone["len"].sum()),
+        f"interactions_without_{name}_row": int(lone[COUNT].sum()),
     }

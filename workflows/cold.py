@@ -7,6 +7,7 @@ from typing import Literal
 import polars as pl
 
 from towermill.columns import COLD_ITEM, COLD_USER, ITEM_ID, USER_ID
+from towermill.workflows.tallies import tallies
 
 
 def treat_cold(
@@ -24,8 +25,7 @@ def treat_cold(
     """
     flags = {USER_ID: COLD_USER, ITEM_ID: COLD_ITEM}
     train = parts["train"]
-    plans = [train.select(column).unique() for column in flags]
-    known = pl.collect_all(plans, engine="streaming")
+    known = tallies(train.select(list(flags)), list(flags))
     treated = {"train": train}
     for name, part in parts.items():
         if name == "train":

@@ -16,9 +16,10 @@ from towermill.columns import SPLIT, TIMESTAMP, USER_ID
 from towermill.errors import DataError
 from towermill.workflows.partitions import partitioned, parts_by
 from towermill.workflows.selection import kth_smallest, mixed
+from towermill.workflows.tallies import COUNT, counted, tallies
 
 TRAIN, VALID, TEST = "train", "valid", "test"
-_ROW, _KEY, _COUNT = "__row", "__key", "__count"
+_ROW, _KEY = "__row", "__key"
 #: Columns of a user's own cuts: where its validation and its test rows begin.
 _VALID, _TEST = "__valid", "__test"
 
@@ -77,13 +78,13 @@ def leave_one_out(frame: pl.LazyFrame, valid: bool) -> Cut:
         key += time.cast(pl.Int128) * pl.lit(2**63, dtype=pl.Int128)
     keyed = frame.with_row_index(_ROW).with_columns(key.alias(_KEY)).drop(_ROW)
     keys = keyed.select(USER_ID, _KEY)
-    most = keys.group_by(USER_ID).agg(pl.col(_KEY).max().alias(_TEST), pl.len().alias(_COUNT))
-    users = most.filter(pl.col(_COUNT) >= 3).drop(_COUNT).collect(engine="streaming")
+    (most,) = tallies(counted(keys), [USER_ID], pl.col(_KEY).max(), pl.col(COUNT).sum())
+    users = most.filter(pl.col(COUNT) >= 3).select(USER_ID, pl.col(_KEY).alias(_TEST))
     is_test = pl.col(_KEY).eq_missing(pl.col(_TEST))
     if valid:
         before = keys.join(users.lazy(), on=USER_ID, nulls_equal=True).filter(~is_test)
-        second = before.group_by(USER_ID).agg(pl.col(_KEY).max().alias(_VALID))
-        users = users.join(second.collect(engine="streaming"), on=USER_ID, nulls_equal=True)
+        (second,) = tallies(before.select(USER_ID, _KEY), [USER_ID], pl.col(_KEY).max())
+        users = users.join(second.rename({_KEY: _VALID}), on=USER_ID, nulls_equal=True)
     cut = _with_users(keyed, users)
     if not valid:
         return Cut(cut, {TRAIN: ~is_test, TEST: is_test})
@@ -179,13 +180,13 @@ def _user_cuts(rows: pl.DataFrame, valid: float, test: float) -> pl.DataFrame:
     """
     # RecBole's arithmetic, in its order: what is asked for rounded down, then one row for a split
     # that rounding left without, test before valid, as long as training keeps one.
-    count, n_valid, n_test = pl.col(_COUNT), pl.col(_VALID), pl.col(_TEST)
+    count, n_valid, n_test = pl.col(COUNT), pl.col(_VALID), pl.col(_TEST)
     want_valid, want_test = count * valid, count * test
     few_test = (count - n_valid - n_test > 1) & (want_test > 0) & (want_test < 1)
     few_valid = (count - n_valid - n_test > 1) & (want_valid > 0) & (want_valid < 1)
     users = (
         rows.group_by(USER_ID)
-        .agg(pl.len().cast(pl.Int64).alias(_COUNT), pl.col(_KEY).sort())
+        .agg(pl.len().cast(pl.Int64).alias(COUNT), pl.col(_KEY).sort())
         .with_columns(
             want_valid.cast(pl.Int64).alias(_VALID), want_test.cast(pl.Int64).alias(_TEST)
         )

@@ -14,6 +14,7 @@ from towermill.columns import ITEM_ID, RATING, USER_ID
 from towermill.errors import DataError, did_you_mean
 from towermill.workflows.deduplicate import deduplicated
 from towermill.workflows.tables import Tables, sink
+from towermill.workflows.tallies import COUNT, counted, tallies
 
 
 class Filters(BaseModel):
@@ -86,8 +87,7 @@ def apply_filters(tables: Tables, filters: Filters, scratch: Path) -> Tables:
         raise _nothing_left(name + (", core: true" if filters.core else ""), rows)
 
     ids = {ITEM_ID: tables.items, USER_ID: tables.users}
-    plans = [frame.select(column).unique() for column in ids]
-    named = pl.collect_all(plans, engine="streaming")
+    named = tallies(frame.select(list(ids)), list(ids))
     items, users = (
         None if side is None else _keep(side, kept.lazy(), column)
         for (column, side), kept in zip(ids.items(), named, strict=True)
@@ -163,11 +163,11 @@ def _dense(frame: pl.LazyFrame, filters: Filters) -> pl.LazyFrame:
         rest = frame.select(USER_ID, ITEM_ID)
         for column, ids in kept.items():
             rest = _keep(rest, ids.lazy(), column)
-        plans = [
-            rest.group_by(column).len().filter(pl.col("len") >= count).select(column)
-            for column, count in least.items()
-        ]
-        kept = dict(zip(least, pl.collect_all(plans, engine="streaming"), strict=True))
+        counts = tallies(counted(rest), list(least), pl.col(COUNT).sum())
+        kept = {
+            column: ids.filter(pl.col(COUNT) >= count).select(column)
+            for ids, (column, count) in zip(counts, least.items(), strict=True)
+        }
         now = {column: ids.height for column, ids in kept.items()}
         # What stays is part of what stayed before: equal sizes are equal sets.
         if not filters.core or now == sizes or 0 in now.values():

@@ -9,6 +9,7 @@ import polars as pl
 
 from towermill.columns import ITEM_ID, RAW_PREFIX, USER_ID
 from towermill.workflows.partitions import PART, PART_ROWS, partitioned
+from towermill.workflows.tallies import COUNT, counted, tallies
 
 #: Users of a row group: each has a list.
 _ROW_GROUP = 25_000
@@ -34,9 +35,9 @@ def write_seen(log: pl.LazyFrame, out: Path, scratch: Path) -> None:
         pairs = pairs.join(ids, left_on=key, right_on=RAW_PREFIX + key).drop(key)
         pairs = pairs.rename({f"{key}_right": key})
     # Parts are ranges of users, that one after the other they are in order.
-    rows = pairs.group_by(USER_ID).len().collect(engine="streaming").sort(USER_ID)
-    start = pl.col("len").cast(pl.UInt64).cum_sum() - pl.col("len")
-    parts = rows.select(USER_ID, (start // PART_ROWS).cast(pl.UInt32).alias(PART))
+    (rows,) = tallies(counted(pairs.select(USER_ID)), [USER_ID], pl.col(COUNT).sum())
+    start = pl.col(COUNT).cast(pl.UInt64).cum_sum() - pl.col(COUNT)
+    parts = rows.sort(USER_ID).select(USER_ID, (start // PART_ROWS).cast(pl.UInt32).alias(PART))
     numbered = pairs.join(parts.lazy(), on=USER_ID)
     with tempfile.TemporaryDirectory(dir=scratch) as folder:
         files: list[Path] = []

@@ -5,7 +5,7 @@ from __future__ import annotations
 import polars as pl
 
 #: Buckets of one pass, and how many values are few enough to be sorted in memory.
-_BUCKETS = 1 << 16
+_BUCKETS = 1 << 10
 _FEW = 1_000_000
 _KEY, _SIGN = "__key", 1 << 63
 
@@ -13,7 +13,7 @@ _KEY, _SIGN = "__key", 1 << 63
 def kth_smallest(frame: pl.LazyFrame, key: pl.Expr, k: int) -> int:
     """Return the `k`-th smallest value of `key`, exactly, in a few streaming passes.
 
-    Each pass counts the values that are still possible by 65,536 ranges of equal width and goes on
+    Each pass counts the values that are still possible by 1,024 ranges of equal width and goes on
     with the one that holds the `k`-th (a histogram, or radix, selection); at most a million values
     are held at a time. Two or three passes do for values that are spread out.
 

@@ -134,6 +134,6 @@ def _cut(interactions: pl.LazyFrame, config: Split, scratch: Path) -> Cut:
 
 
 def _sizes(parts: dict[str, pl.LazyFrame]) -> dict[str, int]:
-    counts = [part.select(pl.len()) for part in parts.values()]
-    collected = pl.collect_all(counts, engine="streaming")
-    return dict(zip(parts, (int(frame.item()) for frame in collected), strict=True))
+    # One after the other: together they would keep rows of their common scan for one another.
+    counts = {name: part.select(pl.len()) for name, part in parts.items()}
+    return {name: int(c.collect(engine="streaming").item()) for name, c in counts.items()}
