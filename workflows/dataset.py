@@ -188,7 +188,8 @@ def to_frame(table: pa.Table) -> pd.DataFrame:
     Those two have a null of their own there (NaN, NaT), and functions that users write for
     `LambdaOp` count on NumPy's.
     """
-    return table.to_pandas(types_mapper=_pandas_type, ignore_metadata=True)
+    frame: pd.DataFrame = table.to_pandas(types_mapper=_pandas_type, ignore_metadata=True)
+    return frame
 
 
 def _pandas_type(arrow: Any) -> Any:

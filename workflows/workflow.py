@@ -46,7 +46,7 @@ class Workflow(nvt.Workflow):  # type: ignore[misc]
     def save(self, path: str | Path, modules_byvalue: Any = None) -> None:
         """Write the workflow and its vocabularies into the folder `path`."""
         stock = nvt.Workflow.__new__(nvt.Workflow)
-        vars(stock).update(vars(self), graph=copy.deepcopy(self.graph))
+        stock.__dict__.update(self.__dict__, graph=copy.deepcopy(self.graph))
         _replace(stock.graph, _STOCK)
         stock.save(str(path), modules_byvalue)
 
@@ -55,7 +55,7 @@ class Workflow(nvt.Workflow):  # type: ignore[misc]
         """Read a workflow that this class or stock NVTabular saved."""
         stock = nvt.Workflow.load(str(path), client)
         workflow = cls.__new__(cls)
-        vars(workflow).update(vars(stock))
+        workflow.__dict__.update(stock.__dict__)
         _replace(workflow.graph, _FAST)
         return workflow
 

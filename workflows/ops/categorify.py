@@ -51,7 +51,7 @@ class Categorify(ops.Categorify):  # type: ignore[misc]
         if not on_cpu(ddf._meta):
             return super().fit(col_selector, ddf)
         groups = self._groups(col_selector)
-        if self.search_sorted:
+        if self.search_sorted:  # type: ignore[has-type]
             self.search_sorted = False
             warnings.warn("Cannot use `search_sorted=True` on a CPU.", stacklevel=2)
         if not groups:

@@ -35,8 +35,7 @@ def to_polars(column: pd.Series[Any]) -> pl.Series:
             f"Expected values of one type in column {column.name!r}; found several ({error}). "
             "Cast the column to text or to a number."
         ) from error
-    series: Any = pl.from_arrow(arrow)
-    series = series.alias(str(column.name))
+    series = pl.Series(str(column.name), arrow)
     if series.dtype.is_float():
         return series.fill_nan(None)
     if isinstance(series.dtype, pl.Array):
@@ -89,5 +88,4 @@ def unflatten(values: pl.Series, lengths: pl.Series) -> pl.Series:
     offsets = np.zeros(len(lengths) + 1, np.int64)
     np.cumsum(lengths.to_numpy(), out=offsets[1:])
     lists = pa.LargeListArray.from_arrays(pa.array(offsets), values.to_arrow())
-    series: Any = pl.from_arrow(lists)
-    return series.alias(values.name)
+    return pl.Series(values.name, lists)

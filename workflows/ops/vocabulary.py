@@ -86,8 +86,9 @@ def _count(values: pl.DataFrame) -> pl.DataFrame:
     column = values.to_series()
     if values.width > 1 or not column.dtype.is_integer() or column.dtype == pl.UInt64:
         return _by_hash(values)
-    low, high = column.min(), column.max()
-    if low is None or high - low >= max(_SPREAD * len(column), _SMALL):  # type: ignore[operator]
+    low: Any = column.min()
+    high: Any = column.max()
+    if low is None or high - low >= max(_SPREAD * len(column), _SMALL):
         return _by_hash(values)
     nulls = column.null_count()
     numbers = (column.drop_nulls() if nulls else column).cast(pl.Int64).to_numpy()
@@ -169,13 +170,14 @@ def write_vocabulary(
     if max_size:
         kept = kept.head(max_size - unknown - OOV_OFFSET)
     first = OOV_OFFSET + unknown
+    total, held = int(values[SIZE].sum()), int(kept[SIZE].sum())
     unique = f"{folder}/unique.{group.name}.parquet"
     _to_file(kept.select(keys), kept[SIZE].alias(f"{group.name}_size"), first, unique)
     meta = {
         "kind": ["pad", "null", "oov", "unique"],
         "offset": [PAD_OFFSET, NULL_OFFSET, OOV_OFFSET, first],
         "num_indices": [1, 1, unknown, kept.height],
-        "num_observed": [0, nulls, int(values[SIZE].sum() - kept[SIZE].sum()), kept[SIZE].sum()],
+        "num_observed": [0, nulls, total - held, held],
     }
     pd.DataFrame(meta).to_parquet(f"{folder}/meta.{group.name}.parquet")
     return unique
