@@ -90,8 +90,10 @@ class ArrowDataset(Dataset):  # type: ignore[misc]
         super().__init__(frame, cpu=True, schema=merlin_schema(arrow))
 
 
-def open_dataset(paths: str | Path | Iterable[str | Path], part_size: str = PART_SIZE) -> Dataset:
-    """Return Parquet files as a data set: on a GPU if there is one and cuDF is installed.
+def open_dataset(
+    paths: str | Path | Iterable[str | Path], part_size: str = PART_SIZE, cpu: bool | None = None
+) -> Dataset:
+    """Return Parquet files as a data set.
 
     Parameters
     ----------
@@ -99,6 +101,8 @@ def open_dataset(paths: str | Path | Iterable[str | Path], part_size: str = PART
         A file, a folder of ``*.parquet``, or several files.
     part_size
         Of a partition in memory; row groups are not cut.
+    cpu
+        Whether its frames are pandas' or cuDF's; default: cuDF's if it and a card are there.
 
     Raises
     ------
@@ -106,8 +110,10 @@ def open_dataset(paths: str | Path | Iterable[str | Path], part_size: str = PART
         There is no such file, or their columns differ.
     """
     files = _files(paths)
-    if cudf is not None and HAS_GPU:
-        return Dataset(files, engine="parquet", part_size=part_size)
+    if cpu is None:
+        cpu = cudf is None or not HAS_GPU
+    if not cpu:
+        return Dataset(files, engine="parquet", part_size=part_size, cpu=False)
     return ArrowDataset(files, part_size)
 
 

@@ -65,21 +65,21 @@ class TestParts:
     def test_other_columns(self, path: Path, tmp_path: Path) -> None:
         pq.write_table(pa.table({"id": ["text"]}), tmp_path / "b.parquet")
         with pytest.raises(DataError, match=r"columns of .*a.parquet in every file; .*b.parquet"):
-            open_dataset(tmp_path)
+            open_dataset(tmp_path, cpu=True)
 
     def test_no_parquet(self, tmp_path: Path) -> None:
         (tmp_path / "a.parquet").write_text("no")
         with pytest.raises(DataError, match="Expected a Parquet file"):
-            open_dataset(tmp_path)
+            open_dataset(tmp_path, cpu=True)
         with pytest.raises(DataError, match="found none"):
-            open_dataset(tmp_path / "b.parquet")
+            open_dataset(tmp_path / "b.parquet", cpu=True)
         with pytest.raises(DataError, match="found none"):
-            open_dataset(tmp_path.parent / "nowhere")
+            open_dataset(tmp_path.parent / "nowhere", cpu=True)
 
 
 class TestColumns:
     def test_values_and_types(self, path: Path, table: pa.Table) -> None:
-        frame = open_dataset(path, part_size="1B").to_ddf().compute()
+        frame = open_dataset(path, part_size="1B", cpu=True).to_ddf().compute()
         assert frame["id"].dtype == pd.ArrowDtype(pa.int64())
         assert frame["id"][frame["id"].notna()].tolist() == [BIG + i for i in range(100) if i != 50]
         assert frame["real"].dtype == "float64"
@@ -99,12 +99,12 @@ class TestColumns:
             return read(self, groups, columns=columns, **options)
 
         monkeypatch.setattr(pq.ParquetFile, "read_row_groups", spy)
-        data = open_dataset(path, part_size="1B")
+        data = open_dataset(path, part_size="1B", cpu=True)
         data.to_ddf(columns=["real"]).compute(scheduler="synchronous")
         assert asked == [["real"]] * 10
 
     def test_schema_of_the_files(self, path: Path) -> None:
-        schema = open_dataset(path).schema
+        schema = open_dataset(path, cpu=True).schema
         assert schema.column_names == ["id", "text", "real", "at", "list"]
         assert schema["id"].dtype.name == "int64"
         assert schema["text"].dtype.name == "str"

@@ -68,8 +68,8 @@ def run(path: Path, out: Path) -> dict[str, bytes]:
     encoded = [["item", "other"], "words"] >> stock.Categorify(out_path=str(out / "fit"))
     numbers = ["real"] >> stock.LambdaOp(slow()) >> stock.Normalize()
     workflow = Workflow(encoded + numbers)
-    workflow.fit(open_dataset(path, part_size="1B"))
-    write(workflow, open_dataset(path, part_size="1B"), out / "data", file_size="20kB")
+    workflow.fit(open_dataset(path, "1B", cpu=True))
+    write(workflow, open_dataset(path, "1B", cpu=True), out / "data", file_size="20kB")
     files = [*(out / "fit" / "categories").iterdir(), *(out / "data").glob("*.parquet")]
     return {file.name: file.read_bytes() for file in files}
 

@@ -46,17 +46,18 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def stock_dataset(folder: Path) -> Any:
+def stock_dataset(folder: Path, device: str) -> Any:
     files = [str(path) for path in sorted(folder.glob("*.parquet"))]
-    return nvt.Dataset(files, engine="parquet", row_groups_per_part=1, cpu=True)
+    return nvt.Dataset(files, engine="parquet", row_groups_per_part=1, cpu=device == "cpu")
 
 
-def arrow_dataset(folder: Path) -> Any:
-    return open_dataset(folder, part_size="1B")
+def our_dataset(folder: Path, device: str) -> Any:
+    return open_dataset(folder, part_size="1B", cpu=device == "cpu")
 
 
 def rows(data: Any) -> dict[str, list[Any]]:
     frame = data.to_ddf().compute()
+    frame = frame.to_pandas() if hasattr(frame, "to_pandas") else frame
     return {
         name: [list(v) if hasattr(v, "__len__") else v for v in frame[name]] for name in COLUMNS
     }
@@ -70,25 +71,25 @@ def graph(tmp_path: Path) -> Any:
 class TestPassedOn:
     """Fitted by one, saved, loaded and applied by the other: the same ids."""
 
-    def test_from_ours_to_stock(self, folder: Path, tmp_path: Path) -> None:
-        ours = Workflow(graph(tmp_path)).fit(arrow_dataset(folder))
+    def test_from_ours_to_stock(self, folder: Path, tmp_path: Path, device: str) -> None:
+        ours = Workflow(graph(tmp_path)).fit(our_dataset(folder, device))
         ours.save(tmp_path / "saved")
         loaded = nvt.Workflow.load(str(tmp_path / "saved"))
         assert type(loaded) is nvt.Workflow
-        assert rows(loaded.transform(stock_dataset(folder))) == rows(
-            ours.transform(arrow_dataset(folder))
+        assert rows(loaded.transform(stock_dataset(folder, device))) == rows(
+            ours.transform(our_dataset(folder, device))
         )
 
-    def test_from_stock_to_ours(self, folder: Path, tmp_path: Path) -> None:
-        theirs = nvt.Workflow(graph(tmp_path)).fit(stock_dataset(folder))
+    def test_from_stock_to_ours(self, folder: Path, tmp_path: Path, device: str) -> None:
+        theirs = nvt.Workflow(graph(tmp_path)).fit(stock_dataset(folder, device))
         theirs.save(str(tmp_path / "saved"))
-        expected = rows(theirs.transform(stock_dataset(folder)))
+        expected = rows(theirs.transform(stock_dataset(folder, device)))
         loaded = Workflow.load(tmp_path / "saved")
-        assert rows(loaded.transform(arrow_dataset(folder))) == expected
-        assert rows(loaded.transform(stock_dataset(folder))) == expected
+        assert rows(loaded.transform(our_dataset(folder, device))) == expected
+        assert rows(loaded.transform(stock_dataset(folder, device))) == expected
 
-    def test_saved_without_a_word_of_ours(self, folder: Path, tmp_path: Path) -> None:
-        ours = Workflow(graph(tmp_path)).fit(arrow_dataset(folder))
+    def test_saved_without_a_word_of_ours(self, folder: Path, tmp_path: Path, device: str) -> None:
+        ours = Workflow(graph(tmp_path)).fit(our_dataset(folder, device))
         ours.save(tmp_path / "saved")
         assert b"towermill" not in (tmp_path / "saved" / "workflow.pkl").read_bytes().replace(
             str(tmp_path).encode(), b""
@@ -96,12 +97,15 @@ class TestPassedOn:
         # And the one at hand is still ours.
         assert isinstance(ours.output_node.parents[0].op, ops.Categorify)
 
-    def test_loaded_elsewhere(self, folder: Path, tmp_path: Path) -> None:
-        ours = Workflow(graph(tmp_path)).fit(arrow_dataset(folder))
-        expected = rows(ours.transform(arrow_dataset(folder)))
+    def test_loaded_elsewhere(self, folder: Path, tmp_path: Path, device: str) -> None:
+        ours = Workflow(graph(tmp_path)).fit(our_dataset(folder, device))
+        expected = rows(ours.transform(our_dataset(folder, device)))
         ours.save(tmp_path / "saved")
         (tmp_path / "saved").rename(tmp_path / "moved")
-        assert rows(Workflow.load(tmp_path / "moved").transform(arrow_dataset(folder))) == expected
+        assert (
+            rows(Workflow.load(tmp_path / "moved").transform(our_dataset(folder, device)))
+            == expected
+        )
 
 
 class Positive:

@@ -51,18 +51,18 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "in.parquet"
 
 
-def fitted(path: Path, tmp_path: Path, keep: Any = None) -> Workflow:
+def fitted(path: Path, tmp_path: Path, keep: Any = None, cpu: bool = True) -> Workflow:
     encoded = ["item", "tags"] >> stock.Categorify(out_path=str(tmp_path / "fit"), dtype="int32")
     output = encoded + ["click", "at"]  # noqa: RUF005 - the operator of the graph, not of lists
     if keep is not None:
         output = output >> stock.Filter(keep)
-    return Workflow(output).fit(open_dataset(path))
+    return Workflow(output).fit(open_dataset(path, cpu=cpu))
 
 
 class TestWrite:
     def test_rows_in_order(self, path: Path, tmp_path: Path) -> None:
         workflow = fitted(path, tmp_path)
-        data = open_dataset(path, part_size="1B")
+        data = open_dataset(path, "1B", cpu=True)
         assert write(workflow, data, tmp_path / "out") == ROWS
         found = pl.read_parquet(tmp_path / "out" / "*.parquet")
         raw = pl.read_parquet(path)
@@ -75,7 +75,7 @@ class TestWrite:
 
     def test_what_stands_beside(self, path: Path, tmp_path: Path) -> None:
         workflow = fitted(path, tmp_path)
-        write(workflow, open_dataset(path, part_size="1B"), tmp_path / "out", file_size="10kB")
+        write(workflow, open_dataset(path, "1B", cpu=True), tmp_path / "out", file_size="10kB")
         out = tmp_path / "out"
         files = sorted(p.name for p in out.glob("part_*.parquet"))
         assert len(files) > 3
@@ -90,7 +90,7 @@ class TestWrite:
         assert str(tmp_path) not in (out / "schema.pbtxt").read_text()
 
     def test_stock_merlin_reads_the_folder(self, path: Path, tmp_path: Path) -> None:
-        write(fitted(path, tmp_path), open_dataset(path, part_size="1B"), tmp_path / "out", "10kB")
+        write(fitted(path, tmp_path), open_dataset(path, "1B", cpu=True), tmp_path / "out", "10kB")
         data = Dataset(str(tmp_path / "out"), engine="parquet", cpu=True)
         assert data.schema["item"].int_domain.max == 2 + 37
         frame = data.to_ddf().compute()
@@ -100,7 +100,7 @@ class TestWrite:
     def test_files_do_not_depend_on_partitions(self, path: Path, tmp_path: Path) -> None:
         workflow = fitted(path, tmp_path)
         for name in ("a", "b"):
-            write(workflow, open_dataset(path, part_size="1B"), tmp_path / name, "10kB")
+            write(workflow, open_dataset(path, "1B", cpu=True), tmp_path / name, "10kB")
         for file in (tmp_path / "a").iterdir():
             assert file.read_bytes() == (tmp_path / "b" / file.name).read_bytes()
 
@@ -116,14 +116,14 @@ class TestWrite:
             return read(self, columns)
 
         monkeypatch.setattr(Part, "read", spy)
-        write(workflow, open_dataset(path), tmp_path / "out")
+        write(workflow, open_dataset(path, cpu=True), tmp_path / "out")
         assert asked == [{"item", "tags", "click", "at"}]
 
     def test_small_pieces_make_whole_row_groups(
         self, path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(writing, "ROW_GROUP_ROWS", 250)
-        write(fitted(path, tmp_path), open_dataset(path, part_size="1B"), tmp_path / "out")
+        write(fitted(path, tmp_path), open_dataset(path, "1B", cpu=True), tmp_path / "out")
         meta = pq.read_metadata(tmp_path / "out" / "part_00000.parquet")
         assert [meta.row_group(i).num_rows for i in range(meta.num_row_groups)] == [
             300,
@@ -137,12 +137,12 @@ class TestFilter:
     @pytest.mark.parametrize("keep", [Clicked(), clicked])
     def test_same_rows_first_or_last(self, path: Path, tmp_path: Path, keep: Any) -> None:
         workflow = fitted(path, tmp_path, keep)
-        assert write(workflow, open_dataset(path, part_size="1B"), tmp_path / "out") == ROWS // 10
+        assert write(workflow, open_dataset(path, "1B", cpu=True), tmp_path / "out") == ROWS // 10
         found = pl.read_parquet(tmp_path / "out" / "*.parquet")
         # The vocabulary is of all rows: 37 items, of which 10 rows out of a hundred are left.
         assert workflow.output_schema["item"].int_domain.max == 2 + 37
         everything = fitted(path, tmp_path)
-        write(everything, open_dataset(path), tmp_path / "all")
+        write(everything, open_dataset(path, cpu=True), tmp_path / "all")
         kept = pl.read_parquet(tmp_path / "all" / "*.parquet").filter(pl.col("click") == 1)
         assert found.equals(kept)
 
@@ -160,7 +160,7 @@ class TestFilter:
             return read(self, groups, **options)
 
         monkeypatch.setattr(pq.ParquetFile, "read_row_groups", spy)
-        rows = write(workflow, open_dataset(path, part_size="1B"), tmp_path / "out")
+        rows = write(workflow, open_dataset(path, "1B", cpu=True), tmp_path / "out")
         assert rows == sum(clicks.drop_null().to_pylist())
         assert asked == [2, 3, 4]
 
@@ -168,17 +168,18 @@ class TestFilter:
         table = pq.read_table(path).set_column(2, "click", pa.array([0] * ROWS))
         pq.write_table(table, path, row_group_size=100)
         workflow = fitted(path, tmp_path, Clicked())
-        assert write(workflow, open_dataset(path, part_size="1B"), tmp_path / "out", "10kB") == 0
+        assert write(workflow, open_dataset(path, "1B", cpu=True), tmp_path / "out", "10kB") == 0
         found = pl.read_parquet(tmp_path / "out" / "*.parquet")
         assert found.schema["tags"] == pl.List(pl.Int32)
         assert found.is_empty()
 
 
-def test_stock_workflow_writes_the_same(path: Path, tmp_path: Path) -> None:
-    write(fitted(path, tmp_path), open_dataset(path), tmp_path / "ours")
+def test_stock_workflow_writes_the_same(path: Path, tmp_path: Path, device: str) -> None:
+    cpu = device == "cpu"
+    write(fitted(path, tmp_path, cpu=cpu), open_dataset(path, cpu=cpu), tmp_path / "ours")
     op = stock.Categorify(out_path=str(tmp_path / "stock"), dtype="int32")
     graph = (["item", "tags"] >> op) + ["click", "at"]
-    data = nvt.Dataset(str(path), engine="parquet", cpu=True)
+    data = nvt.Dataset(str(path), engine="parquet", cpu=cpu)
     nvt.Workflow(graph).fit_transform(data).to_parquet(str(tmp_path / "out"))
     ours = pl.read_parquet(tmp_path / "ours" / "*.parquet")
     theirs = pl.read_parquet(tmp_path / "out" / "*.parquet")

@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 from nvtabular import ops as stock
 
+from towermill.runtime import _missing_for_gpu
 from towermill.workflows import ops
 from towermill.workflows.dataset import open_dataset, to_frame
 from towermill.workflows.workflow import Workflow
@@ -60,8 +61,10 @@ def table() -> pa.Table:
     ).to_arrow()
 
 
-@pytest.fixture(params=["arrow", "numpy"])
+@pytest.fixture(params=["arrow", "numpy", pytest.param("gpu", marks=pytest.mark.gpu)])
 def backing(request: pytest.FixtureRequest) -> str:
+    if request.param == "gpu" and _missing_for_gpu():
+        pytest.skip(f"needs a CUDA device: {_missing_for_gpu()}")
     return str(request.param)
 
 
@@ -71,16 +74,17 @@ def dataset(backing: str, table: pa.Table, tmp_path: Path) -> Any:
     path = tmp_path / "in.parquet"
     pq.write_table(table, path, row_group_size=9)
     if backing == "arrow":
-        return open_dataset(path, part_size="1B")
-    return stock_dataset(path)
+        return open_dataset(path, part_size="1B", cpu=True)
+    return stock_dataset(path, cpu=backing != "gpu")
 
 
-def stock_dataset(path: Path) -> Any:
-    return nvt.Dataset(str(path), engine="parquet", row_groups_per_part=1, cpu=True)
+def stock_dataset(path: Path, cpu: bool = True) -> Any:
+    return nvt.Dataset(str(path), engine="parquet", row_groups_per_part=1, cpu=cpu)
 
 
 def rows(frame: Any) -> dict[str, list[Any]]:
     frame = frame.to_ddf().compute() if hasattr(frame, "to_ddf") else frame
+    frame = frame.to_pandas() if hasattr(frame, "to_pandas") else frame
     listed = {name: frame[name].tolist() for name in frame.columns}
     return {
         name: [list(v) if hasattr(v, "__len__") and not isinstance(v, str) else v for v in values]
@@ -126,7 +130,7 @@ class TestStock:
     def test_same_as_stock(self, name: str, dataset: Any, tmp_path: Path) -> None:
         columns, options = OPTIONS[name]
         theirs = nvt.Workflow(columns >> stock.Categorify(out_path=str(tmp_path / "s"), **options))
-        expected = rows(theirs.fit_transform(stock_dataset(tmp_path / "in.parquet")))
+        expected = rows(theirs.fit_transform(stock_dataset(tmp_path / "in.parquet", dataset.cpu)))
         ours = Workflow(columns >> stock.Categorify(out_path=str(tmp_path / "o"), **options))
         found = rows(ours.fit_transform(dataset))
         if "combination" in name or name == "separator":  # these have ties
@@ -147,7 +151,7 @@ class TestStock:
             pytest.skip("stock looks for the counts under another name, and leaves them out")
         columns, options = OPTIONS[name]
         for engine, data, folder in (
-            (nvt.Workflow, stock_dataset(tmp_path / "in.parquet"), "s"),
+            (nvt.Workflow, stock_dataset(tmp_path / "in.parquet", dataset.cpu), "s"),
             (Workflow, dataset, "o"),
         ):
             op = stock.Categorify(out_path=str(tmp_path / folder), **options)
@@ -183,7 +187,7 @@ class TestCounting:
             pq.write_table(table, tmp_path / "in.parquet", row_group_size=size)
             folder = tmp_path / str(size)
             op = ops.Categorify(out_path=str(folder))
-            Workflow(columns >> op).fit(open_dataset(tmp_path / "in.parquet", part_size="1B"))
+            Workflow(columns >> op).fit(open_dataset(tmp_path / "in.parquet", "1B", cpu=True))
             files[size] = {p.name: p.read_bytes() for p in (folder / "categories").iterdir()}
         assert len(files[9]) == 6
         assert files[9] == files[40] == files[1000]
@@ -196,7 +200,7 @@ class TestUnknown:
     def workflow(self, table: pa.Table, tmp_path: Path) -> Workflow:
         pq.write_table(table, tmp_path / "in.parquet")
         graph = ["id", "word", "words"] >> ops.Categorify(out_path=str(tmp_path))
-        return Workflow(graph).fit(open_dataset(tmp_path / "in.parquet"))
+        return Workflow(graph).fit(open_dataset(tmp_path / "in.parquet", cpu=True))
 
     @pytest.mark.parametrize("backed", ["arrow", "numpy"])
     def test_unknown_null_and_empty(self, workflow: Workflow, table: pa.Table, backed: str) -> None:
@@ -246,7 +250,7 @@ class TestErrors:
         pq.write_table(table, tmp_path / "in.parquet")
         graph = [["word", "articles"]] >> ops.Categorify(out_path=str(tmp_path))
         with pytest.raises(TypeError, match=r"'word_articles'.*Int64 and String"):
-            Workflow(graph).fit(open_dataset(tmp_path / "in.parquet"))
+            Workflow(graph).fit(open_dataset(tmp_path / "in.parquet", cpu=True))
 
     def test_mixed_types(self, tmp_path: Path) -> None:
         frame = pd.DataFrame({"a": [1, "one"]})
@@ -271,7 +275,7 @@ class TestGivenVocabularies:
         op = ops.Categorify(out_path=str(tmp_path / "a"), vocabs=given)
         frame = to_frame(table)
         pq.write_table(table, tmp_path / "in.parquet")
-        data = open_dataset(tmp_path / "in.parquet")
+        data = open_dataset(tmp_path / "in.parquet", cpu=True)
         expected = {None: NULL, "z": 3, "a": 4}
         found = rows(Workflow(["word"] >> op).fit_transform(data))["word"]
         assert found == [expected.get(v, UNKNOWN) for v in table["word"].to_pylist()]
