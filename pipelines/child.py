@@ -44,6 +44,7 @@ def run_in_child(
     wait: bool = False,
     folder: Path | None = None,
     log_level: int | None = None,
+    log_format: str = "%(message)s",
     environment: Mapping[str, str] | None = None,
     stop: Callable[[], bool] | None = None,
 ) -> None:
@@ -57,8 +58,8 @@ def run_in_child(
         With the address of the scheduler as its cluster, or none.
     folder
         Which the recipe's relative paths start from; default: this process's.
-    log_level
-        From which on it logs to this process's standard error; default: this process's.
+    log_level, log_format
+        Of what it logs to this process's standard error; default: from this process's level on.
     environment
         Default: this process's.
     stop
@@ -85,6 +86,7 @@ def run_in_child(
         "runtime": asdict(runtime),
         "wait": wait,
         "log_level": log_level or logging.getLogger("towermill").getEffectiveLevel(),
+        "log_format": log_format,
     }
     with tempfile.TemporaryDirectory(prefix="towermill-stage-") as scratch:
         answer = Path(scratch) / "answer.json"
@@ -135,7 +137,7 @@ def main() -> None:
     quiet_tensorflow()
     order = json.loads(sys.stdin.buffer.readline())
     threading.Thread(target=_end_with_the_other, daemon=True).start()
-    logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)
+    logging.basicConfig(level=logging.WARNING, format=order["log_format"], stream=sys.stderr)
     logging.getLogger("towermill").setLevel(order["log_level"])
     try:
         _work(order)

@@ -51,7 +51,9 @@ def run_step(
     partial, folder = step.partial, step.folder
     partial.parent.mkdir(parents=True, exist_ok=True)
     with _lock(partial.parents[1], f"{step.stage.name}-{step.key}", wait):
-        if not step.stood and (folder / MANIFEST).is_file():
+        standing = read_manifest(folder)
+        # By whoever ran the same, or by this step's own attempt on a worker that then died.
+        if standing is not None and standing["finished"] != step.stood:
             logger.info("%s: another process has finished it", step.stage.name)
             return
         made_from = {name: _finished(folder) for name, folder in inputs.items()}

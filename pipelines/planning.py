@@ -43,7 +43,7 @@ class Step:
     reason
         Why, or why not.
     stood
-        Whether an output was there when the plan was made.
+        When the output was finished that was there as the plan was made; None if there was none.
     """
 
     stage: Stage
@@ -52,7 +52,7 @@ class Step:
     ingredients: dict[str, Any]
     runs: bool
     reason: str
-    stood: bool
+    stood: str | None
 
     @property
     def partial(self) -> Path:
@@ -113,8 +113,9 @@ def plan(recipe: Recipe, out: str | Path, selection: Selection | None = None) ->
         folder = out / recipe.name / stage.name / key
         upstream = [name for name in stage.inputs if steps[name].runs]
         damage = _damage(folder, {name: steps[name].folder for name in stage.inputs})
-        stood = (folder / MANIFEST).is_file()
-        done = stood and not damage
+        standing = read_manifest(folder)
+        stood = None if standing is None else str(standing["finished"])
+        done = stood is not None and not damage
         if stage.name in selection.force:
             runs, reason = True, FORCED
         elif upstream:

@@ -149,6 +149,7 @@ def run_stage(order: _Order, before: object) -> None:
             wait=True,
             folder=order.folder if order.folder.is_dir() else None,
             log_level=logging.INFO,
+            log_format=f"{order.recipe.name}: %(message)s",
             environment=_environment(),
             stop=stopped,
         )

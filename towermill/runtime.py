@@ -196,13 +196,12 @@ def quiet_tensorflow() -> None:
     """Keep TensorFlow's start-up messages out of the terminal; before it is imported.
 
     Of its C++ code only fatal errors are shown (others reach Python as exceptions; what it logs as
-    errors at start-up are not), unless ``TF_CPP_MIN_LOG_LEVEL`` is set in the environment already.
+    errors at start-up are not), unless ``TF_CPP_MIN_LOG_LEVEL`` asks for more in the environment.
     That oneDNN is on, it says before it has read the level: those lines are filtered from what its
     import writes to standard error, the rest is shown when it is through.
     """
-    if "TF_CPP_MIN_LOG_LEVEL" in os.environ:
+    if os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3") != "3":
         return
-    os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
     merlin.around_import("tensorflow", _without_startup_lines)
 
 

@@ -189,6 +189,15 @@ class TestTensorflow:
             TF_CPP_MIN_LOG_LEVEL="0",
         )
 
+    def test_in_a_process_of_one_that_is_quiet(self, python):
+        python(
+            "from towermill import merlin\n"
+            "from towermill.runtime import quiet_tensorflow\n"
+            "quiet_tensorflow()\n"
+            "assert 'tensorflow' in merlin._around\n",
+            TF_CPP_MIN_LOG_LEVEL="3",
+        )
+
     def test_an_error_in_its_import_is_shown(self, python, tmp_path):
         (tmp_path / "tensorflow.py").write_text(
             "import os\n"
