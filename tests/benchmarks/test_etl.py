@@ -27,17 +27,15 @@ def _benchmark(*arguments: object) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.mark.slow
-def test_all_engines_agree_on_every_workload(tmp_path):
+def test_all_engines_agree(tmp_path):
     done = _benchmark(
-        *("--rows", 20_000, "--rows-lists", 200, "--repeat", 1),
-        *("--workloads", "filter", "lists"),
+        *("--rows", 20_000, "--repeat", 1, "--workloads", "filter"),
         *("--data", tmp_path, "--json", tmp_path / "etl.json"),
     )
     assert done.returncode == 0, done.stdout + done.stderr
     found = json.loads((tmp_path / "etl.json").read_text())
-    assert [run["engine"] for run in found["runs"]] == ["ours", "stock", "polars"] * 2
+    assert [run["engine"] for run in found["runs"]] == ["ours", "stock", "polars"]
     assert all(check["errors"] == [] for check in found["agreement"])
-    assert {check["rows"] for check in found["agreement"][3:]} == {200}
     assert found["machine"]["cores"] >= 1
     assert "of ours" in done.stdout
 
