@@ -6,6 +6,7 @@ import contextlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -44,11 +45,13 @@ def write(workflow: Workflow, dataset: Dataset, out: Path, file_size: str = FILE
     dataset
         From `open_dataset`.
     out
-        A folder; made if it is not there.
+        A folder; made if it is not there. What an earlier call wrote there goes.
     file_size
         How much of the data, in memory, makes a file.
     """
     out.mkdir(parents=True, exist_ok=True)
+    for earlier in (*out.glob("part_*.parquet"), out / "_metadata"):
+        earlier.unlink(missing_ok=True)
     write_schema(workflow.output_schema, out)
     if not isinstance(dataset, ArrowDataset):
         workflow.transform(dataset).to_parquet(
@@ -102,11 +105,20 @@ def _each(
 
 
 def _write_file(workflow: Workflow, parts: Sequence[Part], path: Path) -> Any:
-    """Write the parts to one file and return its metadata; encoding and writing overlap."""
+    """Write the parts to one file and return its metadata.
+
+    While a part is encoded, the next one is read and the one before written.
+    """
     collected: list[Any] = []
-    with ThreadPoolExecutor(1) as thread, contextlib.ExitStack() as stack:
+    # The writer is closed after the threads have ended, whatever happens.
+    with (
+        contextlib.ExitStack() as stack,
+        ThreadPoolExecutor(1) as reading,
+        ThreadPoolExecutor(1) as writing,
+    ):
+        frames = _ahead(partial(_read, workflow), parts, reading)
         writer, job = None, None
-        for table in _row_groups(_encoded(workflow, part) for part in parts):
+        for table in _row_groups(_encoded(workflow, frame) for frame in frames):
             if writer is None:
                 writer = stack.enter_context(
                     pq.ParquetWriter(
@@ -121,11 +133,25 @@ def _write_file(workflow: Workflow, parts: Sequence[Part], path: Path) -> Any:
                 )
             if job is not None:
                 job.result()  # no more than one waits in memory
-            job = thread.submit(writer.write_table, table.cast(writer.schema))
+            job = writing.submit(writer.write_table, table.cast(writer.schema))
         if job is not None:
             job.result()
     collected[0].set_file_path(path.name)
     return collected[0]
+
+
+def _ahead(
+    function: Callable[[Part], Any], parts: Iterable[Part], thread: ThreadPoolExecutor
+) -> Iterator[Any]:
+    """Yield the function of each part, the next one being under way already."""
+    waiting = None
+    for part in parts:
+        upcoming = thread.submit(function, part)
+        if waiting is not None:
+            yield waiting.result()
+        waiting = upcoming
+    if waiting is not None:
+        yield waiting.result()
 
 
 def _few_valued(schema: Schema) -> list[str]:
@@ -145,13 +171,15 @@ def _row_groups(tables: Iterable[pa.Table]) -> Iterator[pa.Table]:
         yield pa.concat_tables(waiting)
 
 
-def _encoded(workflow: Workflow, part: Part) -> pa.Table:
+def _read(workflow: Workflow, part: Part) -> Any:
     keep = workflow.row_filter
     if keep is not None and hasattr(keep.f, "can_hold"):
         part = part.where(keep.f.columns, keep.f.can_hold)
     frame = part.read(workflow.input_schema.column_names)
-    if keep is not None:
-        frame = keep.transform(None, frame)
+    return frame if keep is None else keep.transform(None, frame)
+
+
+def _encoded(workflow: Workflow, frame: Any) -> pa.Table:
     frame = LocalExecutor().transform(frame, workflow.graph)
     return _plain(pa.Table.from_pandas(frame, preserve_index=False))
 

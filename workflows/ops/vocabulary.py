@@ -163,9 +163,9 @@ def write_vocabulary(
     keys = list(group.keys)
     null = pl.all_horizontal(pl.col(keys).is_null())
     nulls = int(counts.filter(null)[SIZE].sum())
-    values = counts.filter(~null).sort(
-        [SIZE, *keys], descending=[True, *[False] * len(keys)], nulls_last=False
-    )
+    # By value, then stably by size: far faster than by both at once.
+    values = counts.filter(~null).sort(keys, nulls_last=False)
+    values = values.sort(SIZE, descending=True, maintain_order=True)
     kept = values.filter(pl.col(SIZE) >= freq_threshold) if freq_threshold else values
     if max_size:
         kept = kept.head(max_size - unknown - OOV_OFFSET)
@@ -195,7 +195,8 @@ def _to_file(values: pl.DataFrame, sizes: pl.Series, first: int, path: str) -> N
     fs, where = fsspec.core.url_to_fs(path)
     if fs.exists(where):
         fs.rm(where, recursive=True)
-    frame.to_parquet(path, compression=None)
+    # A dictionary of values that are all distinct is only work.
+    frame.to_parquet(path, compression=None, use_dictionary=False)
 
 
 def read_vocabulary(path: str, keys: Sequence[str]) -> tuple[pl.DataFrame, int | None]:
