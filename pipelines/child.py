@@ -1,6 +1,6 @@
 """A stage in a process of its own: its memory comes back, and it ends with whoever started it.
 
-``main`` is that process. It reads one line of JSON from standard input, which then stays open: its
+``main`` is that process. It reads what to do from a file. Standard input stays open and silent: its
 end says that the other process is gone, and ends this one at once.
 """
 
@@ -18,7 +18,7 @@ import threading
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import IO, Any, Final, cast
+from typing import Any, Final
 
 from towermill import errors
 from towermill.errors import StageError, TowermillError
@@ -89,16 +89,15 @@ def run_in_child(
         "log_format": log_format,
     }
     with tempfile.TemporaryDirectory(prefix="towermill-stage-") as scratch:
-        answer = Path(scratch) / "answer.json"
-        order["answer"] = str(answer)
+        told, answer = Path(scratch) / "order.json", Path(scratch) / "answer.json"
+        told.write_text(json.dumps({**order, "answer": str(answer)}, default=str))
         with subprocess.Popen(
-            [sys.executable, *_COMMAND], stdin=subprocess.PIPE, cwd=folder, env=environment
+            [sys.executable, *_COMMAND, str(told)],
+            stdin=subprocess.PIPE,
+            cwd=folder,
+            env=environment,
         ) as process:
             try:
-                pipe = cast(IO[bytes], process.stdin)
-                with contextlib.suppress(BrokenPipeError):  # it is gone: its code says why
-                    pipe.write(json.dumps(order, default=str).encode() + b"\n")
-                    pipe.flush()
                 code = _wait(process, stop)
             finally:
                 process.kill()  # does nothing to one that has ended
@@ -133,9 +132,9 @@ def _failure(stage: str, code: int, answer: Path) -> TowermillError:
 
 
 def main() -> None:
-    """Run the stage that standard input tells of; exit with 0 once its output is in place."""
+    """Run the stage that a file tells of; exit with 0 once its output is in place."""
     quiet_tensorflow()
-    order = json.loads(sys.stdin.buffer.readline())
+    order = json.loads(Path(sys.argv[1]).read_text())
     threading.Thread(target=_end_with_the_other, daemon=True).start()
     logging.basicConfig(level=logging.WARNING, format=order["log_format"], stream=sys.stderr)
     logging.getLogger("towermill").setLevel(order["log_level"])

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from importlib import resources
 from pathlib import Path
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, PositiveInt, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PositiveInt, ValidationError
 
 from towermill.errors import RecipeError, did_you_mean
 from towermill.models.config import ModelConfig, TrainConfig
@@ -59,8 +60,14 @@ class ExportConfig(BaseModel):
     tolerance: float = Field(1e-4, gt=0)
 
 
-_Share = Annotated[float, Field(ge=0, le=1)]
-_Size = Annotated[str, Field(pattern=r"^\d+(\.\d+)? ?([KMGT]i?)?B$")]
+def _memory(value: float | str) -> float | str:
+    size = isinstance(value, str) and re.fullmatch(r"\d+(\.\d+)? ?([KMGT]i?)?B", value)
+    if not size and not (isinstance(value, float) and 0 <= value <= 1):
+        raise ValueError("Expected a share of the card, from 0 to 1, or a size such as 8GB")
+    return value
+
+
+_Memory = Annotated[float | str, AfterValidator(_memory)]
 
 
 class RuntimeConfig(BaseModel):
@@ -83,8 +90,8 @@ class RuntimeConfig(BaseModel):
     seed: int = Field(0, ge=0)
     workers: int = Field(0, ge=0)
     protocol: Literal["tcp", "ucx"] = "tcp"
-    rmm_pool: _Share | _Size = 0.5
-    device_memory_limit: _Share | _Size = 0.8
+    rmm_pool: _Memory = 0.5
+    device_memory_limit: _Memory = 0.8
     local_directory: str = ""
 
     def cluster_options(self) -> dict[str, Any]:

@@ -34,8 +34,10 @@ class Submitted(Future):  # type: ignore[misc]
             with cluster_failures():
                 return await super()._result(raiseit)
         except StageError as error:
-            # One that Dask found has no stage's advice; its message names the stage's task.
-            raise error if RESUME in str(error) else StageError(f"{error} {RESUME}") from error
+            if RESUME in str(error):
+                raise
+            # Dask found this one, not the stage's process; its message names the stage's task.
+            raise StageError(f"{error} {RESUME}") from error
 
 
 def submit(

@@ -161,13 +161,12 @@ def _connect(address: str, timeout: float) -> Any:
         # A client that cannot connect stays the process's default, and whatever computes next waits
         # for it without end: so knock first.
         with Client(address, timeout=timeout, set_as_default=False) as knock:
-            scheduler = f"the Dask scheduler at {address}"
             try:
                 knock.wait_for_workers(1, timeout=timeout)
             except TimeoutError as error:
                 raise SetupError(
-                    f"Expected a worker of {scheduler}; within {timeout:g} s there was none. Start "
-                    f"some with `dask worker {address}`."
+                    f"Expected a worker of the Dask scheduler at {address}; within {timeout:g} s "
+                    f"there was none. Start some with `dask worker {address}`."
                 ) from error
         return Client(address, timeout=timeout)
     except (OSError, ValueError) as error:  # TimeoutError is an OSError

@@ -222,6 +222,9 @@ class TestWrongValues:
             ({"split": {"valid": "soon"}}, "`split.valid`: .*number.*Received: 'soon'"),
             ({"runtime": {"device": "cpuu"}}, "Did you mean 'cpu'"),
             ({"runtime": {"cluster": "somewhere"}}, r"`runtime\.cluster`"),
+            ({"runtime": {"rmm_pool": 2}}, r"`runtime\.rmm_pool`: Expected a share .*8GB.*: 2\."),
+            ({"runtime": {"device_memory_limit": "half"}}, "Expected a share .*'half'"),
+            ({"runtime": {"workers": -1}}, r"`runtime\.workers`"),
             ({"features": {"item": {"genre": "categry"}}}, "Did you mean 'category'"),
             ({"features": {"ids": {"film": {}}}}, r"`features\.ids\.film`: .*'user_id' or"),
             ({"model": {"kind": "two_towr"}}, "two_tower"),
@@ -233,6 +236,11 @@ class TestWrongValues:
     def test_named_with_what_was_expected(self, content: dict[str, Any], match: str) -> None:
         with pytest.raises(RecipeError, match=match):
             validate_recipe({**SYNTHETIC, **content})
+
+    @pytest.mark.parametrize("size", [0.0, 0.25, 1.0, "8GB", "512 MiB", "1.5TB"])
+    def test_memory_of_a_card(self, size: float | str) -> None:
+        recipe = validate_recipe({**SYNTHETIC, "runtime": {"rmm_pool": size}})
+        assert recipe.runtime.cluster_options()["rmm_pool"] == size
 
     def test_shares_that_leave_no_training(self) -> None:
         with pytest.raises(RecipeError, match="both together below 1"):

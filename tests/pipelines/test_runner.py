@@ -94,6 +94,7 @@ class TestChanges:
             ({"evaluate": {"k": [3]}}, ALL[3:]),
             ({"export": {"tolerance": 0.1}}, ALL[4:]),
             ({"runtime": {"device": "cpu"}}, []),
+            ({"runtime": {"workers": 3, "rmm_pool": "8GB", "local_directory": "x"}}, []),
         ],
     )
     def test_only_what_follows_runs_again(
