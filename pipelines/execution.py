@@ -51,12 +51,16 @@ def run_step(
     partial, folder = step.partial, step.folder
     partial.parent.mkdir(parents=True, exist_ok=True)
     with _lock(partial.parents[1], f"{step.stage.name}-{step.key}", wait):
+        made_from = {name: _finished(folder) for name, folder in inputs.items()}
         standing = read_manifest(folder)
         # By whoever ran the same, or by this step's own attempt on a worker that then died.
-        if standing is not None and standing["finished"] != step.stood:
+        if (
+            standing is not None
+            and standing["finished"] != step.stood
+            and standing["made_from"] == made_from
+        ):
             logger.info("%s: another process has finished it", step.stage.name)
             return
-        made_from = {name: _finished(folder) for name, folder in inputs.items()}
         begun = partial / _MADE_FROM
         same = begun.is_file() and json.loads(begun.read_text()) == made_from
         if not (step.stage.resumes and step.reason != FORCED and same):

@@ -21,7 +21,7 @@ from towermill.runtime import Runtime, grow_gpu_memory
 Inputs = Mapping[str, Path]
 #: Where the stages themselves are written.
 _SHARED = ("towermill.columns", "towermill.pipelines.stages")
-_FEATURES = ("nvtabular", "merlin-core", "dask", "pandas", "cudf-cu12")
+_FEATURES = ("nvtabular", "merlin-core", "dask", "pandas", "pyarrow", "numpy", "cudf-cu12")
 _MODELS = ("tensorflow", "tensorflow-cpu", "tf-keras", "merlin-models", "merlin-dataloader")
 
 
@@ -149,6 +149,7 @@ STAGES: tuple[Stage, ...] = (
             "towermill.workflows.tables",
             "towermill.workflows.checks",
             "towermill.workflows.store",
+            "towermill.workflows.tallies",
         ),
         ("polars",),
         prepare,

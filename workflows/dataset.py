@@ -135,7 +135,7 @@ def _files(paths: str | Path | Iterable[str | Path]) -> list[str]:
 
 
 def plan_parts(files: Sequence[str], part_size: int) -> list[Part]:
-    """Return the row groups of all files, gathered up to `part_size` bytes; no rows, no part.
+    """Return the row groups of all files, gathered up to `part_size` bytes.
 
     Raises
     ------

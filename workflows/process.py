@@ -32,7 +32,7 @@ from towermill.workflows.seen import write_seen
 from towermill.workflows.splits import Split
 from towermill.workflows.tables import Tables
 from towermill.workflows.workflow import Workflow
-from towermill.workflows.writing import write, write_schema
+from towermill.workflows.writing import to_table, write, write_schema
 
 _ID_OF: dict[Entity, str] = {"user": USER_ID, "item": ITEM_ID}
 
@@ -236,9 +236,8 @@ def _encode_entity(
     ).select(part.input_schema.column_names)
     scratch.mkdir()
     filled(inputs.lazy(), own).sink_parquet(scratch / "raw.parquet")
-    write(part, open_dataset(scratch / "raw.parquet"), scratch / "encoded")
     wanted = [n for n in (key, *own) if n in workflow.output_schema.column_names]
-    encoded = pl.read_parquet(scratch / "encoded" / "*.parquet").select(wanted)
+    encoded = to_table(part.transform(open_dataset(scratch / "raw.parquet"))).select(wanted)
     table_out = pl.concat(
         [encoded, raw.rename({n: RAW_PREFIX + n for n in raw.columns}), ids.select(TRAIN_COUNT)],
         how="horizontal",

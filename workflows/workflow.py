@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,14 +12,28 @@ from merlin.dag import Graph
 from merlin.dag.node import iter_nodes
 from merlin.dag.ops.concat_columns import ConcatColumns
 from merlin.dag.ops.selection import SelectionOp
+from merlin.dag.ops.subgraph import Subgraph
+from merlin.dag.ops.subset_columns import SubsetColumns
+from merlin.dag.ops.subtraction import SubtractionOp
 from merlin.io import Dataset
 
 from towermill.workflows import ops
 from towermill.workflows.dataset import narrowed
+from towermill.workflows.ops.frames import on_cpu, without_arrow
 
 #: Stock operator to the one here, which adds methods and no state.
 _FAST: dict[type, type] = {cls.__mro__[1]: cls for cls in (getattr(ops, n) for n in ops.__all__)}
 _STOCK = {fast: stock for stock, fast in _FAST.items()}
+
+
+#: Operators whose output in a row is of that row (and of what was fitted) alone.
+_ROW_BY_ROW = (
+    *(SelectionOp, ConcatColumns, SubsetColumns, SubtractionOp, Subgraph),
+    *(nvt.ops.AddMetadata, nvt.ops.Bucketize, nvt.ops.Categorify, nvt.ops.Clip, nvt.ops.FillMedian),
+    *(nvt.ops.FillMissing, nvt.ops.ListSlice, nvt.ops.LogOp, nvt.ops.Normalize, nvt.ops.Rename),
+)
+#: Operators that were tried on Arrow columns. What users' functions do with them is theirs.
+_TAKE_ARROW = (*_ROW_BY_ROW, *_STOCK, nvt.ops.LambdaOp)
 
 
 class Workflow(nvt.Workflow):  # type: ignore[misc]
@@ -40,8 +55,29 @@ class Workflow(nvt.Workflow):  # type: ignore[misc]
         """Fit the operators on the data set, of which only the columns of the graph are read."""
         if not self.graph.output_schema:
             self.graph.construct_schema(dataset.schema)
-        super().fit(narrowed(dataset, self._input_columns()))
+        super().fit(self._taken(narrowed(dataset, self._input_columns())))
         return self
+
+    def _transform_impl(self, dataset: Dataset, capture_dtypes: bool = False) -> Dataset:
+        return super()._transform_impl(self._taken(dataset), capture_dtypes)
+
+    def _taken(self, dataset: Dataset) -> Dataset:
+        """Return the data set in columns that all operators take."""
+        if self.takes_arrow or not on_cpu(dataset.to_ddf()._meta):
+            return dataset
+        frame = dataset.to_ddf()
+        frame = frame.map_partitions(without_arrow, meta=without_arrow(frame._meta))
+        return Dataset(frame, cpu=True, schema=dataset.schema)
+
+    @property
+    def takes_arrow(self) -> bool:
+        """Whether every operator works on Arrow columns; else the workflow runs on NumPy's."""
+        return all(isinstance(op, _TAKE_ARROW) for op in self._operators())
+
+    def _operators(self) -> Iterator[Any]:
+        """Yield all operators, those of subgraphs among them."""
+        for node in iter_nodes([self.output_node], flatten_subgraphs=True):
+            yield node.op
 
     def save(self, path: str | Path, modules_byvalue: Any = None) -> None:
         """Write the workflow and its vocabularies into the folder `path`."""
@@ -64,11 +100,14 @@ class Workflow(nvt.Workflow):  # type: ignore[misc]
         """The workflow's last operator, if it is a `Filter` that can as well be the first.
 
         So it is if its function has an attribute ``columns``, the names that it reads, and nothing
-        before it changes those. Vocabularies and statistics are of all rows in any case.
+        before it changes those or makes anything of several rows. Vocabularies and statistics are
+        of all rows in any case.
         """
         op = self.output_node.op
         columns = getattr(getattr(op, "f", None), "columns", None)
         if not isinstance(op, ops.Filter) or columns is None:
+            return None
+        if not all(isinstance(o, _ROW_BY_ROW) for o in self._operators() if o is not op):
             return None
         for node in iter_nodes(list(self.output_node.parents_with_dependencies)):
             passes = isinstance(node.op, SelectionOp | ConcatColumns)

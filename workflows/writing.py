@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import uuid
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -10,6 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 from dask.utils import parse_bytes
@@ -21,11 +23,12 @@ from merlin.schema.io.tensorflow_metadata import TensorflowMetadata
 
 from towermill.progress import progress
 from towermill.workflows.dataset import ArrowDataset, Part
+from towermill.workflows.ops.frames import on_cpu, without_arrow
+from towermill.workflows.tables import ROW_GROUP
 from towermill.workflows.workflow import Workflow
 
 #: A file's rows, as bytes in memory before they were encoded: its size on disk is far below.
 FILE_SIZE = "512MB"
-ROW_GROUP_ROWS = 250_000
 #: Columns with fewer ids are written by dictionary.
 _DICTIONARY = 1 << 12
 
@@ -36,7 +39,8 @@ def write(workflow: Workflow, dataset: Dataset, out: Path, file_size: str = FILE
     With them stand ``_metadata`` (every file's row groups and statistics) and ``schema.pbtxt``.
     The files are the same whether a Dask cluster, which is used if there is one, writes them or
     this process. Only the columns that the workflow takes are read; row groups in which no row can
-    pass the workflow's `Filter` are not.
+    pass the workflow's `Filter` are not. (On a GPU, NVTabular's own writer makes and names the
+    files; on a cluster it keeps no order among them.)
 
     Parameters
     ----------
@@ -60,11 +64,21 @@ def write(workflow: Workflow, dataset: Dataset, out: Path, file_size: str = FILE
         return int(sum(pq.read_metadata(path).num_rows for path in out.glob("*.parquet")))
     groups = list(_gathered(dataset.parts, parse_bytes(file_size)))
     files = [out / f"part_{n:05d}.parquet" for n in range(len(groups))]
-    metas = _each(_write_file, workflow, list(zip(groups, files, strict=True)))
+    metas = _on_cluster_or_here(_write_file, workflow, list(zip(groups, files, strict=True)))
     pq.write_metadata(
         metas[0].schema.to_arrow_schema(), out / "_metadata", metadata_collector=metas
     )
     return sum(meta.num_rows for meta in metas)
+
+
+def to_table(dataset: Dataset) -> pl.DataFrame:
+    """Return the data set's rows, in their order, in memory."""
+    frame = dataset.to_ddf()
+    scheduler = None if global_dask_client() else "synchronous"
+    rows = frame.compute(scheduler=scheduler)
+    arrow = pa.Table.from_pandas(rows, preserve_index=False) if on_cpu(rows) else rows.to_arrow()
+    table: Any = pl.from_arrow(_plain(arrow))
+    return table
 
 
 def write_schema(schema: Schema, folder: Path) -> None:
@@ -86,7 +100,7 @@ def _gathered(parts: Sequence[Part], file_size: int) -> Iterator[list[Part]]:
     yield group
 
 
-def _each(
+def _on_cluster_or_here(
     write: Callable[..., Any], workflow: Workflow, tasks: Sequence[tuple[Any, ...]]
 ) -> list[Any]:
     """Run the tasks on the cluster if there is one, else one by one, and return what they gave."""
@@ -110,6 +124,8 @@ def _write_file(workflow: Workflow, parts: Sequence[Part], path: Path) -> Any:
     While a part is encoded, the next one is read and the one before written.
     """
     collected: list[Any] = []
+    # Dask may have two workers write it, if it believes that the first is gone.
+    unfinished = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
     # The writer is closed after the threads have ended, whatever happens.
     with (
         contextlib.ExitStack() as stack,
@@ -122,7 +138,7 @@ def _write_file(workflow: Workflow, parts: Sequence[Part], path: Path) -> Any:
             if writer is None:
                 writer = stack.enter_context(
                     pq.ParquetWriter(
-                        path,
+                        unfinished,
                         table.schema,
                         compression="zstd",
                         # Of many distinct ids, a dictionary costs more time than it saves room.
@@ -133,9 +149,10 @@ def _write_file(workflow: Workflow, parts: Sequence[Part], path: Path) -> Any:
                 )
             if job is not None:
                 job.result()  # no more than one waits in memory
-            job = writing.submit(writer.write_table, table.cast(writer.schema))
+            job = writing.submit(writer.write_table, table.cast(writer.schema), ROW_GROUP)
         if job is not None:
             job.result()
+    unfinished.replace(path)
     collected[0].set_file_path(path.name)
     return collected[0]
 
@@ -159,12 +176,12 @@ def _few_valued(schema: Schema) -> list[str]:
 
 
 def _row_groups(tables: Iterable[pa.Table]) -> Iterator[pa.Table]:
-    """Gather tables into ones of `ROW_GROUP_ROWS`, or a little more; at least one, maybe empty."""
+    """Gather tables into ones of at least `ROW_GROUP` rows; at least one, maybe empty."""
     waiting: list[pa.Table] = []
     given = False
     for table in tables:
         waiting.append(table)
-        if sum(len(t) for t in waiting) >= ROW_GROUP_ROWS:
+        if sum(len(t) for t in waiting) >= ROW_GROUP:
             yield pa.concat_tables(waiting)
             waiting, given = [], True
     if not given or any(len(t) for t in waiting):
@@ -176,7 +193,8 @@ def _read(workflow: Workflow, part: Part) -> Any:
     if keep is not None and hasattr(keep.f, "can_hold"):
         part = part.where(keep.f.columns, keep.f.can_hold)
     frame = part.read(workflow.input_schema.column_names)
-    return frame if keep is None else keep.transform(None, frame)
+    frame = frame if keep is None else keep.transform(None, frame)
+    return frame if workflow.takes_arrow else without_arrow(frame)
 
 
 def _encoded(workflow: Workflow, frame: Any) -> pa.Table:
@@ -186,12 +204,10 @@ def _encoded(workflow: Workflow, frame: Any) -> pa.Table:
 
 def _plain(table: pa.Table) -> pa.Table:
     """Return the table without 64-bit offsets and without pandas' notes, as any reader takes it."""
-    fields = []
-    for field in table.schema:
-        kind = field.type
-        if pa.types.is_large_list(kind):
-            kind = pa.list_(kind.value_type)
-        elif pa.types.is_large_string(kind):
-            kind = pa.string()
-        fields.append(pa.field(field.name, kind))
-    return table.cast(pa.schema(fields))
+    return table.cast(pa.schema([pa.field(f.name, _short(f.type)) for f in table.schema]))
+
+
+def _short(kind: Any) -> Any:
+    if pa.types.is_large_list(kind):
+        return pa.list_(_short(kind.value_type))
+    return pa.string() if pa.types.is_large_string(kind) else kind

@@ -17,7 +17,7 @@ import pytest
 from distributed import Client, LocalCluster
 from nvtabular import ops as stock
 
-from towermill import merlin
+from towermill.plugins import register
 from towermill.workflows.dataset import open_dataset
 from towermill.workflows.workflow import Workflow
 from towermill.workflows.writing import write
@@ -49,7 +49,7 @@ def client() -> Iterator[Client]:
     """Two workers of one thread each."""
     options = {"n_workers": 2, "threads_per_worker": 1, "dashboard_address": None}
     with LocalCluster(**options) as cluster, Client(cluster) as client:
-        merlin.register(client)
+        register(client)
         yield client
 
 

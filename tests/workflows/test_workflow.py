@@ -158,3 +158,55 @@ def open_schema() -> Any:
     from merlin.schema import ColumnSchema, Schema
 
     return Schema([ColumnSchema("text"), ColumnSchema("number")])
+
+
+class TestOtherOperators:
+    """What is not known to take Arrow columns gets NumPy's; what looks across rows keeps them."""
+
+    @pytest.fixture
+    def path(self, tmp_path: Path) -> Path:
+        table = pa.table(
+            {
+                "item": [1, 2, 1, 3, 2, 1],
+                "number": pa.array([3, None, 5, 1, 0, 2], pa.int64()),
+                "text": ["a", "b", None, "a", "b", "c"],
+            }
+        )
+        pq.write_table(table, tmp_path / "in.parquet", row_group_size=3)
+        return tmp_path / "in.parquet"
+
+    @pytest.mark.parametrize(
+        "graph",
+        [
+            ["number"] >> stock.FillMissing(0) >> stock.DifferenceLag("item", shift=1),
+            ["item"] >> stock.TargetEncoding("number", kfold=1, p_smooth=5),
+            ["item", "text"] >> stock.HashBucket(7),
+            ["number"] >> stock.NormalizeMinMax(),
+            ["number"] >> stock.LogOp() >> stock.FillMissing(0.5),
+        ],
+        ids=["difference", "target", "hash", "range", "log"],
+    )
+    def test_as_stock(self, path: Path, graph: Any) -> None:
+        theirs = nvt.Workflow(graph)
+        expected = theirs.fit_transform(nvt.Dataset(str(path), engine="parquet", cpu=True))
+        ours = Workflow(graph)
+        found = ours.fit_transform(open_dataset(path, cpu=True)).to_ddf().compute()
+        expected = expected.to_ddf().compute()
+        for name in expected.columns:
+            a, b = found[name].to_numpy(float), expected[name].to_numpy(float)
+            np.testing.assert_allclose(a, b, rtol=1e-6)
+
+    def test_filter_stays_behind_what_looks_across_rows(self, path: Path) -> None:
+        lag = ["number"] >> stock.FillMissing(0) >> stock.DifferenceLag("item", shift=1)
+        workflow = Workflow(lag + ["item"] >> stock.Filter(Known()))  # noqa: RUF005
+        workflow.fit(open_dataset(path, cpu=True))
+        assert workflow.row_filter is None
+
+
+class Known:
+    """Keeps rows of item 1; says what it reads."""
+
+    columns = ("item",)
+
+    def __call__(self, frame: Any) -> Any:
+        return frame["item"] == 1

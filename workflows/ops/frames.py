@@ -45,6 +45,18 @@ def to_polars(column: pd.Series[Any]) -> pl.Series:
     return series
 
 
+def without_arrow(frame: pd.DataFrame) -> pd.DataFrame:
+    """Return the frame with NumPy's columns for Arrow's, as stock NVTabular has them.
+
+    Whole numbers with nulls become floats; text and lists become Python objects.
+    """
+    plain = frame.copy(deep=False)
+    for name in frame.columns:
+        if is_arrow(frame[name]):
+            plain[name] = frame[name].array.__arrow_array__().to_pandas().to_numpy()
+    return plain
+
+
 def _from_numpy(column: pd.Series[Any]) -> Any:
     return pa.array(column, from_pandas=True)
 

@@ -10,7 +10,7 @@ import polars as pl
 from nvtabular import ops
 from nvtabular.ops.groupby import _get_agg_dicts
 
-from towermill.workflows.ops.frames import is_arrow, on_cpu, to_pandas, to_polars
+from towermill.workflows.ops.frames import is_arrow, on_cpu, to_pandas, to_polars, without_arrow
 
 #: Aggregations of any column, of all but lists, and of numbers alone.
 _ANY, _SCALAR, _NUMBER = (
@@ -36,7 +36,7 @@ class Groupby(ops.Groupby):  # type: ignore[misc]
         outputs = self._outputs(col_selector) if on_cpu(df) else {}
         columns = self._columns(df, outputs)
         if not columns:
-            return super().transform(col_selector, _without_arrow(df) if on_cpu(df) else df)
+            return super().transform(col_selector, without_arrow(df) if on_cpu(df) else df)
         table = pl.DataFrame(columns).drop_nulls(self.groupby_cols)
         if self.sort_cols:
             one = not isinstance(self.ascending, list)
@@ -104,15 +104,6 @@ class Groupby(ops.Groupby):  # type: ignore[misc]
             if lists or (agg in _NUMBER and not numbers):
                 return {}
         return columns
-
-
-def _without_arrow(df: pd.DataFrame) -> pd.DataFrame:
-    """Return the frame with NumPy's columns for Arrow's, of which stock cannot make lists."""
-    plain = df.copy(deep=False)
-    for name in df.columns:
-        if is_arrow(df[name]):
-            plain[name] = df[name].array.__arrow_array__().to_pandas().to_numpy()
-    return plain
 
 
 def _aggregated(column: pl.Expr, agg: str) -> pl.Expr:

@@ -78,16 +78,19 @@ def _as(column: pl.Series, name: str, wanted: pl.DataType) -> pl.Series:
         return column
     if have == pl.Null or wanted == pl.Null:
         return pl.repeat(None, len(column), dtype=wanted, eager=True).alias(name)
-    if have.is_float() and wanted.is_integer():
-        column = column.set(column != column.floor(), None)
-    elif not (
+    if not (
         (have.is_numeric() and wanted.is_numeric()) or (have.is_temporal() and wanted.is_temporal())
     ):
         raise TypeError(
             f"the vocabulary {name!r} was fitted on values of type {wanted}; found {have}. Cast "
             "the column as it was at fitting, or fit again"
         )
-    return column.cast(wanted, strict=False)
+    cast = column.cast(wanted, strict=False)
+    # Whole numbers against floats are as near as pandas holds them; else a value is what it was.
+    if not have.is_integer():
+        nothing = pl.repeat(None, len(cast), dtype=wanted, eager=True)
+        cast = cast.zip_with((cast.cast(have, strict=False) == column).fill_null(False), nothing)
+    return cast
 
 
 def _dense(

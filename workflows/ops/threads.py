@@ -15,7 +15,7 @@ R = TypeVar("R")
 def each(function: Callable[[T], R], items: Iterable[T]) -> list[R]:
     """Return the function of each item, in order, by as many threads as Polars has.
 
-    That is one in a Dask worker of one thread (``POLARS_MAX_THREADS``).
+    ``POLARS_MAX_THREADS`` says how many; the workers of ``--cluster local`` share the cores by it.
     """
     items = list(items)
     if pl.thread_pool_size() == 1 or len(items) < 2:
