@@ -270,10 +270,10 @@ class TestArguments:
     def test_cluster_that_is_not_there(
         self, refused: Any, shop: Any, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        from towermill import runtime
+        from towermill import cluster
 
-        connect = runtime._connect
-        monkeypatch.setattr(runtime, "_connect", lambda address, _: connect(address, 0.5))
+        connect = cluster._connect
+        monkeypatch.setattr(cluster, "_connect", lambda address, _: connect(address, 0.5))
         address = "tcp://127.0.0.1:1"
         out = shop.folder / "runs"
         message = refused("run", shop.recipe(), "--out", out, "--cluster", address)
