@@ -30,6 +30,8 @@ FIRST_ID: Final = 3
 
 Entity = Literal["user", "item", "context"]
 ENTITIES: Final[tuple[Entity, ...]] = ("user", "item", "context")
+#: What names one of them.
+ID_OF: Final[dict[Entity, str]] = {"user": USER_ID, "item": ITEM_ID}
 
 
 class Feature(BaseModel):

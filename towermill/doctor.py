@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import os
 import platform
 import shutil
 from collections.abc import Callable
@@ -12,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from towermill import __version__, merlin
+from towermill.cluster import cores
 from towermill.runtime import card_count, resolve
 
 #: What a run of any recipe imports, and with it whether it works at all.
@@ -98,12 +98,12 @@ def _multiply() -> None:
 
 
 def _device() -> dict[str, Any]:
-    cards, cores = card_count(), os.cpu_count()
+    cards = card_count()
     runtime = resolve()
     return _check(
         "device",
         runtime.device == "gpu",
-        f"{runtime.device}: {cores} cores, {cards} NVIDIA cards",
+        f"{runtime.device}: {cores()} cores, {cards} NVIDIA cards",
         "runs use the CPU; for a card, a driver and towermill[gpu] are needed",
         needed=False,
     )

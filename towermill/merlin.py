@@ -468,19 +468,22 @@ def know_arrow_lists(merlin_core_dispatch: Any) -> None:
 
     is_list, leaf = merlin_core_dispatch.is_list_dtype, merlin_core_dispatch.list_val_dtype
 
+    def holds_lists(kind: Any) -> bool:
+        return bool(pa.types.is_nested(kind) and hasattr(kind, "value_type"))
+
     def arrow_type(column: Any) -> Any:
         dtype = getattr(column, "dtype", column)
         return dtype.pyarrow_dtype if isinstance(dtype, pd.ArrowDtype) else None
 
     def is_list_dtype(column: Any) -> Any:
         found = arrow_type(column)
-        return is_list(column) if found is None else pa.types.is_nested(found)
+        return is_list(column) if found is None else holds_lists(found)
 
     def list_val_dtype(column: Any) -> Any:
         found = arrow_type(column)
         if found is None:
             return leaf(column)
-        return pd.ArrowDtype(found.value_type) if pa.types.is_nested(found) else None
+        return pd.ArrowDtype(found.value_type) if holds_lists(found) else None
 
     merlin_core_dispatch.is_list_dtype = is_list_dtype
     merlin_core_dispatch.list_val_dtype = list_val_dtype

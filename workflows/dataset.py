@@ -53,7 +53,8 @@ class Part:
             Takes the greatest value of each of them in a row group, where the file tells it.
         """
         meta = pq.read_metadata(self.path)
-        places = {name: meta.schema.names.index(name) for name in columns}
+        names = [meta.schema.column(i).path for i in range(len(meta.schema))]
+        places = {name: names.index(name) for name in columns if name in names}
         kept = [
             group for group in self.row_groups if can_hold(_greatest(meta.row_group(group), places))
         ]
@@ -204,10 +205,12 @@ def _pandas_type(arrow: Any) -> Any:
 
 
 def merlin_schema(arrow: pa.Schema) -> Schema:
-    """Return Merlin's schema of Arrow's."""
+    """Return Merlin's schema of Arrow's, without structs and maps, which Merlin does not have."""
     columns = []
     for field in arrow:
         kind, dims = field.type, None
+        if pa.types.is_struct(kind) or pa.types.is_map(kind):
+            continue
         if pa.types.is_nested(kind):
             kind, dims = kind.value_type, (None, None)
         columns.append(ColumnSchema(field.name, dtype=md.dtype(pd.ArrowDtype(kind)), dims=dims))

@@ -12,6 +12,7 @@ import polars as pl
 
 from towermill.columns import (
     FIRST_ID,
+    ID_OF,
     ITEM_ID,
     RAW_PREFIX,
     RESERVED,
@@ -33,8 +34,6 @@ from towermill.workflows.splits import Split
 from towermill.workflows.tables import Tables
 from towermill.workflows.workflow import Workflow
 from towermill.workflows.writing import to_table, write, write_schema
-
-_ID_OF: dict[Entity, str] = {"user": USER_ID, "item": ITEM_ID}
 
 
 def process(
@@ -110,6 +109,8 @@ def process(
         "as_of": None if as_of is None else as_of.isoformat(),
     }
     (out / "stats.json").write_text(json.dumps(stats, indent=2))
+    # Lookup tables would stay in memory beside the training, or in the workers.
+    workflow.executor._clear_worker_cache()
     shutil.rmtree(scratch)
 
 
@@ -218,7 +219,7 @@ def _encode_entity(
     scratch: Path,
 ) -> int:
     """Write ``<entity>s.parquet``: the known ids, encoded and raw, in the order of encoded ids."""
-    key, own = _ID_OF[entity], features.get(entity, {})
+    key, own = ID_OF[entity], features.get(entity, {})
     ids = _vocabulary(workflow, key)
     raw = ids.select(key)
     if table is not None:

@@ -7,12 +7,10 @@ from pathlib import Path
 
 import polars as pl
 
-from towermill.columns import COLD_ITEM, COLD_USER, ITEM_ID, USER_ID, Entity, Features
+from towermill.columns import COLD_ITEM, COLD_USER, ID_OF, ITEM_ID, USER_ID, Entity, Features
 from towermill.workflows.sources.casting import feature_expr
 from towermill.workflows.splits import Split, split
 from towermill.workflows.tables import Tables, sink
-
-_ID_OF: dict[Entity, str] = {"user": USER_ID, "item": ITEM_ID}
 
 
 def write_raw_splits(
@@ -57,7 +55,7 @@ def _side(table: pl.LazyFrame | None, entity: Entity, features: Features) -> pl.
     wanted = {n: f for n, f in features.items() if f.kind != "title"}
     if table is None or not wanted:
         return None
-    return typed(table.select(_ID_OF[entity], *wanted), wanted, entity)
+    return typed(table.select(ID_OF[entity], *wanted), wanted, entity)
 
 
 def typed(frame: pl.LazyFrame, features: Features, entity: Entity) -> pl.LazyFrame:

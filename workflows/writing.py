@@ -77,8 +77,7 @@ def to_table(dataset: Dataset) -> pl.DataFrame:
     scheduler = None if global_dask_client() else "synchronous"
     rows = frame.compute(scheduler=scheduler)
     arrow = pa.Table.from_pandas(rows, preserve_index=False) if on_cpu(rows) else rows.to_arrow()
-    table: Any = pl.from_arrow(_plain(arrow))
-    return table
+    return pl.DataFrame(_plain(arrow))
 
 
 def write_schema(schema: Schema, folder: Path) -> None:

@@ -110,3 +110,10 @@ class TestColumns:
         assert schema["text"].dtype.name == "str"
         assert [column.is_list for column in schema] == [False] * 4 + [True]
         assert schema["list"].dtype.name == "int32"
+
+    def test_structs_are_no_columns_of_the_schema(self, tmp_path: Path) -> None:
+        table = pa.table({"a": [1, 2], "s": [{"x": 1}, {"x": 2}]})
+        pq.write_table(table, tmp_path / "s.parquet")
+        data = open_dataset(tmp_path / "s.parquet", cpu=True)
+        assert data.schema.column_names == ["a"]
+        assert data.to_ddf(columns=["a"]).compute()["a"].tolist() == [1, 2]
