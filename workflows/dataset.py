@@ -17,7 +17,7 @@ from merlin.core.compat import HAS_GPU, cudf
 from merlin.io import Dataset
 from merlin.schema import ColumnSchema, Schema
 
-from towermill.errors import DataError
+from towermill.errors import DataError, did_you_mean
 
 #: Bytes of a partition in memory, more or less: a row group is never cut.
 PART_SIZE = "128MB"
@@ -119,9 +119,26 @@ def open_dataset(
 
 
 def narrowed(dataset: Dataset, columns: Sequence[str]) -> Dataset:
-    """Return the data set with these columns; of a file, no others are read."""
+    """Return the data set with these columns; of a file, no others are read.
+
+    Raises
+    ------
+    DataError
+        One is missing.
+    """
+    require_columns(dataset, columns)
     schema = dataset.schema.select_by_name(list(columns))
     return Dataset(dataset.to_ddf(columns=list(columns)), cpu=dataset.cpu, schema=schema)
+
+
+def require_columns(dataset: Dataset, columns: Sequence[str]) -> None:
+    """Raise `DataError` if a column is missing."""
+    held = dataset.schema.column_names
+    if missing := [name for name in columns if name not in held]:
+        raise DataError(
+            f"The workflow takes the columns {', '.join(missing)}, which the data lacks."
+            f"{did_you_mean(missing[0], held)} It has: {', '.join(held)}."
+        )
 
 
 def _files(paths: str | Path | Iterable[str | Path]) -> list[str]:

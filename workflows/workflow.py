@@ -52,11 +52,34 @@ class Workflow(nvt.Workflow):  # type: ignore[misc]
         _replace(self.graph, _FAST)
 
     def fit(self, dataset: Dataset) -> Workflow:
-        """Fit the operators on the data set, of which only the columns of the graph are read."""
+        """Fit the operators on the data set, of which only the columns of the graph are read.
+
+        Raises
+        ------
+        DataError
+            A column is missing.
+        ValueError
+            Two Categorify operators share a file; or of an operator.
+        """
         if not self.graph.output_schema:
             self.graph.construct_schema(dataset.schema)
+        self._require_own_files()
         super().fit(self._taken(narrowed(dataset, self._input_columns())))
         return self
+
+    def _require_own_files(self) -> None:
+        """Refuse two operators that would write one vocabulary file, each over the other's."""
+        owners: dict[tuple[str, str], Any] = {}
+        for node in iter_nodes([self.output_node], flatten_subgraphs=True):
+            if not isinstance(node.op, nvt.ops.Categorify):
+                continue
+            for group in node.input_columns.grouped_names:
+                name = group if isinstance(group, str) else node.op.name_sep.join(group)
+                if owners.setdefault((str(node.op.out_path), name), node.op) is not node.op:
+                    raise ValueError(
+                        f"Two Categorify operators would both write the vocabulary of {name!r} "
+                        f"into {node.op.out_path}. Give each its own `out_path`."
+                    )
 
     def _transform_impl(self, dataset: Dataset, capture_dtypes: bool = False) -> Dataset:
         return super()._transform_impl(self._taken(dataset), capture_dtypes)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import shutil
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -21,8 +22,9 @@ from merlin.io import Dataset
 from merlin.schema import Schema
 from merlin.schema.io.tensorflow_metadata import TensorflowMetadata
 
+from towermill.errors import DataError
 from towermill.progress import progress
-from towermill.workflows.dataset import ArrowDataset, Part
+from towermill.workflows.dataset import ArrowDataset, Part, require_columns
 from towermill.workflows.ops.frames import on_cpu, without_arrow
 from towermill.workflows.tables import ROW_GROUP
 from towermill.workflows.workflow import Workflow
@@ -49,19 +51,25 @@ def write(workflow: Workflow, dataset: Dataset, out: Path, file_size: str = FILE
     dataset
         From `open_dataset`.
     out
-        A folder; made if it is not there. What an earlier call wrote there goes.
+        A folder; made if it is not there. What an earlier call wrote there goes; ``_metadata``
+        comes last, so that a folder without it is known not to be whole.
     file_size
         How much of the data, in memory, makes a file.
+
+    Raises
+    ------
+    DataError
+        The workflow is not fitted, a column that it takes is missing, or `out` holds the data.
     """
-    out.mkdir(parents=True, exist_ok=True)
-    for earlier in (*out.glob("part_*.parquet"), out / "_metadata"):
-        earlier.unlink(missing_ok=True)
-    write_schema(workflow.output_schema, out)
+    if workflow.output_schema is None:
+        raise DataError("Expected a fitted workflow. Call its `fit`, or load one.")
+    require_columns(dataset, workflow.input_schema.column_names)
+    _make_room(out, dataset)
     if not isinstance(dataset, ArrowDataset):
-        workflow.transform(dataset).to_parquet(
-            str(out), compression="zstd", write_metadata_file=True
-        )
-        return int(sum(pq.read_metadata(path).num_rows for path in out.glob("*.parquet")))
+        rows = _write_by_nvtabular(workflow, dataset, out)
+        write_schema(workflow.output_schema, out)
+        return rows
+    write_schema(workflow.output_schema, out)
     groups = list(_gathered(dataset.parts, parse_bytes(file_size)))
     files = [out / f"part_{n:05d}.parquet" for n in range(len(groups))]
     metas = _on_cluster_or_here(_write_file, workflow, list(zip(groups, files, strict=True)))
@@ -69,6 +77,23 @@ def write(workflow: Workflow, dataset: Dataset, out: Path, file_size: str = FILE
         metas[0].schema.to_arrow_schema(), out / "_metadata", metadata_collector=metas
     )
     return sum(meta.num_rows for meta in metas)
+
+
+def _make_room(out: Path, dataset: Dataset) -> None:
+    out.mkdir(parents=True, exist_ok=True)
+    parts = dataset.parts if isinstance(dataset, ArrowDataset) else ()
+    if any(Path(part.path).resolve().parent == out.resolve() for part in parts):
+        raise DataError(f"The data set stands in {out} itself. Write it to another folder.")
+    for earlier in (*out.glob("part_[0-9][0-9][0-9][0-9][0-9].parquet"), out / "_metadata"):
+        earlier.unlink(missing_ok=True)
+
+
+def _write_by_nvtabular(workflow: Workflow, dataset: Dataset, out: Path) -> int:
+    workflow.transform(dataset).to_parquet(str(out))
+    for leftover in ("_file_list.txt", "_metadata.json"):
+        (out / leftover).unlink(missing_ok=True)
+    shutil.rmtree(out / ".merlin", ignore_errors=True)
+    return sum(int(pq.read_metadata(path).num_rows) for path in out.glob("*.parquet"))
 
 
 def to_table(dataset: Dataset) -> pl.DataFrame:
@@ -122,9 +147,19 @@ def _write_file(workflow: Workflow, parts: Sequence[Part], path: Path) -> Any:
 
     While a part is encoded, the next one is read and the one before written.
     """
-    collected: list[Any] = []
     # Dask may have two workers write it, if it believes that the first is gone.
     unfinished = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
+    try:
+        meta = _write(workflow, parts, unfinished)
+        unfinished.replace(path)
+    finally:
+        unfinished.unlink(missing_ok=True)
+    meta.set_file_path(path.name)
+    return meta
+
+
+def _write(workflow: Workflow, parts: Sequence[Part], path: Path) -> Any:
+    collected: list[Any] = []
     # The writer is closed after the threads have ended, whatever happens.
     with (
         contextlib.ExitStack() as stack,
@@ -137,7 +172,7 @@ def _write_file(workflow: Workflow, parts: Sequence[Part], path: Path) -> Any:
             if writer is None:
                 writer = stack.enter_context(
                     pq.ParquetWriter(
-                        unfinished,
+                        path,
                         table.schema,
                         compression="zstd",
                         # Of many distinct ids, a dictionary costs more time than it saves room.
@@ -151,8 +186,6 @@ def _write_file(workflow: Workflow, parts: Sequence[Part], path: Path) -> Any:
             job = writing.submit(writer.write_table, table.cast(writer.schema), ROW_GROUP)
         if job is not None:
             job.result()
-    unfinished.replace(path)
-    collected[0].set_file_path(path.name)
     return collected[0]
 
 
@@ -198,7 +231,23 @@ def _read(workflow: Workflow, part: Part) -> Any:
 
 def _encoded(workflow: Workflow, frame: Any) -> pa.Table:
     frame = LocalExecutor().transform(frame, workflow.graph)
-    return _plain(pa.Table.from_pandas(frame, preserve_index=False))
+    table = _plain(pa.Table.from_pandas(frame, preserve_index=False))
+    # pandas makes floats of whole numbers beside nulls, in one part and not in the next.
+    for place, column in enumerate(workflow.output_schema):
+        if not column.is_list and table.schema.field(place).name == column.name:
+            table = _in_type(table, place, column.dtype)
+    return table
+
+
+def _in_type(table: pa.Table, place: int, dtype: Any) -> pa.Table:
+    field = table.schema.field(place)
+    try:
+        wanted = pa.from_numpy_dtype(dtype.to_numpy)
+        if field.type == wanted or not pa.types.is_floating(field.type):
+            return table
+        return table.set_column(place, field.with_type(wanted), table[place].cast(wanted))
+    except (pa.ArrowException, ValueError, TypeError):
+        return table  # of a type of its own
 
 
 def _plain(table: pa.Table) -> pa.Table:

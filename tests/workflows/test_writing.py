@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import nvtabular as nvt
+import pandas as pd
 import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -13,6 +14,7 @@ import pytest
 from merlin.io import Dataset
 from nvtabular import ops as stock
 
+from towermill.errors import DataError
 from towermill.workflows import writing
 from towermill.workflows.dataset import Part, open_dataset
 from towermill.workflows.features import AtLeast
@@ -183,3 +185,70 @@ def test_stock_workflow_writes_the_same(path: Path, tmp_path: Path, device: str)
     # 37 items, 27 or 28 rows each: ties, so equal as far as a renaming goes.
     pairs = set(zip(ours["item"].to_list(), theirs["item"].to_list(), strict=True))
     assert len(pairs) == 37
+
+
+class TestRefused:
+    def test_onto_the_data_itself(self, path: Path, tmp_path: Path) -> None:
+        workflow = fitted(path, tmp_path)
+        own = tmp_path / "own"
+        own.mkdir()
+        path.rename(own / "part_00000.parquet")
+        with pytest.raises(DataError, match=r"stands in .*own itself"):
+            write(workflow, open_dataset(own, cpu=True), own)
+        assert pq.read_metadata(own / "part_00000.parquet").num_rows == ROWS
+
+    def test_without_a_column(self, path: Path, tmp_path: Path) -> None:
+        workflow = fitted(path, tmp_path)
+        pq.write_table(pq.read_table(path).drop_columns("tags"), tmp_path / "b.parquet")
+        data = open_dataset(tmp_path / "b.parquet", cpu=True)
+        with pytest.raises(DataError, match="takes the columns tags, which the data lacks"):
+            write(workflow, data, tmp_path / "out")
+        with pytest.raises(DataError, match="takes the columns tags"):
+            workflow.fit(data)
+
+    def test_not_fitted(self, path: Path, tmp_path: Path) -> None:
+        workflow = Workflow(["item"] >> stock.Categorify(out_path=str(tmp_path)))
+        with pytest.raises(DataError, match="fitted"):
+            write(workflow, open_dataset(path, cpu=True), tmp_path / "out")
+
+
+class TestAgain:
+    def test_what_was_there_goes(self, path: Path, tmp_path: Path) -> None:
+        workflow = fitted(path, tmp_path)
+        (tmp_path / "out").mkdir()
+        (tmp_path / "out" / "part_mine.parquet").write_bytes(b"mine")
+        write(workflow, open_dataset(path, "1B", cpu=True), tmp_path / "out", "10kB")
+        write(workflow, open_dataset(path, cpu=True), tmp_path / "out")
+        names = sorted(p.name for p in (tmp_path / "out").glob("*.parquet"))
+        assert names == ["part_00000.parquet", "part_mine.parquet"]
+
+    def test_nothing_that_failed_passes_for_whole(self, path: Path, tmp_path: Path) -> None:
+        graph = ["at"] >> stock.LambdaOp(late)
+        workflow = Workflow(graph).fit(open_dataset(path, "1B", cpu=True))
+        with pytest.raises(ArithmeticError):
+            write(workflow, open_dataset(path, "1B", cpu=True), tmp_path / "out")
+        assert [p.name for p in (tmp_path / "out").iterdir()] == ["schema.pbtxt"]
+
+    def test_types_do_not_change_between_parts(self, path: Path, tmp_path: Path) -> None:
+        table = pd.DataFrame({"item": [float(i) for i in range(30)], "price": range(30)})
+        raw = pa.table({"item": [1.0, 2.0, 1.0, 35.0]})
+        pq.write_table(raw, path, row_group_size=2)
+        workflow = Workflow(["item"] >> stock.JoinExternal(table, on="item"))
+        workflow.fit(open_dataset(path, "1B", cpu=True))
+        write(workflow, open_dataset(path, "1B", cpu=True), tmp_path / "out", "1B")
+        found = pl.read_parquet(tmp_path / "out" / "*.parquet")
+        assert found["price"].to_list() == [1, 2, 1, None]
+
+
+def late(column: Any) -> Any:
+    """Fail on all but the first part."""
+    if column.max() > pd.Timestamp(150, unit="s"):
+        raise ArithmeticError
+    return column
+
+
+def test_frames_that_are_not_arrows(path: Path, tmp_path: Path) -> None:
+    workflow = fitted(path, tmp_path)
+    data = nvt.Dataset(str(path), engine="parquet", cpu=True)
+    assert write(workflow, data, tmp_path / "out") == ROWS
+    assert str(tmp_path) not in (tmp_path / "out" / "schema.pbtxt").read_text()

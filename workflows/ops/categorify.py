@@ -78,6 +78,12 @@ class Categorify(ops.Categorify):  # type: ignore[misc]
                 "Each column should have one vocabulary. Named in several groups: "
                 f"{', '.join(sorted({n for n in flat if flat.count(n) > 1}))}"
             )
+        for name in flat:
+            if name.startswith("__") or "/" in name:
+                raise ValueError(
+                    "A column that is encoded should not begin with '__' or hold a '/', as its "
+                    f"vocabulary is named for it. Received: {name!r}"
+                )
         groups = []
         for name in names:
             columns = name if isinstance(name, tuple) else (name,)

@@ -39,7 +39,7 @@ class Clip(ops.Clip):  # type: ignore[misc]
 
 
 def _with_room(df: Any, constants: Mapping[str, tuple[Any, ...]]) -> Any:
-    """Return the frame with float64 for Arrow's whole numbers that meet a fraction."""
+    """Return the frame with float64 for Arrow's whole numbers that meet a fraction, and truths."""
     if not on_cpu(df):
         return df
     fractions = {
@@ -47,9 +47,10 @@ def _with_room(df: Any, constants: Mapping[str, tuple[Any, ...]]) -> Any:
         for name, values in constants.items()
         if any(isinstance(value, float) and not value.is_integer() for value in values)
     }
-    wide = {
-        name: "float64"
-        for name in fractions
-        if is_arrow(df[name]) and pa.types.is_integer(df[name].dtype.pyarrow_dtype)
-    }
+    wide = {}
+    for name in constants:
+        kind = df[name].dtype.pyarrow_dtype if is_arrow(df[name]) else None
+        whole = kind is not None and pa.types.is_integer(kind) and name in fractions
+        if whole or (kind is not None and pa.types.is_boolean(kind)):
+            wide[name] = "float64"
     return df.astype(wide) if wide else df

@@ -24,7 +24,8 @@ class Filter(ops.Filter):  # type: ignore[misc]
             return super().transform(col_selector, df)
         kept = self.f(df)
         if isinstance(kept, pd.Series) and pd.api.types.is_bool_dtype(kept.dtype):
-            kept = df[kept.fillna(False).to_numpy(bool)]
+            mask = kept if kept.index.equals(df.index) else kept.reindex(df.index)
+            kept = df[mask.fillna(False).to_numpy(bool)]
         if not isinstance(kept, pd.DataFrame):
             raise ValueError(
                 "The function of `Filter` should return a frame, or a mask of Booleans. Received: "

@@ -111,7 +111,9 @@ def _stacked(frames: Sequence[pl.DataFrame], name: str) -> pl.DataFrame:
     for key in frames[0].columns:
         types = {frame[key].dtype for frame in frames} - {pl.Null}
         # Polars would make text of numbers; whole numbers and floats meet, as in pandas.
-        if len(types) > 1 and not all(dtype.is_numeric() for dtype in types):
+        signed = any(dtype.is_signed_integer() for dtype in types)
+        beyond = pl.UInt64 in types and signed  # what neither of them can hold
+        if len(types) > 1 and (beyond or not all(dtype.is_numeric() for dtype in types)):
             raise TypeError(
                 f"Expected values of one type in the vocabulary {name!r}; found "
                 f"{' and '.join(sorted(map(str, types)))}. Cast its columns to the same type, or "
