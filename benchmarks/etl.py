@@ -86,7 +86,9 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--rows-lists", type=int, default=1_000_000)
     parser.add_argument("--repeat", type=int, default=3)
     parser.add_argument("--workloads", nargs="+", choices=WORKLOADS, default=WORKLOADS[:3])
-    parser.add_argument("--engines", nargs="+", choices=ENGINES, default=list(ENGINES))
+    parser.add_argument(
+        "--engines", nargs="+", choices=[*ENGINES, "stock-default"], default=list(ENGINES)
+    )
     parser.add_argument("--scale", action="store_true", help="ten times --rows as well")
     parser.add_argument("--all", action="store_true", help="all engines on ten times the rows")
     parser.add_argument("--data", type=Path, default=Path("runs/etl"))
