@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Mapping
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +22,7 @@ from towermill.models.retriever import Retriever, Spread
 from towermill.models.tensors import as_tensors, tensor_specs
 from towermill.models.train import load_model
 from towermill.pipelines.bundle import FORMAT, MANIFEST, file_digest
+from towermill.pipelines.keys import package_versions
 from towermill.pipelines.recipe import Recipe, RuntimeConfig
 
 _PACKAGES = ("tensorflow-cpu", "tensorflow", "nvtabular", "merlin-core", "merlin-models", "polars")
@@ -66,7 +66,7 @@ def export_bundle(
     manifest = {
         "format": FORMAT,
         "towermill": __version__,
-        "packages": {name: found for name in _PACKAGES if (found := _version(name))},
+        "packages": package_versions(_PACKAGES),
         # Where it ran is left out: it decides nothing of what is in the bundle.
         "recipe": recipe.model_dump(
             mode="json", exclude={"runtime": set(RuntimeConfig.model_fields) - {"seed"}}
@@ -154,10 +154,3 @@ def _parity(
                 f"`export.tolerance` allows {tolerance:g}. Nothing was published."
             )
     return {"max_abs_difference": differences, "tolerance": tolerance, "rows": len(held)}
-
-
-def _version(package: str) -> str | None:
-    try:
-        return version(package)
-    except ModuleNotFoundError:
-        return None

@@ -16,6 +16,7 @@ from towermill.columns import SPLIT, TIMESTAMP, USER_ID
 from towermill.errors import DataError
 from towermill.workflows.partitions import partitioned, parts_by
 from towermill.workflows.selection import kth_smallest, mixed
+from towermill.workflows.tables import row_count
 from towermill.workflows.tallies import COUNT, counted, tallies
 
 TRAIN, VALID, TEST = "train", "valid", "test"
@@ -95,7 +96,7 @@ def leave_one_out(frame: pl.LazyFrame, valid: bool) -> Cut:
 def by_row(frame: pl.LazyFrame, valid: float, test: float, seed: int) -> Cut:
     """Draw `test`, then `valid`, of all rows: those with the least random numbers."""
     keyed = _keyed(frame, seed)
-    rows = _rows(frame)
+    rows = row_count(frame)
     test_rows, valid_rows = share_of(rows, test), share_of(rows, valid)
     key, column = pl.col(_KEY), keyed.select(_KEY)
     # No two numbers are alike: below the (k + 1)-th least one lie k rows.
@@ -114,7 +115,7 @@ def by_user(frame: pl.LazyFrame, valid: float, test: float, seed: int, scratch: 
     parts lie in `scratch` meanwhile.
     """
     keyed = _keyed(frame, seed)
-    parts = partitioned(keyed.select(USER_ID, _KEY), parts_by(_rows(frame), USER_ID), scratch)
+    parts = partitioned(keyed.select(USER_ID, _KEY), parts_by(row_count(frame), USER_ID), scratch)
     users = [_user_cuts(part, valid, test) for part in parts]
     empty = keyed.select(USER_ID, pl.col(_KEY).alias(_VALID), pl.col(_KEY).alias(_TEST)).limit(0)
     cut = _with_users(keyed, pl.concat([empty.collect(), *users]))
@@ -147,10 +148,6 @@ def share_of(rows: int, share: float) -> int:
     """Return `share` of `rows`, rounded down."""
     # 0.29 * 100 is 28.999…: not what was meant.
     return int(share * rows + 1e-9)
-
-
-def _rows(frame: pl.LazyFrame) -> int:
-    return int(frame.select(pl.len()).collect(engine="streaming").item())
 
 
 def _midnight(day: date) -> pl.Expr:

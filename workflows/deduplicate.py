@@ -10,6 +10,7 @@ import polars as pl
 
 from towermill.columns import ITEM_ID, TIMESTAMP, USER_ID
 from towermill.workflows.partitions import partitioned, parts_by
+from towermill.workflows.tables import row_count
 
 _ROW, _KEPT = "__row", "__kept"
 #: Rows of a file of flags.
@@ -25,7 +26,7 @@ def deduplicated(
     rows, a flag each, is laid down in `scratch`, where it must stand as long as the frame that is
     returned; memory holds one part of the rows at a time.
     """
-    rows = int(frame.select(pl.len()).collect(engine="streaming").item())
+    rows = row_count(frame)
     if not rows:
         return frame
     order = [TIMESTAMP, _ROW] if TIMESTAMP in frame.collect_schema().names() else [_ROW]

@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from towermill.columns import ITEM_ID, RATING, USER_ID
 from towermill.errors import DataError, did_you_mean
 from towermill.workflows.deduplicate import deduplicated
-from towermill.workflows.tables import Tables, sink
+from towermill.workflows.tables import Tables, row_count, sink
 from towermill.workflows.tallies import COUNT, counted, tallies
 
 
@@ -82,7 +82,7 @@ def apply_filters(tables: Tables, filters: Filters, scratch: Path) -> Tables:
         frame = _dense(frame, filters)
     sink(frame, scratch / "filtered.parquet")
     frame = pl.scan_parquet(scratch / "filtered.parquet")
-    if dense and _count(frame) == 0:
+    if dense and row_count(frame) == 0:
         name = f"min_user: {filters.min_user}, min_item: {filters.min_item}"
         raise _nothing_left(name + (", core: true" if filters.core else ""), rows)
 
@@ -113,10 +113,6 @@ def _require(frame: pl.LazyFrame, filters: Filters) -> None:
 def _at_least(column: str, least: float) -> pl.Expr:
     # To Polars NaN is above all numbers; here it is no value.
     return pl.col(column).cast(pl.Float64).fill_nan(None) >= least
-
-
-def _count(frame: pl.LazyFrame) -> int:
-    return int(frame.select(pl.len()).collect(engine="streaming").item())
 
 
 def _conditions(filters: Filters) -> dict[str, pl.Expr]:

@@ -86,9 +86,10 @@ def process(
         features.positive,
         scratch / "vocabularies",
     )
-    workflow.fit(open_dataset(splits["train"]))
+    data = {name: open_dataset(path) for name, path in splits.items()}
+    workflow.fit(data["train"])
 
-    rows = {name: write(workflow, open_dataset(p), out / name) for name, p in splits.items()}
+    rows = {name: write(workflow, part, out / name) for name, part in data.items()}
     if empty := [name for name, count in rows.items() if count == 0]:
         raise DataError(
             f"`features.positive` should leave rows in each split; it left none in {empty[0]}. "

@@ -13,6 +13,7 @@ from towermill.columns import SPLIT
 from towermill.errors import DataError
 from towermill.workflows.cold import treat_cold
 from towermill.workflows.cuts import TRAIN, Cut, by_row, by_time, by_user, given, leave_one_out
+from towermill.workflows.tables import row_count
 
 
 class Split(BaseModel):
@@ -135,5 +136,4 @@ def _cut(interactions: pl.LazyFrame, config: Split, scratch: Path) -> Cut:
 
 def _sizes(parts: dict[str, pl.LazyFrame]) -> dict[str, int]:
     # One after the other: together they would keep rows of their common scan for one another.
-    counts = {name: part.select(pl.len()) for name, part in parts.items()}
-    return {name: int(c.collect(engine="streaming").item()) for name, c in counts.items()}
+    return {name: row_count(part) for name, part in parts.items()}

@@ -44,6 +44,11 @@ def sink(frame: pl.LazyFrame, path: Path) -> None:
     frame.sink_parquet(path, compression="zstd", row_group_size=ROW_GROUP)
 
 
+def row_count(frame: pl.LazyFrame) -> int:
+    """Return the number of rows, streaming."""
+    return int(frame.select(pl.len()).collect(engine="streaming").item())
+
+
 class SourceConfig(BaseModel):
     """The `source` section of a recipe, and the reader of what it names: one subclass a source.
 

@@ -144,8 +144,6 @@ class Workflow(nvt.Workflow):  # type: ignore[misc]
 
 
 def _replace(graph: Graph, classes: dict[type, type]) -> None:
-    for node in iter_nodes([graph.output_node]):
+    for node in iter_nodes([graph.output_node], flatten_subgraphs=True):
         if type(node.op) in classes:
             node.op.__class__ = classes[type(node.op)]
-        if isinstance(getattr(node.op, "graph", None), Graph):
-            _replace(node.op.graph, classes)

@@ -12,6 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -25,6 +26,7 @@ from merlin.schema.io.tensorflow_metadata import TensorflowMetadata
 from towermill.errors import DataError
 from towermill.progress import progress
 from towermill.workflows.dataset import ArrowDataset, Part, require_columns
+from towermill.workflows.ops import Filter
 from towermill.workflows.ops.frames import on_cpu, without_arrow
 from towermill.workflows.tables import ROW_GROUP
 from towermill.workflows.workflow import Workflow
@@ -160,13 +162,16 @@ def _write_file(workflow: Workflow, parts: Sequence[Part], path: Path) -> Any:
 
 def _write(workflow: Workflow, parts: Sequence[Part], path: Path) -> Any:
     collected: list[Any] = []
+    keep, arrow = workflow.row_filter, workflow.takes_arrow
     # The writer is closed after the threads have ended, whatever happens.
     with (
         contextlib.ExitStack() as stack,
         ThreadPoolExecutor(1) as reading,
         ThreadPoolExecutor(1) as writing,
     ):
-        frames = _ahead(partial(_read, workflow), parts, reading)
+        frames = _ahead(
+            partial(_read, workflow.input_schema.column_names, keep, arrow), parts, reading
+        )
         writer, job = None, None
         for table in _row_groups(_encoded(workflow, frame) for frame in frames):
             if writer is None:
@@ -220,13 +225,12 @@ def _row_groups(tables: Iterable[pa.Table]) -> Iterator[pa.Table]:
         yield pa.concat_tables(waiting)
 
 
-def _read(workflow: Workflow, part: Part) -> Any:
-    keep = workflow.row_filter
+def _read(columns: Sequence[str], keep: Filter | None, arrow: bool, part: Part) -> pd.DataFrame:
     if keep is not None and hasattr(keep.f, "can_hold"):
         part = part.where(keep.f.columns, keep.f.can_hold)
-    frame = part.read(workflow.input_schema.column_names)
+    frame = part.read(columns)
     frame = frame if keep is None else keep.transform(None, frame)
-    return frame if workflow.takes_arrow else without_arrow(frame)
+    return frame if arrow else without_arrow(frame)
 
 
 def _encoded(workflow: Workflow, frame: Any) -> pa.Table:

@@ -29,7 +29,10 @@ def to_polars(column: pd.Series[Any]) -> pl.Series:
         The column mixes types.
     """
     try:
-        arrow = column.array.__arrow_array__() if is_arrow(column) else _from_numpy(column)
+        if is_arrow(column):
+            arrow = column.array.__arrow_array__()
+        else:
+            arrow = pa.array(column, from_pandas=True)
     except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
         raise TypeError(
             f"Expected values of one type in column {column.name!r}; found several ({error}). "
@@ -55,10 +58,6 @@ def without_arrow(frame: pd.DataFrame) -> pd.DataFrame:
         if is_arrow(frame[name]):
             plain[name] = frame[name].array.__arrow_array__().to_pandas().to_numpy()
     return plain
-
-
-def _from_numpy(column: pd.Series[Any]) -> Any:
-    return pa.array(column, from_pandas=True)
 
 
 def to_pandas(series: pl.Series, like: pd.Series[Any]) -> pd.Series[Any]:
