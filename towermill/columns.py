@@ -15,6 +15,19 @@ COLD_USER: Final = "cold_user"
 COLD_ITEM: Final = "cold_item"
 #: Says ``train``, ``valid`` or ``test``, for a split of kind ``given``.
 SPLIT: Final = "split"
+#: The fourth split, of impressions whose clicks are not told: to be predicted, for a competition.
+HIDDEN: Final = "hidden"
+
+#: An impression: its id, the row of `histories` that its user had read, what was shown, and clicked.
+IMPRESSION_ID: Final = "impression_id"
+HISTORY_ID: Final = "history_id"
+HISTORY: Final = "history"
+INVIEW: Final = "inview"
+CLICKED: Final = "clicked"
+#: Of an item: when it came out, the tokens of its text, the vector of its content.
+PUBLISHED: Final = "published"
+TOKENS: Final = "tokens"
+VECTOR: Final = "vector"
 
 #: In ``users.parquet`` and ``items.parquet``: a raw column, and an id's rows in training.
 RAW_PREFIX: Final = "raw_"

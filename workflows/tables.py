@@ -39,6 +39,40 @@ class Tables:
     features: dict[str, Features] = field(default_factory=dict)
 
 
+@dataclass(frozen=True)
+class ImpressionTables:
+    """What a source of impressions holds: what was shown to whom, and what of it was clicked.
+
+    Item ids are of one type (Int64 or String) wherever they stand.
+
+    Attributes
+    ----------
+    impressions
+        One row an impression: ``impression_id`` (Int64 or String; need not be unique), ``user_id``,
+        ``timestamp`` (Datetime in microseconds, UTC without a zone), ``history_id`` (Int64; null
+        for a user without a history), ``inview`` (list of item ids, in the order shown),
+        ``clicked`` (list of item ids; null where the clicks are not told), where the source has
+        parts ``split`` (train, valid, test, hidden), and context columns under their own names.
+    histories
+        What users had read, once however many impressions look it up: ``history_id`` (Int64, from
+        0, in the order of rows), ``user_id``, ``history`` (list of item ids, the last read last).
+        A user's later history has the greater id.
+    items
+        One row an id: ``item_id``, where there is one ``published`` (Datetime as above), text and
+        feature columns. None where the source has no items table.
+    vectors
+        Given vectors of items: ``item_id`` and ``vector`` (list of Float32, all of one length).
+    features
+        For ``item`` and ``context``: which columns are features, and of what kind.
+    """
+
+    impressions: pl.LazyFrame
+    histories: pl.LazyFrame
+    items: pl.LazyFrame | None = None
+    vectors: pl.LazyFrame | None = None
+    features: dict[str, Features] = field(default_factory=dict)
+
+
 def sink(frame: pl.LazyFrame, path: Path) -> None:
     """Write `frame` as Parquet, streaming: compressed with zstd, in groups of `ROW_GROUP` rows."""
     frame.sink_parquet(path, compression="zstd", row_group_size=ROW_GROUP)
@@ -73,7 +107,7 @@ class SourceConfig(BaseModel):
         """
 
     @abstractmethod
-    def read(self, scratch: Path) -> Tables:
+    def read(self, scratch: Path) -> Tables | ImpressionTables:
         """Return the canonical tables, lazily.
 
         Parameters
