@@ -1,17 +1,29 @@
-"""From a recipe's `model` section to an untrained model."""
+"""From a recipe's `model` section to an untrained model, and to the data that it reads."""
 
 from __future__ import annotations
 
-from towermill.models.config import ModelConfig
+from pathlib import Path
+
+from towermill.models.config import ContentConfig, ModelConfig, NRMSConfig
+from towermill.models.content import build_content
 from towermill.models.data import Processed
+from towermill.models.impressions import ImpressionData
+from towermill.models.nrms import build_nrms
 from towermill.models.retriever import Retriever
 from towermill.models.two_tower import build_two_tower
 
-BUILDERS = {"two_tower": build_two_tower}
+
+def open_data(processed: Path, config: ModelConfig) -> Processed:
+    """Return the processed data set at `processed`, as a model of this kind reads it."""
+    return ImpressionData(processed) if config.ranks_impressions else Processed(processed)
 
 
 def build_model(
     data: Processed, config: ModelConfig, *, batch_size: int = 4096, seed: int = 0
 ) -> Retriever:
     """Return the untrained model of `config.kind`, every weight created."""
-    return BUILDERS[config.kind](data, config, batch_size=batch_size, seed=seed)
+    if isinstance(data, ImpressionData):
+        if isinstance(config, NRMSConfig):
+            return build_nrms(data, config, seed=seed)
+        return build_content(data)
+    return build_two_tower(data, config, batch_size=batch_size, seed=seed)

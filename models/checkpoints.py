@@ -25,6 +25,8 @@ class TrainState:
         Sum of the loss over those steps.
     best, best_epoch
         The best `monitor` so far, and when.
+    reductions
+        How often a plateau has lowered the learning rate.
     history
         One record an epoch.
     """
@@ -34,6 +36,7 @@ class TrainState:
     loss_sum: float = 0.0
     best: float | None = None
     best_epoch: int = 0
+    reductions: int = 0
     history: list[dict[str, Any]] = field(default_factory=list)
 
 

@@ -2,12 +2,30 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, model_validator
 
 
-class TwoTowerConfig(BaseModel):
+class _ModelConfig(BaseModel):
+    """What every model's section has.
+
+    Attributes
+    ----------
+    ranks_impressions
+        Whether it learns from impressions and ranks within them; else from interactions, ranking
+        the whole catalogue.
+    trains
+        Whether there is anything to learn.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    ranks_impressions: ClassVar[bool] = False
+    trains: ClassVar[bool] = True
+
+
+class TwoTowerConfig(_ModelConfig):
     """Two towers whose embeddings meet in a dot product (Yi et al., RecSys 2019).
 
     Parameters
@@ -45,8 +63,6 @@ class TwoTowerConfig(BaseModel):
         Popularity is the training count to this power.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
-
     kind: Literal["two_tower"] = "two_tower"
     tower: tuple[PositiveInt, ...] = (128, 64)
     item_tower: tuple[PositiveInt, ...] | None = None
@@ -76,21 +92,98 @@ class TwoTowerConfig(BaseModel):
         return self
 
 
+class NRMSConfig(_ModelConfig):
+    """News by their words, readers by what they read (Wu et al., EMNLP 2019).
+
+    The size of titles and of histories is decided in processing (`text.title_size`,
+    `features.history_size`), the words' vectors too.
+
+    Parameters
+    ----------
+    heads, head_dim
+        Of both self-attentions; their product is the width of the embedding.
+    attention_dim
+        Length of the query of both additive attentions.
+    dense
+        Widths of dense layers, each with batch normalisation, after the news encoder's
+        self-attention; the last has to be `heads` × `head_dim`.
+    dropout
+        After word embeddings, attentions and dense layers.
+    loss
+        ``softmax`` over the click and its negatives, or ``bce`` on each of them.
+    npratio
+        Negatives a click, drawn afresh each epoch from what was shown with it and not clicked.
+    replacement
+        Draw with replacement. Without, a click with fewer such articles has fewer negatives.
+    features
+        Categories of the articles whose embeddings are added to their vectors.
+    age
+        Add a learned vector for the age of a shown article, by intervals from half an hour to a
+        week.
+    masks
+        Leave padding out of attention and pooling. Without, padding is read as a word, and as an
+        article, as in widely copied implementations: for parity with figures published with them.
+    """
+
+    ranks_impressions: ClassVar[bool] = True
+
+    kind: Literal["nrms"] = "nrms"
+    heads: PositiveInt = 20
+    head_dim: PositiveInt = 20
+    attention_dim: PositiveInt = 200
+    dense: tuple[PositiveInt, ...] = ()
+    dropout: float = Field(0.2, ge=0, lt=1)
+    loss: Literal["softmax", "bce"] = "softmax"
+    npratio: PositiveInt = 4
+    replacement: bool = True
+    features: tuple[str, ...] = ()
+    age: bool = False
+    masks: bool = True
+
+    @property
+    def dim(self) -> int:
+        """Width of the embedding."""
+        return self.heads * self.head_dim
+
+    @model_validator(mode="after")
+    def _widths_agree(self) -> NRMSConfig:
+        if self.dense and self.dense[-1] != self.dim:
+            raise ValueError(
+                f"`dense` should end in `heads` × `head_dim`, {self.dim}. Received: "
+                f"{list(self.dense)}"
+            )
+        return self
+
+
+class ContentConfig(_ModelConfig):
+    """Nothing learned: articles by their given vectors, a reader by the mean of what was read."""
+
+    ranks_impressions: ClassVar[bool] = True
+    trains: ClassVar[bool] = False
+
+    kind: Literal["content"] = "content"
+
+
 #: All `model.kind`s.
-ModelConfig = TwoTowerConfig
+ModelConfig = Annotated[
+    TwoTowerConfig | NRMSConfig | ContentConfig, Field(discriminator="kind")
+]
 
 
 class ScheduleConfig(BaseModel):
     """How the learning rate changes: up over `warmup_steps`, then by `kind` to `floor` × its top.
 
-    ``exponential`` ends at a thousandth of it if `floor` is less.
+    ``exponential`` ends at a thousandth of it if `floor` is less. ``plateau`` multiplies it by
+    `factor` each time that `patience` validations in a row were no better than the best.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
-    kind: Literal["constant", "cosine", "linear", "exponential"] = "constant"
+    kind: Literal["constant", "cosine", "linear", "exponential", "plateau"] = "constant"
     warmup_steps: int = Field(0, ge=0)
     floor: float = Field(0.0, ge=0, le=1)
+    factor: float = Field(0.2, gt=0, lt=1)
+    patience: PositiveInt = 2
 
 
 class TrainConfig(BaseModel):
@@ -106,7 +199,8 @@ class TrainConfig(BaseModel):
     weight_decay
         Decoupled, for ``adamw``.
     monitor
-        The full-catalogue metric on the validation split that stops and picks the epoch.
+        The metric on the validation split that stops and picks the epoch. Left out: ``ndcg@10``
+        over the whole catalogue, or ``auc`` within impressions where a model ranks these.
     patience
         Stop after so many epochs without a better `monitor`; 0 never stops early.
     evaluate_every
@@ -129,7 +223,9 @@ class TrainConfig(BaseModel):
     learning_rate: PositiveFloat = 0.002
     weight_decay: float = Field(0.0, ge=0)
     schedule: ScheduleConfig = ScheduleConfig()
-    monitor: str = Field("ndcg@10", pattern=r"^(recall|precision|hit_rate|ndcg|mrr|map)@[1-9]\d*$")
+    monitor: str | None = Field(
+        None, pattern=r"^(auc|mrr|(recall|precision|hit_rate|ndcg|mrr|map)@[1-9]\d*)$"
+    )
     patience: int = Field(3, ge=0)
     evaluate_every: PositiveInt = 1
     checkpoint_steps: int = Field(0, ge=0)

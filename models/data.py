@@ -117,6 +117,10 @@ class Processed:
         """The users seen in training, by encoded id."""
         return pl.read_parquet(self.path / "users.parquet")
 
+    def query_sample(self, rows: int) -> pl.DataFrame:
+        """Return a few rows with the inputs of the query tower."""
+        return self.scan("train").head(rows).collect()
+
     def has(self, split: str) -> bool:
         """Tell whether the split was made and holds rows."""
         return any((self.path / split).glob("*.parquet")) and self.rows(split) > 0

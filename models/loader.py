@@ -1,13 +1,58 @@
-"""Merlin's dataloader, shuffled by a seed alone."""
+"""Training batches of interactions: Merlin's dataloader, shuffled by a seed alone."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence, Sized
 from typing import Any
 
 import numpy as np
+import tensorflow as tf
 from merlin.dataloader.tensorflow import Loader
 from merlin.io import Dataset
+from merlin.schema import Schema
+
+from towermill.errors import DataError
+from towermill.models.data import Processed, to_batch
+from towermill.models.tensors import as_tensors
+
+
+class InteractionBatches:
+    """Batches of the training split, one row an interaction.
+
+    Parameters
+    ----------
+    data
+        The processed data set.
+    batch_size, seed
+        Rows a batch; decides, with the epoch, the order of rows.
+
+    Raises
+    ------
+    DataError
+        The training split is empty.
+    """
+
+    def __init__(self, data: Processed, *, batch_size: int, seed: int = 0) -> None:
+        self.data, self.batch_size, self.seed = data, batch_size, seed
+        self.rows = data.rows("train")
+        if not self.rows:
+            raise DataError("Expected training rows; the `train` split has none.")
+
+    def __len__(self) -> int:
+        return math.ceil(self.rows / self.batch_size)
+
+    def first(self) -> dict[str, tf.Tensor]:
+        """Return two rows as the dataloader would, which for any batch splits up a partition."""
+        schema = Schema([*self.data.query_schema, *self.data.item_schema])
+        return as_tensors(to_batch(self.data.scan("train").head(2).collect(), schema))
+
+    def epoch(self, number: int) -> Iterator[dict[str, tf.Tensor]]:
+        """Yield the batches of an epoch, the same however often it is begun."""
+        dataset = self.data.dataset("train")
+        with SeededLoader(dataset, self.batch_size, seed=(self.seed, number)) as loader:
+            for batch, _ in loader:
+                yield batch
 
 
 class SeededLoader(Loader):  # type: ignore[misc]

@@ -41,3 +41,23 @@ LOSSES: Final = {
     "bce": BalancedBinaryCrossentropy,
     "bpr": BayesianPersonalizedRanking,
 }
+
+
+def softmax_over_slate(logits: tf.Tensor, present: tf.Tensor) -> tf.Tensor:
+    """Return the cross-entropy of the click, in column 0, among its candidates, ``(rows,)``.
+
+    Columns of which `present` is False weigh nothing (Wu et al., EMNLP 2019).
+    """
+    logits = tf.where(present, logits, -1e9)
+    return tf.reduce_logsumexp(logits, axis=1) - logits[:, 0]
+
+
+def bce_over_slate(logits: tf.Tensor, present: tf.Tensor) -> tf.Tensor:
+    """Return the mean binary cross-entropy over the candidates that are `present`, ``(rows,)``."""
+    weights = tf.cast(present, logits.dtype)
+    right = tf.nn.softplus(-logits[:, :1])
+    terms = tf.concat([right, tf.nn.softplus(logits[:, 1:])], axis=1) * weights
+    return tf.reduce_sum(terms, axis=1) / tf.reduce_sum(weights, axis=1)
+
+
+IMPRESSION_LOSSES: Final = {"softmax": softmax_over_slate, "bce": bce_over_slate}

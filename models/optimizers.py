@@ -28,6 +28,8 @@ class WarmUpThenDecay(tf.keras.optimizers.schedules.LearningRateSchedule):  # ty
     def __init__(self, peak: float, steps: int, config: ScheduleConfig) -> None:
         super().__init__()
         self.peak, self.steps, self.config = peak, steps, config
+        #: What a plateau has brought it down to, of 1.
+        self.scale = tf.Variable(1.0, trainable=False)
 
     def __call__(self, step: Any) -> tf.Tensor:
         step = tf.cast(step, tf.float32)
@@ -36,7 +38,7 @@ class WarmUpThenDecay(tf.keras.optimizers.schedules.LearningRateSchedule):  # ty
         factor = self._decay(done)
         if warm_up:
             factor = tf.where(step < warm_up, (step + 1.0) / warm_up, factor)
-        return self.peak * factor
+        return self.peak * self.scale * factor
 
     def _decay(self, done: tf.Tensor) -> tf.Tensor:
         floor = self.config.floor

@@ -35,6 +35,8 @@ class Retriever:
         Merlin encoders: a batch of features → ``(rows, dim)``.
     model
         The Keras model that trains both.
+    loss
+        A training batch to the loss of `model`, a scalar.
     spread
         Encodes tables of more than one slice; else they are encoded here.
     """
@@ -42,6 +44,7 @@ class Retriever:
     query_tower: Any
     item_tower: Any
     model: Any
+    loss: Callable[[dict[str, tf.Tensor]], tf.Tensor]
     spread: Spread | None = None
 
     def __post_init__(self) -> None:
@@ -72,7 +75,7 @@ class Retriever:
     def build(self, data: Processed) -> None:
         """Create every weight, by encoding one user and one item."""
         for tower, table in (
-            (self.query_tower, data.scan("train").head(1).collect()),
+            (self.query_tower, data.query_sample(1)),
             (self.item_tower, data.items.head(1)),
         ):
             tower(as_tensors(to_batch(table, tower.schema)))

@@ -13,16 +13,26 @@ from typing import Literal
 
 import tensorflow as tf
 
-from towermill.models.build import build_model
+from towermill.errors import RecipeError
+from towermill.models.build import build_model, open_data
+from towermill.models.checkpoints import TrainState
 from towermill.models.config import ModelConfig, TrainConfig
-from towermill.models.data import Processed, Queries
+from towermill.models.data import Processed
 from towermill.models.evaluation import evaluate_retriever
+from towermill.models.impression_evaluation import evaluate_slates
+from towermill.models.impressions import ImpressionData
+from towermill.models.loader import InteractionBatches
+from towermill.models.news import NewsRetriever
 from towermill.models.retriever import Retriever, Spread
+from towermill.models.slate_batches import slate_batches
 from towermill.models.training import fit
 from towermill.models.untrained import fill_untrained_rows
 from towermill.runtime import seed_everything
 
 logger = logging.getLogger(__name__)
+
+#: A model to its metrics on the validation split.
+Validation = Callable[[Retriever], dict[str, float]]
 
 
 def train_model(
@@ -39,7 +49,7 @@ def train_model(
     """Fit a model and write it to `out`; a call that was cut off goes on where it was.
 
     `query`, `filter_seen` and `max_queries` are those of the later evaluation: see
-    `Processed.queries`.
+    `Processed.queries`; of impressions, the last alone counts.
 
     ``weights/``
         Of the best epoch by `train.monitor`, or of the last without a validation split; the rows
@@ -54,26 +64,25 @@ def train_model(
     SchemaError, DataError, RecipeError
         See `build_model` and `fit`.
     """
-    data = Processed(processed)
+    data = open_data(processed, model)
     if not train.batch_size:
         train = train.model_copy(update={"batch_size": batch_size_for(data.rows("train"))})
+    monitor = train.monitor or ("auc" if model.ranks_impressions else "ndcg@10")
+    _check_monitor(monitor, model)
+    _check_xla(train, data)
     try:
         retriever = _under_policy(data, model, train, seed)
-        queries = None
-        if data.has("valid"):
-            queries = data.queries("valid", query, filter_seen, limit=max_queries)
-        if queries is not None and not len(queries):
-            logger.warning(
-                "The validation split has no answer to rank: its %d rows hold unknown items or "
-                "repeat what was seen. Training runs for all %d epochs and keeps the last.",
-                queries.cold + queries.repeated,
-                train.epochs,
-            )
-            queries = None
-        k = int(train.monitor.partition("@")[2])
-        validate = None if queries is None else _validation(data, queries, k)
-        state = fit(retriever, data, train, out, seed=seed, validate=validate)
-        fill_untrained_rows(retriever, data)
+        state = TrainState()
+        if isinstance(data, ImpressionData):
+            if model.trains:
+                batches = slate_batches(data, model, train.batch_size, seed)
+                validate = _impression_validation(data, monitor, max_queries)
+                state = fit(retriever, batches, train, out, monitor=monitor, validate=validate)
+        else:
+            rows = InteractionBatches(data, batch_size=train.batch_size, seed=seed)
+            ranked = _catalogue_validation(data, monitor, query, filter_seen, max_queries)
+            state = fit(retriever, rows, train, out, monitor=monitor, validate=ranked)
+            fill_untrained_rows(retriever, data)
     finally:
         tf.keras.mixed_precision.set_global_policy("float32")
     weights = out / "weights"
@@ -104,7 +113,7 @@ def load_model(
     DataError
         The weights are missing or of another model.
     """
-    data = Processed(processed)
+    data = open_data(processed, model)
     retriever = build_model(data, model)
     retriever.restore(trained / "weights")
     retriever.spread = spread
@@ -120,12 +129,71 @@ def _under_policy(data: Processed, model: ModelConfig, train: TrainConfig, seed:
     return build_model(data, model, batch_size=train.batch_size, seed=seed)
 
 
-def _validation(
-    data: Processed, queries: Queries, k: int
-) -> Callable[[Retriever], dict[str, float]]:
-    """Return the full-catalogue metrics on `queries` as a function of the model."""
+def _check_monitor(monitor: str, model: ModelConfig) -> None:
+    """Refuse a metric of the other protocol."""
+    name, _, k = monitor.partition("@")
+    within = name == "auc" or (name == "mrr" and not k) or (name in ("ndcg", "hit_rate") and k)
+    over = bool(k)
+    if not (within if model.ranks_impressions else over):
+        known = "auc, mrr, ndcg@k or hit_rate@k" if model.ranks_impressions else "ndcg@10"
+        raise RecipeError(
+            f"`train.monitor` should be a metric of what `model.kind: {model.kind}` is validated "
+            f"by, such as {known}. Received: {monitor!r}."
+        )
+
+
+def _check_xla(train: TrainConfig, data: Processed) -> None:
+    if train.xla and any(column.is_list for column in data.schema):
+        raise RecipeError(
+            "`train.xla` should be false for a schema with list columns: their ragged lookups do "
+            "not compile. Set `train.xla=false`, or leave the list features out."
+        )
+
+
+def _catalogue_validation(
+    data: Processed,
+    monitor: str,
+    query: Literal["user", "interaction"],
+    filter_seen: bool,
+    max_queries: int,
+) -> Validation | None:
+    """Return the full-catalogue metrics on the validation split as a function of the model."""
+    if not data.has("valid"):
+        return None
+    queries = data.queries("valid", query, filter_seen, limit=max_queries)
+    if not len(queries):
+        logger.warning(
+            "The validation split has no answer to rank: its %d rows hold unknown items or repeat "
+            "what was seen. Training runs for all epochs and keeps the last.",
+            queries.cold + queries.repeated,
+        )
+        return None
+    k = int(monitor.partition("@")[2])
 
     def validate(retriever: Retriever) -> dict[str, float]:
         return evaluate_retriever(retriever, data, queries, (k,))
+
+    return validate
+
+
+def _impression_validation(
+    data: ImpressionData, monitor: str, max_queries: int
+) -> Validation | None:
+    """Return the metrics within the impressions of the validation split, likewise."""
+    if not data.has("valid"):
+        return None
+    slates = data.slates("valid").sample(max_queries)
+    if not slates.rankable.any():
+        logger.warning(
+            "None of the %d validation impressions has a click and something else shown. Training "
+            "runs for all epochs and keeps the last.",
+            len(slates),
+        )
+        return None
+    k = tuple(sorted({5, 10, int(monitor.partition("@")[2] or 10)}))
+
+    def validate(retriever: Retriever) -> dict[str, float]:
+        assert isinstance(retriever, NewsRetriever)  # noqa: S101 - built on the same data
+        return evaluate_slates(retriever, data, slates, k)
 
     return validate

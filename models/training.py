@@ -1,4 +1,4 @@
-"""Fitting a retriever: resumable, stopped and picked by a metric over the whole catalogue."""
+"""Fitting a retriever: resumable, stopped and picked by a metric of the validation split."""
 
 from __future__ import annotations
 
@@ -6,22 +6,18 @@ import logging
 import math
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import tensorflow as tf
-from merlin.schema import Schema
 from rich.progress import TextColumn
 
-from towermill.errors import DataError, RecipeError
+from towermill.errors import DataError
 from towermill.models.checkpoints import Checkpoints, TrainState
 from towermill.models.config import TrainConfig
-from towermill.models.data import Processed, to_batch
-from towermill.models.loader import SeededLoader
 from towermill.models.optimizers import WarmUpThenDecay, create_slots, optimizer
 from towermill.models.retriever import Retriever
-from towermill.models.tensors import as_tensors
 from towermill.progress import progress
 
 logger = logging.getLogger(__name__)
@@ -30,13 +26,33 @@ logger = logging.getLogger(__name__)
 LOSS_EVERY = 20
 
 
+class Batches(Protocol):
+    """What a training reads: the same batches of an epoch however often it is begun."""
+
+    @property
+    def rows(self) -> int:
+        """Rows an epoch."""
+
+    @property
+    def batch_size(self) -> int:
+        """Rows a batch; the last one holds the rest."""
+
+    def __len__(self) -> int: ...
+
+    def first(self) -> dict[str, tf.Tensor]:
+        """Return a few rows, as an example."""
+
+    def epoch(self, number: int) -> Iterator[dict[str, tf.Tensor]]:
+        """Yield the batches of an epoch, counted from 0."""
+
+
 def fit(
     retriever: Retriever,
-    data: Processed,
+    batches: Batches,
     config: TrainConfig,
     folder: Path,
     *,
-    seed: int = 0,
+    monitor: str = "",
     validate: Callable[[Retriever], dict[str, float]] | None = None,
 ) -> TrainState:
     """Train until the epochs are done or `monitor` no longer rises, and restore the best weights.
@@ -48,14 +64,14 @@ def fit(
     ----------
     retriever
         Built, on the seed and precision of this training.
-    data
-        The processed data set; its ``train`` split is read by Merlin's dataloader.
+    batches
+        The training rows.
     config
         The recipe's `train` section.
     folder
         Holds ``checkpoints/``, ``best/`` and ``tensorboard/``.
-    seed
-        With the epoch, decides the order of rows.
+    monitor
+        The metric that picks the epoch.
     validate
         Returns metrics, `monitor` among them; None trains for all epochs and keeps the last.
 
@@ -68,27 +84,17 @@ def fit(
     Raises
     ------
     DataError
-        The training split is empty, or the loss is no longer a number.
-    RecipeError
-        XLA is asked for and the schema has list columns.
+        The loss is no longer a number.
     """
-    rows = data.rows("train")
-    if not rows:
-        raise DataError("Expected training rows; the `train` split has none.")
-    steps = math.ceil(rows / config.batch_size)
+    rows, steps = batches.rows, len(batches)
     rate = WarmUpThenDecay(config.learning_rate, steps * config.epochs, config.schedule)
     optimise = optimizer(config, rate)
     if config.mixed_precision == "float16":
         optimise = tf.keras.mixed_precision.LossScaleOptimizer(optimise)
-    if config.xla and any(column.is_list for column in data.schema):
-        raise RecipeError(
-            "`train.xla` should be false for a schema with list columns: their ragged lookups do "
-            "not compile. Set `train.xla=false`, or leave the list features out."
-        )
-    batch = _first_batch(data)
+    batch = batches.first()
     retriever.model(batch)
     create_slots(optimise, retriever.model.trainable_variables)
-    step = _step(retriever.model, optimise, config, batch)
+    step = _step(retriever, optimise, config, batch)
     checkpoints = Checkpoints(
         folder / "checkpoints",
         model=retriever.model,
@@ -106,29 +112,29 @@ def fit(
     with writer.as_default():
         while state.epoch < config.epochs and not _stopped(state, config):
             started, first = time.monotonic(), state.step
-            _run_epoch(data, config, seed, step, state, checkpoints)
+            rate.scale.assign(config.schedule.factor**state.reductions)
+            _run_epoch(batches, config, step, state, checkpoints)
             seconds = time.monotonic() - started
             record: dict[str, Any] = {
                 "epoch": state.epoch + 1,
                 "loss": state.loss_sum / steps,
                 "learning_rate": float(rate(steps * (state.epoch + 1) - 1)),
                 "seconds": round(seconds, 3),
-                "rows_per_second": round(min((steps - first) * config.batch_size, rows) / seconds),
+                "rows_per_second": round(min((steps - first) * batches.batch_size, rows) / seconds),
             }
             last = state.epoch + 1 == config.epochs
             if validate is not None and (last or (state.epoch + 1) % config.evaluate_every == 0):
                 metrics = validate(retriever)
                 record["metrics"] = metrics
-                _judge(retriever, metrics[config.monitor], folder, state)
+                _judge(retriever, metrics[monitor], folder, state)
+                _reduce_on_plateau(config, state)
             state.history.append(record)
             state.epoch, state.step, state.loss_sum = state.epoch + 1, 0, 0.0
-            _report(record, config, state)
+            _report(record, config, monitor, state)
             checkpoints.save(state)
             _drop_all_but_best(folder, state)
     if state.epoch < config.epochs:
-        logger.info(
-            "stopped: %s no better for %d epochs", config.monitor, state.epoch - state.best_epoch
-        )
+        logger.info("stopped: %s no better for %d epochs", monitor, state.epoch - state.best_epoch)
     if state.best is not None:
         logger.info("the weights of epoch %d are kept", state.best_epoch)
     writer.close()
@@ -139,24 +145,22 @@ def fit(
 
 
 def _run_epoch(
-    data: Processed,
+    batches: Batches,
     config: TrainConfig,
-    seed: int,
     step: Callable[[dict[str, tf.Tensor]], tf.Tensor],
     state: TrainState,
     checkpoints: Checkpoints,
 ) -> None:
     """Take the epoch's remaining steps; rows come in the same order however often it is begun."""
-    loader = SeededLoader(data.dataset("train"), config.batch_size, seed=(seed, state.epoch))
     total = tf.constant(state.loss_sum, tf.float64)
-    with loader, progress(TextColumn("loss {task.fields[loss]:.4f}")) as bars:
+    with progress(TextColumn("loss {task.fields[loss]:.4f}")) as bars:
         bar = bars.add_task(
             f"epoch {state.epoch + 1}/{config.epochs}",
-            total=len(loader),
+            total=len(batches),
             completed=state.step,
             loss=math.nan,
         )
-        for index, (batch, _) in enumerate(loader):
+        for index, batch in enumerate(batches.epoch(state.epoch)):
             if index < state.step:
                 continue
             total += tf.cast(step(batch), tf.float64)
@@ -177,11 +181,9 @@ def _generators(model: Any) -> list[tf.random.Generator]:
 
 
 def _step(
-    model: Any, optimise: Any, config: TrainConfig, batch: dict[str, tf.Tensor]
+    retriever: Retriever, optimise: Any, config: TrainConfig, batch: dict[str, tf.Tensor]
 ) -> Callable[[dict[str, tf.Tensor]], tf.Tensor]:
-    """Return one training step: a batch of features to its loss."""
-    loss_of = model.model_outputs[0].default_loss
-
+    """Return one training step: a batch to its loss."""
     # XLA compiles for a length; without it one trace of open length serves every batch.
     specs = {name: tf.TensorSpec([None, *v.shape[1:]], v.dtype) for name, v in batch.items()}
     signature = None if config.xla else [specs]
@@ -189,22 +191,12 @@ def _step(
     @tf.function(jit_compile=config.xla, input_signature=signature)  # type: ignore[untyped-decorator]
     def step(batch: dict[str, tf.Tensor]) -> tf.Tensor:
         with tf.GradientTape() as tape:
-            prediction = model(batch, training=True)
-            loss = loss_of(prediction.targets, prediction.outputs)
-            # Merlin sums L2 over the batch's embedding rows; a mean holds for every batch size.
-            rows = tf.cast(tf.shape(prediction.outputs)[0], tf.float32)
-            loss += tf.add_n([tf.cast(term, tf.float32) for term in model.losses] or [0.0]) / rows
-        optimise.minimize(loss, model.trainable_variables, tape=tape)
+            loss = retriever.loss(batch)
+        optimise.minimize(loss, retriever.model.trainable_variables, tape=tape)
         return loss
 
     compiled: Callable[[dict[str, tf.Tensor]], tf.Tensor] = step
     return compiled
-
-
-def _first_batch(data: Processed) -> dict[str, tf.Tensor]:
-    """Return two rows as the dataloader would, which for any batch splits up a whole partition."""
-    schema = Schema([*data.query_schema, *data.item_schema])
-    return as_tensors(to_batch(data.scan("train").head(2).collect(), schema))
 
 
 def _judge(retriever: Retriever, value: float, folder: Path, state: TrainState) -> None:
@@ -216,6 +208,15 @@ def _judge(retriever: Retriever, value: float, folder: Path, state: TrainState) 
     shutil.rmtree(best, ignore_errors=True)
     best.mkdir(parents=True)
     retriever.save(best)
+
+
+def _reduce_on_plateau(config: TrainConfig, state: TrainState) -> None:
+    """Lower the learning rate once more for each `patience` epochs without a better one."""
+    schedule = config.schedule
+    waited = math.ceil((state.epoch + 1 - state.best_epoch) / config.evaluate_every)
+    if schedule.kind == "plateau" and waited and waited % schedule.patience == 0:
+        state.reductions += 1
+        logger.info("learning rate × %g: %d validations no better", schedule.factor, waited)
 
 
 def _drop_all_but_best(folder: Path, state: TrainState) -> None:
@@ -247,14 +248,14 @@ def _finite(loss: float, config: TrainConfig) -> float:
     return loss
 
 
-def _report(record: dict[str, Any], config: TrainConfig, state: TrainState) -> None:
+def _report(record: dict[str, Any], config: TrainConfig, monitor: str, state: TrainState) -> None:
     number = record["epoch"]
     for name in ("loss", "learning_rate", "rows_per_second"):
         tf.summary.scalar(name, record[name], step=number)
     metrics = record.get("metrics", {})
     for name, value in metrics.items():
         tf.summary.scalar(f"valid/{name}", value, step=number)
-    judged = f", {config.monitor} {metrics[config.monitor]:.4f}" if metrics else ""
+    judged = f", {monitor} {metrics[monitor]:.4f}" if metrics else ""
     best = " (best so far)" if metrics and state.best_epoch == number else ""
     logger.info(
         "epoch %d/%d: loss %.4f%s%s, %.1f s",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any, Final
 
 import merlin.models.tf as mm
@@ -67,7 +68,7 @@ def build_two_tower(
         default_metrics_fn=no_metrics,
     )
     model = mm.TwoTowerModelV2(query, item, outputs=output)
-    retriever = Retriever(query, item, model)
+    retriever = Retriever(query, item, model, ContrastiveLoss(model))
     retriever.build(data)
     return retriever
 
@@ -75,6 +76,21 @@ def build_two_tower(
 def no_metrics() -> list[Any]:
     """Metrics inside a step would rank the batch's negatives only: none are wanted."""
     return []
+
+
+@dataclass(frozen=True)
+class ContrastiveLoss:
+    """The loss of a Merlin model with a contrastive output, L2 of its embeddings included."""
+
+    model: Any
+
+    def __call__(self, batch: dict[str, tf.Tensor]) -> tf.Tensor:
+        prediction = self.model(batch, training=True)
+        loss = self.model.model_outputs[0].default_loss(prediction.targets, prediction.outputs)
+        # Merlin sums L2 over the batch's embedding rows; a mean holds for every batch size.
+        rows = tf.cast(tf.shape(prediction.outputs)[0], tf.float32)
+        terms = [tf.cast(term, tf.float32) for term in self.model.losses]
+        return loss + tf.add_n(terms or [0.0]) / rows
 
 
 class SampledOutput(mm.ContrastiveOutput):  # type: ignore[misc]

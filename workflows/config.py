@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, PositiveInt
 
 from towermill.columns import (
     ENTITIES,
@@ -41,6 +41,8 @@ class FeatureConfig(BaseModel):
     positive
         Keep only rows in which each of these signals is at least so much. The rows left out still
         count for the vocabularies, as in Merlin's Ali-CCP example.
+    history_size
+        Of impressions: keep the last so many articles that a user read.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
@@ -50,6 +52,7 @@ class FeatureConfig(BaseModel):
     context: Features | None = None
     ids: dict[Literal["user_id", "item_id"], Feature] = Field(default_factory=dict)
     positive: dict[str, float] = Field(default_factory=dict)
+    history_size: PositiveInt = 20
 
     def over(self, proposed: Mapping[str, Features]) -> dict[Entity, Features]:
         """Return each entity's features: this section's where given, else those `proposed`.

@@ -1,12 +1,13 @@
 """From roles to an NVTabular graph whose outputs carry Merlin's tags.
 
-The graph has one named subgraph an entity (``user``, ``item``, ``context``), so that the items and
-users of a catalogue are encoded by the very operators that were fitted on the interactions.
+The graph has named subgraphs (of interactions ``user``, ``item``, ``context``; of impressions
+``impression``, ``history``, ``item``), so that each table is encoded by the very operators that
+were fitted on all of them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,10 @@ from merlin.schema import Tags
 from nvtabular import ops
 
 from towermill.columns import (
+    CLICKED,
     ENTITIES,
+    HISTORY,
+    INVIEW,
     ITEM_ID,
     OOV_ID,
     TIMESTAMP,
@@ -122,34 +126,85 @@ def build_workflow(
     categories
         Folder for the vocabularies while the workflow is fitted; `Workflow.save` copies them.
     """
-    flat = {USER_ID: ids.get(USER_ID, Feature()), ITEM_ID: ids.get(ITEM_ID, Feature())}
-    owner: dict[str, Entity] = {USER_ID: "user", ITEM_ID: "item"}
+    columns = {USER_ID: _Column("user", ids.get(USER_ID, Feature()), "user")}
+    columns[ITEM_ID] = _Column("item", ids.get(ITEM_ID, Feature()), "item")
     for entity in ENTITIES:
-        for name, feature in features.get(entity, {}).items():
-            if feature.kind != "title":
-                flat[name], owner[name] = feature, entity
-
-    encoded = _categories(flat, categories)
-    nodes: dict[Entity, Any] = {}
-    for name, feature in flat.items():
-        node = encoded[name] if name in encoded else _number(name, feature)
-        tags = [_TAGS[owner[name]]]
-        if name in _ID_TAGS:
-            tags.append(_ID_TAGS[name])
-        if name not in encoded:
-            tags.append(Tags.CONTINUOUS)
-        node = node >> ops.AddMetadata(tags=tags)
-        nodes[owner[name]] = nodes[owner[name]] + node if owner[name] in nodes else node
-
+        columns |= _columns(features.get(entity, {}), entity, entity)
     outputs: Any = None
-    for entity, node in nodes.items():
-        part = Part(entity, node)
+    for name, node in _parts(columns, categories).items():
+        part = Part(name, node)
         outputs = part if outputs is None else outputs + part
     for name in signals:
         outputs = outputs + [name]  # noqa: RUF005 - the operator of the graph, not of lists
     if positive:
         outputs = outputs >> ops.Filter(AtLeast(tuple(positive.items())))
     return Workflow(outputs)
+
+
+def build_impression_workflow(
+    features: Mapping[Entity, Features],
+    ids: Mapping[str, Feature],
+    passed: Sequence[str],
+    categories: Path,
+) -> Workflow:
+    """Return the unfitted workflow of impressions, histories and articles.
+
+    Its parts are ``impression`` (user, what was shown and clicked, context, and what is `passed`
+    unchanged), ``history`` and ``item``. Articles have one vocabulary, wherever they stand.
+
+    Parameters
+    ----------
+    features, ids, categories
+        See `build_workflow`; there are no user features.
+    passed
+        Columns of impressions that pass unchanged.
+    """
+    lists = Feature(kind="list", shared_with=ITEM_ID)
+    columns = {
+        USER_ID: _Column("impression", ids.get(USER_ID, Feature()), "user"),
+        ITEM_ID: _Column("item", ids.get(ITEM_ID, Feature()), "item"),
+        INVIEW: _Column("impression", lists),
+        CLICKED: _Column("impression", lists),
+        HISTORY: _Column("history", lists, "user"),
+        **_columns(features.get("context", {}), "context", "impression"),
+        **_columns(features.get("item", {}), "item", "item"),
+    }
+    nodes = _parts(columns, categories)
+    nodes["impression"] = nodes["impression"] + list(passed)
+    outputs: Any = None
+    for name, node in nodes.items():
+        part = Part(name, node)
+        outputs = part if outputs is None else outputs + part
+    return Workflow(outputs)
+
+
+@dataclass(frozen=True)
+class _Column:
+    """A column to encode: the part of the graph that it is of, and the entity of its tag."""
+
+    part: str
+    feature: Feature
+    entity: Entity | None = None
+
+
+def _columns(features: Features, entity: Entity, part: str) -> dict[str, _Column]:
+    return {n: _Column(part, f, entity) for n, f in features.items() if f.kind != "title"}
+
+
+def _parts(columns: Mapping[str, _Column], categories: Path) -> dict[str, Any]:
+    """Return each part's node, with the tags of its columns."""
+    encoded = _categories({name: column.feature for name, column in columns.items()}, categories)
+    nodes: dict[str, Any] = {}
+    for name, column in columns.items():
+        node = encoded[name] if name in encoded else _number(name, column.feature)
+        tags = [_TAGS[column.entity]] if column.entity else []
+        if name in _ID_TAGS:
+            tags.append(_ID_TAGS[name])
+        if name not in encoded:
+            tags.append(Tags.CONTINUOUS)
+        node = node >> ops.AddMetadata(tags=tags)
+        nodes[column.part] = nodes[column.part] + node if column.part in nodes else node
+    return nodes
 
 
 def _categories(flat: Mapping[str, Feature], folder: Path) -> dict[str, Any]:

@@ -221,7 +221,7 @@ def _encode_entity(
 ) -> int:
     """Write ``<entity>s.parquet``: the known ids, encoded and raw, in the order of encoded ids."""
     key, own = ID_OF[entity], features.get(entity, {})
-    ids = _vocabulary(workflow, key)
+    ids = vocabulary(workflow, key)
     raw = ids.select(key)
     if table is not None:
         raw = raw.join(
@@ -237,7 +237,7 @@ def _encode_entity(
         if name not in raw.columns
     ).select(part.input_schema.column_names)
     scratch.mkdir()
-    filled(inputs.lazy(), own).sink_parquet(scratch / "raw.parquet")
+    filled(inputs.lazy()).sink_parquet(scratch / "raw.parquet")
     wanted = [n for n in (key, *own) if n in workflow.output_schema.column_names]
     encoded = to_table(part.transform(open_dataset(scratch / "raw.parquet"))).select(wanted)
     table_out = pl.concat(
@@ -254,7 +254,7 @@ def _encode_entity(
     return table_out.height
 
 
-def _vocabulary(workflow: Workflow, name: str) -> pl.DataFrame:
+def vocabulary(workflow: Workflow, name: str) -> pl.DataFrame:
     """Return raw ids in the order of their encoded ids, and their training counts."""
     frame = pl.read_parquet(workflow.output_schema[name].properties["cat_path"])
     # A vocabulary that several columns share is stored under all their names.

@@ -41,7 +41,7 @@ def write_raw_splits(
             if side is not None:
                 frame = frame.join(side, on=key, how="left", maintain_order="left")
         frame = typed(frame, features.get("context", {}), "context")
-        frame = filled(frame, *features.values())
+        frame = filled(frame)
         if name == "train" and config.cold == "flag":
             # The workflow is fitted on this split and passes on only what stands in it.
             frame = frame.with_columns(pl.lit(False).alias(c) for c in (COLD_USER, COLD_ITEM))
@@ -69,8 +69,7 @@ def typed(frame: pl.LazyFrame, features: Features, entity: Entity) -> pl.LazyFra
     return frame.with_columns(columns)
 
 
-def filled(frame: pl.LazyFrame, *features: Features) -> pl.LazyFrame:
+def filled(frame: pl.LazyFrame) -> pl.LazyFrame:
     """Make missing lists empty: Categorify takes no null ones."""
-    types = frame.collect_schema()
-    names = [n for part in features for n, f in part.items() if f.kind == "list" and n in types]
-    return frame.with_columns(pl.col(n).fill_null(pl.lit([], types[n])) for n in names)
+    lists = {n: kind for n, kind in frame.collect_schema().items() if isinstance(kind, pl.List)}
+    return frame.with_columns(pl.col(n).fill_null(pl.lit([], kind)) for n, kind in lists.items())

@@ -1,0 +1,290 @@
+"""What `models` reads of processed impressions: catalogue, histories, slates."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Final
+
+import numpy as np
+import polars as pl
+from merlin.schema import ColumnSchema, Schema, Tags
+from numpy.typing import NDArray
+
+from towermill.columns import (
+    CLICKED,
+    FIRST_ID,
+    HIDDEN,
+    HISTORY,
+    HISTORY_ID,
+    IMPRESSION_ID,
+    INVIEW,
+    PUBLISHED,
+    TIMESTAMP,
+    TOKENS,
+    USER_ID,
+    VECTOR,
+)
+from towermill.errors import SchemaError
+from towermill.models.data import Processed
+
+#: The column of an article's age at the end of the data: see `age_buckets`.
+AGE: Final = "age"
+#: Upper ends, in hours, of all ages but the last; 0 stands for no known age.
+AGE_HOURS: Final = (0.5, 1, 2, 3, 4, 6, 8, 12, 18, 24, 36, 48, 72, 168)
+_HOUR = 3600 * 10**6
+
+
+@dataclass(frozen=True)
+class Slates:
+    """Ragged impressions, as arrays.
+
+    Attributes
+    ----------
+    impression_ids
+        As the source has them.
+    users, histories
+        int32 ``(impressions,)``: encoded user, and row of `ImpressionData.histories`.
+    times
+        int64 ``(impressions,)``, microseconds since 1970.
+    items
+        int32 ``(entries,)``: encoded ids of what was shown, one impression after another.
+    offsets
+        int64 ``(impressions + 1,)``.
+    clicked
+        bool ``(entries,)``; None where clicks are not told.
+    """
+
+    impression_ids: pl.Series
+    users: NDArray[np.int32]
+    histories: NDArray[np.int32]
+    times: NDArray[np.int64]
+    items: NDArray[np.int32]
+    offsets: NDArray[np.int64]
+    clicked: NDArray[np.bool_] | None
+
+    def __len__(self) -> int:
+        return len(self.users)
+
+    @property
+    def rows(self) -> NDArray[np.int64]:
+        """The impression of each entry, int64 ``(entries,)``."""
+        return np.repeat(np.arange(len(self)), np.diff(self.offsets))
+
+    @property
+    def rankable(self) -> NDArray[np.bool_]:
+        """Impressions with something clicked and something not, ``(impressions,)``."""
+        if self.clicked is None:
+            return np.zeros(len(self), bool)
+        clicks = np.bincount(self.rows[self.clicked], minlength=len(self))
+        return (clicks > 0) & (clicks < np.diff(self.offsets))
+
+    def sample(self, limit: int) -> Slates:
+        """Return at most `limit` impressions, always the same ones; all for 0."""
+        if not 0 < limit < len(self):
+            return self
+        chosen = np.zeros(len(self), bool)
+        chosen[np.random.default_rng(0).choice(len(self), limit, replace=False)] = True
+        return self.where(chosen)
+
+    def where(self, chosen: NDArray[np.bool_]) -> Slates:
+        """Return the impressions that are chosen."""
+        entries = np.repeat(chosen, np.diff(self.offsets))
+        lengths = np.diff(self.offsets)[chosen]
+        return Slates(
+            self.impression_ids.filter(pl.Series(chosen)),
+            self.users[chosen],
+            self.histories[chosen],
+            self.times[chosen],
+            self.items[entries],
+            np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64),
+            None if self.clicked is None else self.clicked[entries],
+        )
+
+
+class ImpressionData(Processed):
+    """Processed impressions, as `process_impressions` writes them (read lazily)."""
+
+    @cached_property
+    def stats(self) -> dict[str, Any]:
+        """Counts of the processing."""
+        found: dict[str, Any] = json.loads((self.path / "stats.json").read_text())
+        return found
+
+    @cached_property
+    def query_schema(self) -> Schema:
+        """The one input of a query: the reading history."""
+        return Schema([self._list(HISTORY)])
+
+    @cached_property
+    def item_schema(self) -> Schema:
+        """Columns of `items` that a model may take."""
+        columns = [c for c in self.schema if Tags.ITEM in c.tags]
+        if PUBLISHED in self.items.columns:
+            domain = {"domain": {"min": 0, "max": len(AGE_HOURS) + 1, "name": AGE}}
+            tags = [Tags.ITEM, Tags.CATEGORICAL]
+            columns.append(ColumnSchema(AGE, dtype=np.int32, tags=tags, properties=domain))
+        return Schema(columns)
+
+    @cached_property
+    def items(self) -> pl.DataFrame:
+        """The catalogue: row i is the article of encoded id ``i + 3``."""
+        items = pl.read_parquet(self.path / "items.parquet")
+        if PUBLISHED not in items.columns:
+            return items
+        published = _microseconds(items[PUBLISHED])
+        return items.with_columns(pl.Series(AGE, age_buckets(self.as_of - published)))
+
+    @property
+    def as_of(self) -> int:
+        """The moment of the last impression, in microseconds since 1970."""
+        return int(self.stats["as_of"])
+
+    @property
+    def history_size(self) -> int:
+        """Articles that a history holds at most."""
+        return _longest(self._list(HISTORY))
+
+    @property
+    def title_size(self) -> int:
+        """Tokens that an article's text holds at most."""
+        return _longest(self._list(TOKENS))
+
+    @cached_property
+    def tokens(self) -> NDArray[np.int32]:
+        """Tokens by encoded id, int32 ``(items + 3, title_size)``, padded with 0."""
+        self._list(TOKENS)
+        return self._by_id(padded(self.items[TOKENS], self.title_size))
+
+    @cached_property
+    def vectors(self) -> NDArray[np.float32]:
+        """Content vectors by encoded id, float32 ``(items + 3, dim)``; zeros where there is none."""
+        if VECTOR not in self.items.columns:
+            raise SchemaError(
+                "A `content` model and intra-list diversity need item vectors; the processed data "
+                "has none. Set `text.vectors` to a sentence model's name or folder, or "
+                "`source.vectors` where the source has them."
+            )
+        return self._by_id(np.stack(self.items[VECTOR].to_numpy()).astype(np.float32))
+
+    def categories(self, name: str) -> NDArray[np.int32]:
+        """Return an article's category by encoded id, int32 ``(items + 3,)``; unknown ones 2."""
+        found = self._by_id(self.items[name].to_numpy().astype(np.int32))
+        found[:FIRST_ID] = range(FIRST_ID)
+        return found
+
+    @cached_property
+    def histories(self) -> NDArray[np.int32]:
+        """Encoded ids read, int32 ``(histories, history_size)``, padded with 0 behind.
+
+        Row 0 is the empty history.
+        """
+        table = pl.read_parquet(self.path / "histories.parquet")
+        return padded(table[HISTORY], self.history_size)
+
+    def history_frame(self, rows: NDArray[np.integer]) -> pl.DataFrame:
+        """Return these rows of the histories as the inputs of a query tower."""
+        return pl.read_parquet(self.path / "histories.parquet")[rows].select(HISTORY)
+
+    @cached_property
+    def published(self) -> NDArray[np.int64] | None:
+        """When each encoded id came out, microseconds ``(items + 3,)``; None where none is known.
+
+        An unknown moment is the least int64.
+        """
+        if PUBLISHED not in self.items.columns:
+            return None
+        known = self._by_id(_microseconds(self.items[PUBLISHED]))
+        known[:FIRST_ID] = _UNKNOWN
+        return known
+
+    def ages(self, slates: Slates) -> NDArray[np.int32]:
+        """Return `age_buckets` of each entry at its impression, int32 ``(entries,)``."""
+        if self.published is None:
+            raise SchemaError(
+                "`model.age` needs the moment each article came out; the source has none. Set "
+                "`model.age: false`."
+            )
+        return age_buckets(slates.times[slates.rows] - self.published[slates.items])
+
+    @property
+    def item_counts(self) -> NDArray[np.int64]:
+        """Training clicks of each row of `items`, shape ``(items,)``."""
+        return self.items["train_count"].to_numpy().astype(np.int64)
+
+    def query_sample(self, rows: int) -> pl.DataFrame:
+        """Return a few readers' histories."""
+        return self.users.head(rows)
+
+    def slates(self, split: str) -> Slates:
+        """Return the impressions of a split, in the order of the source."""
+        names = [IMPRESSION_ID, USER_ID, HISTORY_ID, TIMESTAMP, INVIEW, CLICKED]
+        table = self.scan(split).select(names).collect()
+        shown = table[INVIEW]
+        offsets = np.concatenate([[0], np.cumsum(shown.list.len().to_numpy())]).astype(np.int64)
+        items = shown.explode(empty_as_null=False).to_numpy().astype(np.int32)
+        clicked = None
+        if split != HIDDEN:
+            rows = np.repeat(np.arange(table.height), np.diff(offsets))
+            clicked = _contained(rows, items, table[CLICKED])
+        return Slates(
+            table[IMPRESSION_ID],
+            table[USER_ID].to_numpy(),
+            table[HISTORY_ID].to_numpy(),
+            _microseconds(table[TIMESTAMP]),
+            items,
+            offsets,
+            clicked,
+        )
+
+    def _list(self, name: str) -> ColumnSchema:
+        if name not in self.schema.column_names:
+            raise SchemaError(
+                f"The model needs the list {name!r} in the processed schema. Found: "
+                f"{', '.join(self.schema.column_names)}. Process impressions that have it."
+            )
+        return self.schema[name]
+
+    def _by_id(self, rows: NDArray[Any]) -> NDArray[Any]:
+        return np.concatenate([np.zeros((FIRST_ID, *rows.shape[1:]), rows.dtype), rows])
+
+
+def age_buckets(microseconds: NDArray[np.int64]) -> NDArray[np.int32]:
+    """Return the interval of each age, 1 … 15 by `AGE_HOURS`; 0 for one that is not known."""
+    edges = np.array(AGE_HOURS) * _HOUR
+    buckets = np.searchsorted(edges, microseconds, side="left") + 1
+    known = (microseconds > -(2**61)) & (microseconds < 2**61)
+    return np.where(known, buckets, 0).astype(np.int32)
+
+
+def padded(lists: pl.Series, width: int) -> NDArray[np.int32]:
+    """Return lists as rows of an int32 matrix, their first `width` values, padded with 0."""
+    kept = lists.list.head(width)
+    lengths = kept.list.len().fill_null(0).to_numpy().astype(np.int64)
+    matrix = np.zeros((len(lists), width), np.int32)
+    flat = kept.drop_nulls().explode(empty_as_null=False).to_numpy()
+    matrix[np.arange(width) < lengths[:, None]] = flat
+    return matrix
+
+
+_UNKNOWN = -(2**62)
+
+
+def _microseconds(times: pl.Series) -> NDArray[np.int64]:
+    physical = times.cast(pl.Datetime("us")).to_physical()
+    return physical.fill_null(_UNKNOWN).to_numpy().astype(np.int64)
+
+
+def _longest(column: ColumnSchema) -> int:
+    return max(int(column.value_count.max or 1), 1)
+
+
+def _contained(
+    rows: NDArray[np.int64], items: NDArray[np.int32], lists: pl.Series
+) -> NDArray[np.bool_]:
+    """Tell which (row, item) pairs have the item in the row's list."""
+    lengths = lists.list.len().fill_null(0).to_numpy()
+    own = np.repeat(np.arange(len(lists)), lengths).astype(np.int64)
+    values = lists.drop_nulls().explode(empty_as_null=False).to_numpy().astype(np.int64)
+    return np.isin(rows << 32 | items, own << 32 | values)

@@ -1,0 +1,1 @@
+"""Layers that Merlin Models does not have."""

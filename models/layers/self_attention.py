@@ -1,0 +1,70 @@
+"""Multi-head self-attention over packed sequences."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import tensorflow as tf
+
+from towermill.models.layers.packing import Packing
+
+
+class SelfAttention(tf.keras.layers.Layer):  # type: ignore[misc]
+    """Each position becomes a mix of its sequence's (Vaswani et al., 2017), as NRMS has it.
+
+    Scaled dot products, no positions, no output projection: the heads are joined side by side
+    (Wu et al., EMNLP 2019). The softmax is taken in float32, over real positions alone.
+
+    Parameters
+    ----------
+    heads, head_dim
+        Their product is the width of the output.
+    """
+
+    def __init__(self, heads: int, head_dim: int, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.heads, self.head_dim = heads, head_dim
+
+    def build(self, input_shape: Any) -> None:
+        width = self.heads * self.head_dim
+        # One matrix for the three of them; each block starts as a Glorot matrix of its own.
+        self.kernel = self.add_weight(
+            "kernel",
+            (int(input_shape[-1]), 3 * width),
+            initializer=_Blocks(3),
+        )
+        super().build(input_shape)
+
+    def call(self, values: tf.Tensor, packing: Packing) -> tf.Tensor:
+        """Return ``(positions, heads × head_dim)`` for packed ``(positions, dim)``."""
+        projected = packing.pad(tf.matmul(values, self.kernel))
+        shape = tf.shape(projected)
+        split = tf.reshape(projected, [shape[0], shape[1], 3, self.heads, self.head_dim])
+        query, key, value = tf.unstack(tf.transpose(split, [2, 0, 3, 1, 4]))
+        logits = tf.matmul(query, key, transpose_b=True) / math.sqrt(self.head_dim)
+        hidden = tf.where(packing.mask, 0.0, -1e9)[:, None, None, :]
+        weights = tf.nn.softmax(tf.cast(logits, tf.float32) + hidden)
+        mixed = tf.matmul(tf.cast(weights, value.dtype), value)
+        joined = tf.reshape(
+            tf.transpose(mixed, [0, 2, 1, 3]), [shape[0], shape[1], self.heads * self.head_dim]
+        )
+        return packing.pack(joined)
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "heads": self.heads, "head_dim": self.head_dim}
+
+
+class _Blocks(tf.keras.initializers.Initializer):  # type: ignore[misc]
+    """Glorot-uniform matrices side by side."""
+
+    def __init__(self, blocks: int) -> None:
+        self.blocks = blocks
+
+    def __call__(self, shape: Any, dtype: Any = None, **kwargs: Any) -> tf.Tensor:
+        part = (shape[0], shape[1] // self.blocks)
+        draws = [tf.keras.initializers.GlorotUniform()(part, dtype) for _ in range(self.blocks)]
+        return tf.concat(draws, axis=1)
+
+    def get_config(self) -> dict[str, Any]:
+        return {"blocks": self.blocks}

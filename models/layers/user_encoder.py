@@ -1,0 +1,40 @@
+"""The user encoder of NRMS: the vectors of what was read to that of the reader."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import tensorflow as tf
+
+from towermill.models.layers.additive_attention import AdditiveAttention
+from towermill.models.layers.packing import packing
+from towermill.models.layers.self_attention import SelfAttention
+
+
+class UserEncoder(tf.keras.layers.Layer):  # type: ignore[misc]
+    """Self-attention and additive attention over a reading history (Wu et al., EMNLP 2019).
+
+    Parameters
+    ----------
+    heads, head_dim, attention_dim
+        Of `SelfAttention` and `AdditiveAttention`.
+    dropout
+        After the self-attention.
+    """
+
+    def __init__(
+        self, *, heads: int, head_dim: int, attention_dim: int, dropout: float = 0.0, **kwargs: Any
+    ) -> None:
+        super().__init__(**kwargs)
+        self.attention = SelfAttention(heads, head_dim)
+        self.pooling = AdditiveAttention(attention_dim)
+        self.dropout = tf.keras.layers.Dropout(dropout)
+
+    def call(self, vectors: tf.Tensor, mask: tf.Tensor, training: Any = None) -> tf.Tensor:
+        """Return ``(users, dim)`` for ``(users, history_size, dim)`` and the mask of its first two.
+
+        A user who has read nothing has the vector 0.
+        """
+        packed = packing(mask)
+        values = self.attention(packed.pack(vectors), packed)
+        return self.pooling(self.dropout(values, training=training), packed)

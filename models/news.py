@@ -1,0 +1,147 @@
+"""What all news retrievers share: a query is a reading history, looked up among article vectors."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import polars as pl
+import tensorflow as tf
+from merlin.schema import Schema
+from numpy.typing import NDArray
+
+from towermill.columns import FIRST_ID, HISTORY
+from towermill.models.data import Processed
+from towermill.models.impressions import AGE, AGE_HOURS, ImpressionData
+from towermill.models.retriever import Retriever, Side
+
+
+class HistoryTower(tf.keras.layers.Layer):  # type: ignore[misc]
+    """The query tower: encoded ids of what was read → ``(rows, dim)``.
+
+    The vectors of all articles stand in it, so that it serves by ids alone. They are made from the
+    item tower (`NewsRetriever.refresh`), are no weights, and stand in no checkpoint.
+
+    Parameters
+    ----------
+    reader
+        Layer from vectors ``(rows, history_size, dim)`` and their mask to ``(rows, dim)``.
+    schema
+        Holds the list ``history`` alone.
+    history_size
+        Of a longer history, the last so many articles are read.
+    dim
+        Width of an article's vector.
+    masked
+        Leave padding and unknown articles out.
+    """
+
+    def __init__(
+        self,
+        reader: Any,
+        schema: Schema,
+        history_size: int,
+        *,
+        dim: int,
+        masked: bool = True,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.reader, self.schema, self.history_size = reader, schema, history_size
+        self.dim, self.masked = dim, masked
+        self._articles = _Untracked()
+
+    @property
+    def articles(self) -> tf.Variable:
+        """Vectors by encoded id, float32 ``(items + 3, dim)``."""
+        return self._articles.variable
+
+    def hold(self, vectors: NDArray[np.float32]) -> None:
+        """Take these vectors for those of the articles."""
+        if self._articles.variable is None:
+            self._articles.variable = tf.Variable(vectors, trainable=False, name="articles")
+        else:
+            self._articles.variable.assign(vectors)
+
+    @property
+    def variables(self) -> list[tf.Variable]:
+        """All that an export must hold: the weights, and the articles' vectors."""
+        return [*super().variables, self.articles]
+
+    def call(self, inputs: Mapping[str, tf.Tensor], training: Any = None) -> tf.Tensor:
+        """Encode a batch in the form of `towermill.models.data.to_batch`."""
+        ids = dense_list(inputs, HISTORY, last=self.history_size)
+        if not self.masked:
+            ids = tf.pad(ids, [[0, 0], [0, self.history_size - tf.shape(ids)[1]]])
+        mask = ids >= FIRST_ID if self.masked else tf.ones_like(ids, tf.bool)
+        vectors = tf.cast(tf.gather(self.articles, ids), self.compute_dtype)
+        return self.reader(vectors, mask, training=training)
+
+
+class _Untracked:
+    """Keeps a variable out of what Keras and checkpoints find."""
+
+    variable: tf.Variable = None
+
+
+class NewsRetriever(Retriever):
+    """A `Retriever` whose queries are histories."""
+
+    query_tower: HistoryTower
+    data: ImpressionData
+
+    def build(self, data: Processed) -> None:
+        """Create every weight, and room for the articles' vectors."""
+        assert isinstance(data, ImpressionData)
+        self.data = data
+        self.query_tower.hold(
+            np.zeros((data.items.height + FIRST_ID, self.query_tower.dim), np.float32)
+        )
+        self._stale = True
+        super().build(data)
+
+    def restore(self, folder: Any) -> None:
+        """Read the weights that `save` wrote."""
+        super().restore(folder)
+        self._stale = True
+
+    def refresh(self) -> NDArray[np.float32]:
+        """Encode every article by the item tower's present weights, for the query tower to hold.
+
+        Returns
+        -------
+        float32 ``(items + 3, dim)`` by encoded id, without what an article's age adds; zeros for
+        ids that are no article.
+        """
+        items = self.data.items
+        if AGE in items.columns:
+            items = items.with_columns(pl.lit(0, pl.Int32).alias(AGE))
+        rows = self.embed_items(items)
+        vectors = np.concatenate([np.zeros((FIRST_ID, rows.shape[1]), np.float32), rows])
+        self.query_tower.hold(vectors)
+        self._stale = False
+        return vectors
+
+    def age_vectors(self) -> NDArray[np.float32] | None:
+        """Return what each age adds to an article's vector, ``(intervals + 1, dim)``, if anything."""
+        if getattr(self.item_tower, "ages", None) is None:
+            return None
+        added: NDArray[np.float32] = tf.cast(
+            self.item_tower.age(tf.range(len(AGE_HOURS) + 2)), tf.float32
+        ).numpy()
+        return added
+
+    def encode(self, side: Side, features: pl.DataFrame) -> NDArray[np.float32]:
+        """Return float32 ``(rows, dim)`` of one call of a side's tower."""
+        if side == "query" and self._stale:
+            self.refresh()
+        return super().encode(side, features)
+
+
+def dense_list(inputs: Mapping[str, tf.Tensor], name: str, last: int = 0) -> tf.Tensor:
+    """Return a list feature as ``(rows, longest)``, padded with 0 behind; its `last` values."""
+    ragged = tf.RaggedTensor.from_row_splits(
+        inputs[f"{name}__values"], inputs[f"{name}__offsets"], validate=False
+    )
+    return (ragged[:, -last:] if last else ragged).to_tensor()
