@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from towermill.models.config import ContentConfig, ModelConfig, NRMSConfig
+from towermill.models.config import ModelConfig, NRMSConfig
 from towermill.models.content import build_content
 from towermill.models.data import Processed
 from towermill.models.impressions import ImpressionData

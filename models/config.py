@@ -165,9 +165,7 @@ class ContentConfig(_ModelConfig):
 
 
 #: All `model.kind`s.
-ModelConfig = Annotated[
-    TwoTowerConfig | NRMSConfig | ContentConfig, Field(discriminator="kind")
-]
+ModelConfig = Annotated[TwoTowerConfig | NRMSConfig | ContentConfig, Field(discriminator="kind")]
 
 
 class ScheduleConfig(BaseModel):

@@ -2,35 +2,141 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
+from towermill.columns import FIRST_ID, VECTOR
+from towermill.models.impression_baselines import (
+    chance_of_entries,
+    popularity_of_entries,
+    recency_of_entries,
+)
+from towermill.models.impression_metrics import impression_metrics, per_impression
 from towermill.models.impressions import ImpressionData, Slates
+from towermill.models.intervals import bootstrap_by_user
 from towermill.models.news import NewsRetriever
+from towermill.models.slates import slate_metrics, top_of_slates
+from towermill.models.slices import clicked_ages, report_slices, slices
 
 #: Entries whose vectors are looked up at a time.
 _BLOCK = 1 << 16
 
 
-def score_slates(
-    retriever: NewsRetriever, data: ImpressionData, slates: Slates
-) -> NDArray[np.float32]:
-    """Score every shown article for its reader, float32 ``(entries,)``.
+class SlateScorer:
+    """Scores slates by their dot products: each article of the catalogue is encoded once in all.
 
-    Each article of the catalogue is encoded once, each distinct history once; a score is their dot
-    product, and no slate is padded.
+    Parameters
+    ----------
+    retriever, data
+        Its present weights; its data.
     """
-    articles = retriever.refresh()
-    used, reader_of = np.unique(slates.histories, return_inverse=True)
-    readers = retriever.embed_queries(data.history_frame(used))
-    rows = reader_of[slates.rows]
-    scores = np.empty(len(slates.items), np.float32)
-    for start in range(0, len(scores), _BLOCK):
-        block = slice(start, start + _BLOCK)
-        np.einsum(
-            "ed,ed->e", readers[rows[block]], articles[slates.items[block]], out=scores[block]
+
+    def __init__(self, retriever: NewsRetriever, data: ImpressionData) -> None:
+        self.retriever, self.data = retriever, data
+        self.articles = retriever.refresh()
+        self.ages = retriever.age_vectors()
+
+    def __call__(self, slates: Slates) -> NDArray[np.float32]:
+        """Score every shown article for its reader, float32 ``(entries,)``.
+
+        Each distinct history is encoded once, and no slate is padded.
+        """
+        used, reader_of = np.unique(slates.histories, return_inverse=True)
+        readers = self.retriever.embed_queries(self.data.history_frame(used))
+        rows = reader_of[slates.rows]
+        scores = np.empty(len(slates.items), np.float32)
+        for start in range(0, len(scores), _BLOCK):
+            block = slice(start, start + _BLOCK)
+            own, shown = readers[rows[block]], self.articles[slates.items[block]]
+            np.einsum("ed,ed->e", own, shown, out=scores[block])
+        if self.ages is not None:
+            scores += (readers @ self.ages.T)[rows, self.data.ages(slates)]
+        return scores
+
+
+def evaluate_slates(
+    retriever: NewsRetriever, data: ImpressionData, slates: Slates, k: Sequence[int]
+) -> dict[str, float]:
+    """Return the mean metrics within impressions."""
+    assert slates.clicked is not None
+    scores = SlateScorer(retriever, data)(slates)
+    return impression_metrics(scores, slates.clicked, slates.offsets, k)
+
+
+def report_impressions(
+    retriever: NewsRetriever, data: ImpressionData, slates: Slates, k: Sequence[int], seed: int
+) -> dict[str, Any]:
+    """Return all that ``metrics.json`` tells of a split.
+
+    ``metrics`` are means over the impressions with something clicked and something not; the others
+    are left out, and counted in ``left_out``. ``intervals`` hold the means in 95 of 100 draws of
+    users. ``baselines`` and ``slices`` are of the same impressions.
+
+    Parameters
+    ----------
+    retriever, data
+        Trained; its data.
+    slates
+        Of the split.
+    k
+        Cut-offs.
+    seed
+        Of the draws.
+    """
+    assert slates.clicked is not None
+    ranked = slates.where(slates.rankable)
+    clicks = np.bincount(slates.rows[slates.clicked], minlength=len(slates))
+    scorers = {"model": SlateScorer(retriever, data)(ranked)}
+    scorers["popularity"] = popularity_of_entries(ranked.items, data.id_counts)
+    if data.published is not None:
+        scorers["recency"] = recency_of_entries(ranked.items, data.published)
+    scorers["random"] = chance_of_entries(ranked.offsets, seed)
+    vectors = data.vectors if VECTOR in data.items.columns else retriever.refresh()
+    found = {name: _metrics(s, data, ranked, k, vectors) for name, s in scorers.items()}
+    values = per_impression(scorers["model"], ranked.clicked, ranked.offsets, k)
+    enough = len(np.unique(ranked.users)) > 1
+    return {
+        "queries": len(ranked),
+        "queries_in_all": len(slates),
+        "left_out": {
+            "without_click": int((clicks == 0).sum()),
+            "all_clicked": int((clicks > 0).sum()) - len(ranked),
+        },
+        "metrics": found.pop("model"),
+        "intervals": bootstrap_by_user(values, ranked.users, seed=seed) if enough else {},
+        "baselines": found,
+        "slices": report_slices(values, _slices(data, ranked)),
+    }
+
+
+def _metrics(
+    scores: NDArray[Any],
+    data: ImpressionData,
+    slates: Slates,
+    k: Sequence[int],
+    vectors: NDArray[np.float32],
+) -> dict[str, float]:
+    top = top_of_slates(scores, slates.items, slates.offsets, max(k))
+    beyond = slate_metrics(
+        top,
+        slates.items,
+        k,
+        item_counts=data.id_counts if data.id_counts.any() else None,
+        vectors=vectors,
+    )
+    assert slates.clicked is not None
+    return impression_metrics(scores, slates.clicked, slates.offsets, k) | beyond
+
+
+def _slices(data: ImpressionData, slates: Slates) -> dict[str, NDArray[np.bool_]]:
+    ages = None
+    if data.published is not None:
+        assert slates.clicked is not None
+        ages = clicked_ages(
+            slates.times, slates.items, slates.clicked, slates.offsets, data.published
         )
-    by_age = retriever.age_vectors()
-    if by_age is not None:
-        scores += (readers @ by_age.T)[rows, data.ages(slates)]
-    return scores
+    read = (data.histories > 0).sum(axis=1)
+    return slices(known=slates.users >= FIRST_ID, history_lengths=read[slates.histories], ages=ages)

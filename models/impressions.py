@@ -23,6 +23,7 @@ from towermill.columns import (
     PUBLISHED,
     TIMESTAMP,
     TOKENS,
+    TRAIN_COUNT,
     USER_ID,
     VECTOR,
 )
@@ -33,7 +34,6 @@ from towermill.models.data import Processed
 AGE: Final = "age"
 #: Upper ends, in hours, of all ages but the last; 0 stands for no known age.
 AGE_HOURS: Final = (0.5, 1, 2, 3, 4, 6, 8, 12, 18, 24, 36, 48, 72, 168)
-_HOUR = 3600 * 10**6
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ class Slates:
     users, histories
         int32 ``(impressions,)``: encoded user, and row of `ImpressionData.histories`.
     times
-        int64 ``(impressions,)``, microseconds since 1970.
+        datetime64 ``(impressions,)``, in microseconds.
     items
         int32 ``(entries,)``: encoded ids of what was shown, one impression after another.
     offsets
@@ -59,7 +59,7 @@ class Slates:
     impression_ids: pl.Series
     users: NDArray[np.int32]
     histories: NDArray[np.int32]
-    times: NDArray[np.int64]
+    times: NDArray[np.datetime64]
     items: NDArray[np.int32]
     offsets: NDArray[np.int64]
     clicked: NDArray[np.bool_] | None
@@ -133,13 +133,13 @@ class ImpressionData(Processed):
         items = pl.read_parquet(self.path / "items.parquet")
         if PUBLISHED not in items.columns:
             return items
-        published = _microseconds(items[PUBLISHED])
-        return items.with_columns(pl.Series(AGE, age_buckets(self.as_of - published)))
+        age = age_buckets(self.as_of - _moments(items[PUBLISHED]))
+        return items.with_columns(pl.Series(AGE, age))
 
     @property
-    def as_of(self) -> int:
-        """The moment of the last impression, in microseconds since 1970."""
-        return int(self.stats["as_of"])
+    def as_of(self) -> np.datetime64:
+        """The moment of the last impression."""
+        return np.datetime64(self.stats["as_of"], "us")
 
     @property
     def history_size(self) -> int:
@@ -159,7 +159,7 @@ class ImpressionData(Processed):
 
     @cached_property
     def vectors(self) -> NDArray[np.float32]:
-        """Content vectors by encoded id, float32 ``(items + 3, dim)``; zeros where there is none."""
+        """Content vectors by encoded id, float32 ``(items + 3, dim)``; zeros if there is none."""
         if VECTOR not in self.items.columns:
             raise SchemaError(
                 "A `content` model and intra-list diversity need item vectors; the processed data "
@@ -188,16 +188,12 @@ class ImpressionData(Processed):
         return pl.read_parquet(self.path / "histories.parquet")[rows].select(HISTORY)
 
     @cached_property
-    def published(self) -> NDArray[np.int64] | None:
-        """When each encoded id came out, microseconds ``(items + 3,)``; None where none is known.
-
-        An unknown moment is the least int64.
-        """
-        if PUBLISHED not in self.items.columns:
+    def published(self) -> NDArray[np.datetime64] | None:
+        """When each encoded id came out, ``(items + 3,)``, NaT if unknown; None if all are."""
+        if PUBLISHED not in self.items.columns or not self.items[PUBLISHED].count():
             return None
-        known = self._by_id(_microseconds(self.items[PUBLISHED]))
-        known[:FIRST_ID] = _UNKNOWN
-        return known
+        unknown = np.full(FIRST_ID, np.datetime64("NaT", "us"))
+        return np.concatenate([unknown, _moments(self.items[PUBLISHED])])
 
     def ages(self, slates: Slates) -> NDArray[np.int32]:
         """Return `age_buckets` of each entry at its impression, int32 ``(entries,)``."""
@@ -208,19 +204,19 @@ class ImpressionData(Processed):
             )
         return age_buckets(slates.times[slates.rows] - self.published[slates.items])
 
-    @property
-    def item_counts(self) -> NDArray[np.int64]:
-        """Training clicks of each row of `items`, shape ``(items,)``."""
-        return self.items["train_count"].to_numpy().astype(np.int64)
+    @cached_property
+    def id_counts(self) -> NDArray[np.int64]:
+        """Training clicks of each encoded id, ``(items + 3,)``; none of those that are no item."""
+        return self._by_id(self.items[TRAIN_COUNT].to_numpy().astype(np.int64))
 
     def query_sample(self, rows: int) -> pl.DataFrame:
         """Return a few readers' histories."""
         return self.users.head(rows)
 
-    def slates(self, split: str) -> Slates:
-        """Return the impressions of a split, in the order of the source."""
+    def slates(self, split: str, start: int = 0, rows: int | None = None) -> Slates:
+        """Return the impressions of a split, in the order of the source: all, or some `rows`."""
         names = [IMPRESSION_ID, USER_ID, HISTORY_ID, TIMESTAMP, INVIEW, CLICKED]
-        table = self.scan(split).select(names).collect()
+        table = self.scan(split).slice(start, rows).select(names).collect()
         shown = table[INVIEW]
         offsets = np.concatenate([[0], np.cumsum(shown.list.len().to_numpy())]).astype(np.int64)
         items = shown.explode(empty_as_null=False).to_numpy().astype(np.int32)
@@ -232,7 +228,7 @@ class ImpressionData(Processed):
             table[IMPRESSION_ID],
             table[USER_ID].to_numpy(),
             table[HISTORY_ID].to_numpy(),
-            _microseconds(table[TIMESTAMP]),
+            _moments(table[TIMESTAMP]),
             items,
             offsets,
             clicked,
@@ -250,12 +246,11 @@ class ImpressionData(Processed):
         return np.concatenate([np.zeros((FIRST_ID, *rows.shape[1:]), rows.dtype), rows])
 
 
-def age_buckets(microseconds: NDArray[np.int64]) -> NDArray[np.int32]:
+def age_buckets(ages: NDArray[np.timedelta64]) -> NDArray[np.int32]:
     """Return the interval of each age, 1 … 15 by `AGE_HOURS`; 0 for one that is not known."""
-    edges = np.array(AGE_HOURS) * _HOUR
-    buckets = np.searchsorted(edges, microseconds, side="left") + 1
-    known = (microseconds > -(2**61)) & (microseconds < 2**61)
-    return np.where(known, buckets, 0).astype(np.int32)
+    hours = ages / np.timedelta64(1, "h")
+    buckets = np.searchsorted(AGE_HOURS, hours) + 1
+    return np.where(np.isnan(hours), 0, buckets).astype(np.int32)
 
 
 def padded(lists: pl.Series, width: int) -> NDArray[np.int32]:
@@ -268,12 +263,8 @@ def padded(lists: pl.Series, width: int) -> NDArray[np.int32]:
     return matrix
 
 
-_UNKNOWN = -(2**62)
-
-
-def _microseconds(times: pl.Series) -> NDArray[np.int64]:
-    physical = times.cast(pl.Datetime("us")).to_physical()
-    return physical.fill_null(_UNKNOWN).to_numpy().astype(np.int64)
+def _moments(times: pl.Series) -> NDArray[np.datetime64]:
+    return times.cast(pl.Datetime("us")).to_numpy().astype("datetime64[us]")
 
 
 def _longest(column: ColumnSchema) -> int:

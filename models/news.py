@@ -124,7 +124,7 @@ class NewsRetriever(Retriever):
         return vectors
 
     def age_vectors(self) -> NDArray[np.float32] | None:
-        """Return what each age adds to an article's vector, ``(intervals + 1, dim)``, if anything."""
+        """Return what each age adds to an article's vector, ``(intervals + 1, dim)``, if at all."""
         if getattr(self.item_tower, "ages", None) is None:
             return None
         added: NDArray[np.float32] = tf.cast(

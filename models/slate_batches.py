@@ -22,7 +22,7 @@ def slate_batches(
     data: ImpressionData, config: ModelConfig, batch_size: int, seed: int
 ) -> SlateBatches:
     """Return the batches that a model of this kind trains on."""
-    assert isinstance(config, NRMSConfig)  # noqa: S101 - the one kind that trains on impressions
+    assert isinstance(config, NRMSConfig)
     return SlateBatches(
         data,
         batch_size=batch_size,

@@ -193,7 +193,7 @@ def _impression_validation(
     k = tuple(sorted({5, 10, int(monitor.partition("@")[2] or 10)}))
 
     def validate(retriever: Retriever) -> dict[str, float]:
-        assert isinstance(retriever, NewsRetriever)  # noqa: S101 - built on the same data
+        assert isinstance(retriever, NewsRetriever)
         return evaluate_slates(retriever, data, slates, k)
 
     return validate

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from numbers import Integral
@@ -14,7 +15,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from towermill.columns import FIRST_ID, ITEM_ID, NULL_ID, OOV_ID, RAW_PREFIX, USER_ID
+from towermill.columns import FIRST_ID, HISTORY, ITEM_ID, NULL_ID, OOV_ID, RAW_PREFIX, USER_ID
 from towermill.errors import BundleError
 
 FORMAT: Final = 1
@@ -36,11 +37,40 @@ class Recommendations:
     items
         ``item_id`` (raw), ``score`` and the item's raw features, best first.
     known
-        Whether the user stood in the training data; if not, they were served as out of vocabulary.
+        Whether the user stood in the training data, or any of the history in the catalogue; if
+        not, they were served as out of vocabulary.
     """
 
     items: list[dict[str, Any]]
     known: bool
+
+
+def tower_inputs(rows: pl.DataFrame, features: Mapping[str, Any]) -> dict[str, Any]:
+    """Return encoded rows as the tensors that a tower's signature takes.
+
+    Parameters
+    ----------
+    rows
+        Have a column each of `features`.
+    features
+        As the manifest describes a tower's inputs.
+    """
+    import tensorflow as tf
+
+    inputs = {}
+    for name, feature in features.items():
+        values = rows[name]
+        if feature["list"]:
+            values = values.arr.to_list() if isinstance(values.dtype, pl.Array) else values
+            flat = values.explode(empty_as_null=False)
+            lengths = values.list.len().to_numpy()
+            inputs[f"{name}__values"] = tf.constant(flat.to_numpy(), feature["dtype"])
+            inputs[f"{name}__offsets"] = tf.constant(
+                np.concatenate([[0], np.cumsum(lengths)]), tf.int32
+            )
+        else:
+            inputs[name] = tf.constant(values.to_numpy(), feature["dtype"])
+    return inputs
 
 
 class Bundle:
@@ -97,8 +127,15 @@ class Bundle:
         """Open the bundle at `path`."""
         return cls(path, verify)
 
-    def recommend(self, user_id: Any, k: int = 10, filter_seen: bool = True) -> Recommendations:
-        """Return the `k` items that score highest for a user.
+    def recommend(
+        self,
+        user_id: Any = None,
+        k: int = 10,
+        filter_seen: bool = True,
+        *,
+        history: Sequence[Any] | None = None,
+    ) -> Recommendations:
+        """Return the `k` items that score highest for a user, or for a reading history.
 
         Parameters
         ----------
@@ -107,15 +144,20 @@ class Bundle:
         k
             How many, at least 1.
         filter_seen
-            Leave out what the user is known to have met, in any split.
+            Leave out what the user is known to have met, in any split, or the history.
+        history
+            Raw ids of items, the last read last, instead of a user; those that are not known are
+            passed over. Of a news model.
 
         Raises
         ------
         BundleError
-            `k` is not a positive integer.
+            `k` is not a positive integer, or the model takes no history.
         """
         if isinstance(k, bool) or not isinstance(k, int) or k < 1:
             raise BundleError(f"`k` should be a positive integer. Received: k={k!r}")
+        if history is not None:
+            return self._recommend_for(history, k, filter_seen)
         row = self._find_user(user_id)
         features = self._users[row] if row is not None else self._unknown_user()
         scores = self._items @ self._embed(features)[0]
@@ -123,11 +165,28 @@ class Bundle:
             seen = self._seen.filter(pl.col(USER_ID) == features[USER_ID].item())
             if seen.height:
                 scores[seen[ITEM_ID].item().to_numpy() - FIRST_ID] = -np.inf
+        return Recommendations(self._best(scores, k), row is not None)
+
+    def _recommend_for(self, history: Sequence[Any], k: int, filter_seen: bool) -> Recommendations:
+        if list(self.manifest["query_features"]) != [HISTORY]:
+            raise BundleError(
+                "The model of this bundle takes no `history`: only that of a news recipe does. "
+                "Give a `user_id`."
+            )
+        raw = self._catalogue[RAW_PREFIX + ITEM_ID]
+        wanted = pl.Series(list(history), dtype=pl.String).cast(raw.dtype, strict=False)
+        rows = {value: row for row, value in enumerate(raw.to_list())}
+        known = [rows[value] for value in wanted.to_list() if value in rows]
+        ids = pl.Series([[row + FIRST_ID for row in known]], dtype=pl.List(pl.Int32))
+        scores = self._items @ self._embed(pl.DataFrame({HISTORY: ids}))[0]
+        if filter_seen:
+            scores[known] = -np.inf
+        return Recommendations(self._best(scores, k), bool(known))
+
+    def _best(self, scores: NDArray[np.float32], k: int) -> list[dict[str, Any]]:
         best = np.argsort(-scores, kind="stable")[:k]
         best = best[np.isfinite(scores[best])]
-        return Recommendations(
-            [{**self._item(int(i)), "score": float(scores[i])} for i in best], row is not None
-        )
+        return [{**self._item(int(i)), "score": float(scores[i])} for i in best]
 
     def _find_user(self, user_id: Any) -> int | None:
         raw = self._users[RAW_PREFIX + USER_ID]
@@ -152,22 +211,11 @@ class Bundle:
         return pl.DataFrame(values)
 
     def _embed(self, users: pl.DataFrame) -> NDArray[np.float32]:
-        import tensorflow as tf
-
-        inputs = {}
-        for name, feature in self.manifest["query_features"].items():
-            if name not in users.columns:
-                # A context feature that was not given: as unknown as an unknown user's.
-                users = users.with_columns(self._unknown_user()[name])
-            if feature["list"]:
-                values = users[name].explode(empty_as_null=False)
-                lengths = users[name].list.len().to_numpy()
-                inputs[f"{name}__values"] = tf.constant(values.to_numpy(), feature["dtype"])
-                inputs[f"{name}__offsets"] = tf.constant(
-                    np.concatenate([[0], np.cumsum(lengths)]), tf.int32
-                )
-            else:
-                inputs[name] = tf.constant(users[name].to_numpy(), feature["dtype"])
+        features = self.manifest["query_features"]
+        # A context feature that was not given is as unknown as an unknown user's.
+        missing = [name for name in features if name not in users.columns]
+        users = users.with_columns(self._unknown_user()[missing]) if missing else users
+        inputs = tower_inputs(users, features)
         embedding: NDArray[np.float32] = self._query_tower(**inputs)["embedding"].numpy()
         return embedding
 

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from towermill.errors import DataError
 from towermill.models.data import Processed
 from towermill.models.evaluation import evaluate_baselines, evaluate_retriever
-from towermill.models.retriever import Spread
+from towermill.models.impression_evaluation import report_impressions
+from towermill.models.impressions import ImpressionData
+from towermill.models.news import NewsRetriever
+from towermill.models.retriever import Retriever, Spread
 from towermill.models.train import load_model
 from towermill.pipelines.recipe import Recipe
 
@@ -19,17 +23,44 @@ logger = logging.getLogger(__name__)
 def evaluate_model(
     processed: Path, trained: Path, recipe: Recipe, spread: Spread | None = None
 ) -> dict[str, Any]:
-    """Return the content of ``metrics.json`` for the catalogue protocol.
+    """Return the content of ``metrics.json``: by the protocol that the model's kind is for.
+
+    `spread` encodes users and items elsewhere.
+    """
+    data, retriever = load_model(processed, trained, recipe.model, spread)
+    if isinstance(data, ImpressionData) and isinstance(retriever, NewsRetriever):
+        return _within_impressions(data, retriever, recipe)
+    return _over_catalogue(data, retriever, recipe)
+
+
+def _within_impressions(
+    data: ImpressionData, retriever: NewsRetriever, recipe: Recipe
+) -> dict[str, Any]:
+    """Return the metrics of the impression protocol: see `report_impressions`."""
+    config = recipe.evaluate
+    slates = data.slates("test").sample(config.max_queries)
+    if not slates.rankable.any():
+        raise DataError(
+            f"The test split should hold impressions with a click and something else shown; of "
+            f"its {len(slates)} none is. Change `split`."
+        )
+    result: dict[str, Any] = {"protocol": "impression", "split": "test"}
+    result |= report_impressions(retriever, data, slates, config.k or (5, 10), recipe.runtime.seed)
+    _compare(result, "auc")
+    return result
+
+
+def _over_catalogue(data: Processed, retriever: Retriever, recipe: Recipe) -> dict[str, Any]:
+    """Return the metrics of the catalogue protocol.
 
     ``metrics`` are means over ``queries``: users, or held-out rows with `evaluate.query:
     interaction`; with `evaluate.max_queries` a sample of ``queries_in_all``. ``baselines`` stand on
     the same queries. ``left_out`` counts held-out rows that no ranking can answer: items unknown to
     the catalogue, and with `filter_seen` those met before.
     With ``split.cold: flag``, ``segments`` gives the metrics of known and of new users apart.
-    `spread` encodes users and items elsewhere.
     """
     config = recipe.evaluate
-    data, retriever = load_model(processed, trained, recipe.model, spread)
+    k = config.k or (10, 100)
     queries = data.queries("test", config.query, config.filter_seen, limit=config.max_queries)
     if not len(queries):
         raise DataError(
@@ -46,32 +77,32 @@ def evaluate_model(
         "queries_in_all": queries.total,
         "catalogue": data.items.height,
         "left_out": {"cold_items": queries.cold, "seen_before": queries.repeated},
-        "metrics": evaluate_retriever(retriever, data, queries, config.k),
-        "baselines": evaluate_baselines(data, queries, config.k, recipe.runtime.seed),
+        "metrics": evaluate_retriever(retriever, data, queries, k),
+        "baselines": evaluate_baselines(data, queries, k, recipe.runtime.seed),
     }
-    _compare(result)
+    _compare(result, f"ndcg@{min(k)}")
     if recipe.split.cold == "flag":
-        result["segments"] = _segments(data, retriever, recipe)
+        result["segments"] = _segments(data, retriever, recipe, k)
     return result
 
 
-def _compare(result: dict[str, Any]) -> None:
+def _compare(result: dict[str, Any], metric: str) -> None:
     """Say so if the model is no better than popularity."""
-    k = min(int(name.partition("@")[2]) for name in result["metrics"])
-    model = result["metrics"][f"ndcg@{k}"]
-    popularity = result["baselines"]["popularity"][f"ndcg@{k}"]
+    model, popularity = result["metrics"][metric], result["baselines"]["popularity"][metric]
     if model <= popularity:
         logger.warning(
-            "The model does not beat popularity: ndcg@%d is %.4f, popularity's %.4f. Train longer "
+            "The model does not beat popularity: %s is %.4f, popularity's %.4f. Train longer "
             "(train.epochs, train.patience), in smaller steps (train.batch_size), or with fewer "
-            "weights (model.tower=[] model.embedding_dim=32).",
-            k,
+            "weights (see `model` in docs/recipes.md).",
+            metric,
             model,
             popularity,
         )
 
 
-def _segments(data: Processed, retriever: Any, recipe: Recipe) -> dict[str, Any]:
+def _segments(
+    data: Processed, retriever: Retriever, recipe: Recipe, k: Sequence[int]
+) -> dict[str, Any]:
     config, found = recipe.evaluate, {}
     for segment in ("warm", "cold_user"):
         queries = data.queries(
@@ -80,6 +111,6 @@ def _segments(data: Processed, retriever: Any, recipe: Recipe) -> dict[str, Any]
         if len(queries):
             found[segment] = {
                 "queries": len(queries),
-                "metrics": evaluate_retriever(retriever, data, queries, config.k),
+                "metrics": evaluate_retriever(retriever, data, queries, k),
             }
     return found

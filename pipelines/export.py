@@ -53,13 +53,18 @@ def export_bundle(
     data, retriever = load_model(inputs["process"], inputs["train"], recipe.model, spread)
     shutil.rmtree(out, ignore_errors=True)
     out.mkdir(parents=True)
-    save_tower(retriever.query_tower, data.query_schema, out / "query_tower")
-    save_tower(retriever.item_tower, data.item_schema, out / "item_tower")
-    shutil.copytree(data.path / "workflow", out / "workflow")
+    query_schema, item_schema = retriever.query_tower.schema, retriever.item_tower.schema
+    # First: a query tower may hold the vectors of the items.
+    embeddings = retriever.embed_items(data.items)
+    retriever.embed_queries(data.query_sample(1))
+    save_tower(retriever.query_tower, query_schema, out / "query_tower")
+    save_tower(retriever.item_tower, item_schema, out / "item_tower")
+    for folder in ("workflow", "text"):
+        if (data.path / folder).is_dir():
+            shutil.copytree(data.path / folder, out / folder)
     data.users.write_parquet(out / "user_features.parquet")
     data.items.write_parquet(out / "item_features.parquet")
     shutil.copy(data.path / "seen.parquet", out / "seen_items.parquet")
-    embeddings = retriever.embed_items(data.items)
     _embedding_table(data.items[ITEM_ID], embeddings).write_parquet(out / "item_embeddings.parquet")
     parity = _parity(data, retriever, embeddings, out, recipe.export.tolerance)
     metrics = json.loads((inputs["evaluate"] / "metrics.json").read_text())
@@ -72,8 +77,8 @@ def export_bundle(
             mode="json", exclude={"runtime": set(RuntimeConfig.model_fields) - {"seed"}}
         ),
         "ids": {"padding": PADDING_ID, "null": NULL_ID, "unknown": OOV_ID, "first": FIRST_ID},
-        "query_features": _describe(data.query_schema),
-        "item_features": _describe(data.item_schema),
+        "query_features": _describe(query_schema),
+        "item_features": _describe(item_schema),
         "title": json.loads((data.path / "stats.json").read_text())["title"],
         "dim": int(embeddings.shape[1]),
         "index": {"kind": recipe.export.index},
@@ -138,12 +143,12 @@ def _parity(
             "Expected finite item embeddings; found NaN or infinity. Train again with a lower "
             "`train.learning_rate`; nothing was published."
         )
-    held = data.scan("train").head(_PARITY_ROWS).collect()
+    held = data.query_sample(_PARITY_ROWS)
     sample = data.items.head(_PARITY_ROWS)
     differences = {}
     for name, schema, rows, live in (
-        ("query_tower", data.query_schema, held, retriever.embed_queries(held)),
-        ("item_tower", data.item_schema, sample, items[:_PARITY_ROWS]),
+        ("query_tower", retriever.query_tower.schema, held, retriever.embed_queries(held)),
+        ("item_tower", retriever.item_tower.schema, sample, items[:_PARITY_ROWS]),
     ):
         serve = tf.saved_model.load(str(out / name)).signatures["serving_default"]
         loaded = serve(**as_tensors(to_batch(rows, schema)))["embedding"].numpy()

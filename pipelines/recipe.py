@@ -8,14 +8,24 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 import yaml
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PositiveInt, ValidationError
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    PositiveInt,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from towermill.errors import RecipeError, did_you_mean
-from towermill.models.config import ModelConfig, TrainConfig
+from towermill.models.config import ModelConfig, TrainConfig, TwoTowerConfig
 from towermill.workflows.config import FeatureConfig
 from towermill.workflows.filters import Filters
 from towermill.workflows.sources import SOURCES
 from towermill.workflows.splits import Split
+from towermill.workflows.text.config import TextConfig
 
 
 class EvaluateConfig(BaseModel):
@@ -24,19 +34,20 @@ class EvaluateConfig(BaseModel):
     Parameters
     ----------
     k
-        Cut-offs.
+        Cut-offs. Left out: 10 and 100 over the catalogue, 5 and 10 within impressions.
     filter_seen
         Leave out what the user met in earlier splits.
     query
         ``user``: one query a user, the mean over users. ``interaction``: one query a held-out
         row, the mean over rows.
     max_queries
-        Rank at most so many, a fixed sample (of validation as well); 0 ranks all.
+        Rank at most so many queries or impressions, a fixed sample (of validation as well); 0
+        ranks all.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
-    k: tuple[PositiveInt, ...] = Field((10, 100), min_length=1)
+    k: tuple[PositiveInt, ...] | None = Field(None, min_length=1)
     filter_seen: bool = True
     query: Literal["user", "interaction"] = "user"
     max_queries: int = Field(0, ge=0)
@@ -110,11 +121,41 @@ class Recipe(BaseModel):
     filters: Filters = Filters()
     split: Split = Split()
     features: FeatureConfig = FeatureConfig()
-    model: ModelConfig = ModelConfig()
+    text: TextConfig = TextConfig()
+    model: ModelConfig = TwoTowerConfig()
     train: TrainConfig = TrainConfig()
     evaluate: EvaluateConfig = EvaluateConfig()
     export: ExportConfig = ExportConfig()
     runtime: RuntimeConfig = RuntimeConfig()
+
+    @field_validator("model", mode="before")
+    @classmethod
+    def _of_default_kind(cls, value: Any) -> Any:
+        if isinstance(value, dict) and "kind" not in value:
+            return {"kind": TwoTowerConfig.model_fields["kind"].default, **value}
+        return value
+
+    @model_validator(mode="after")
+    def _of_one_protocol(self) -> Recipe:
+        shown, ranks = self.source.gives_impressions, self.model.ranks_impressions
+        if ranks and not shown:
+            raise ValueError(
+                f"`model.kind: {self.model.kind}` learns from impressions, and `source.kind: "
+                f"{self.source.kind}` gives none. Use a source such as ebnerd, mind or news (with "
+                "`rows: impressions`), or `model.kind: two_tower`"
+            )
+        if shown and not ranks:
+            raise ValueError(
+                f"`model.kind: {self.model.kind}` learns from interactions, and `source.kind: "
+                f"{self.source.kind}` gives impressions. Set `source.rows: clicks`, or `model.kind: "
+                "nrms`"
+            )
+        if shown and self.filters != Filters():
+            raise ValueError(
+                "`filters` are for interactions; of impressions nothing is filtered. Leave the "
+                "section out, or set `source.rows: clicks`"
+            )
+        return self
 
 
 def shipped_recipes() -> dict[str, str]:

@@ -86,13 +86,19 @@ def prepare(recipe: Recipe, inputs: Inputs, out: Path, runtime: Runtime) -> None
 
 
 def process(recipe: Recipe, inputs: Inputs, out: Path, runtime: Runtime) -> None:
-    """Filter, split and encode; see `towermill.workflows.process`."""
-    from towermill.workflows.process import process as process_tables
+    """Filter, split and encode; see `towermill.workflows.process` and `process_impressions`."""
     from towermill.workflows.store import read_tables
+    from towermill.workflows.tables import ImpressionTables
 
-    process_tables(
-        read_tables(inputs["prepare"]), recipe.filters, recipe.split, recipe.features, out
-    )
+    tables = read_tables(inputs["prepare"])
+    if isinstance(tables, ImpressionTables):
+        from towermill.workflows.process_impressions import process_impressions
+
+        process_impressions(tables, recipe.split, recipe.features, recipe.text, out)
+        return
+    from towermill.workflows.process import process as process_tables
+
+    process_tables(tables, recipe.filters, recipe.split, recipe.features, out)
 
 
 def train(recipe: Recipe, inputs: Inputs, out: Path, runtime: Runtime) -> None:
@@ -158,9 +164,9 @@ STAGES: tuple[Stage, ...] = (
     Stage(
         "process",
         ("prepare",),
-        ("filters", "split", "features"),
+        ("filters", "split", "features", "text"),
         (*_SHARED, "towermill.workflows", "towermill.merlin"),
-        ("polars", *_FEATURES),
+        ("polars", "tokenizers", "keras-hub", *_FEATURES),
         process,
         spreads=True,
     ),

@@ -121,21 +121,30 @@ def recipes(as_json: JsonOption = False) -> None:
 @app.command()
 def recommend(
     bundle: Annotated[Path, typer.Argument(help="A bundle's folder.")],
-    user: Annotated[str, typer.Option("--user", help="The user's raw id.")],
+    user: Annotated[str | None, typer.Option("--user", help="The user's raw id.")] = None,
+    history: Annotated[
+        str | None,
+        typer.Option("--history", help="Instead of a user: ids of what was read, by commas."),
+    ] = None,
     k: Annotated[int, typer.Option("-k", help="How many items.")] = 10,
     keep_seen: Annotated[
         bool, typer.Option("--keep-seen", help="Recommend what the user has met, too.")
     ] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Recommend items to a user from a bundle."""
+    """Recommend items from a bundle to a user, or to whoever has read what is given."""
+    from towermill.errors import RecipeError
     from towermill.pipelines import Bundle
 
+    if (user is None) == (history is None):
+        raise RecipeError("Give either --user or --history.")
     opened = Bundle.open(bundle)
-    found = opened.recommend(user, k, filter_seen=not keep_seen)
+    read = None if history is None else [name.strip() for name in history.split(",")]
+    found = opened.recommend(user, k, filter_seen=not keep_seen, history=read)
     if not found.known:
+        who = f"User {user!r}" if history is None else "Nothing of the history"
         _say(
-            f"User {user!r} is not known to this bundle: served as out of vocabulary, which is the "
+            f"{who} is not known to this bundle: served as out of vocabulary, which is the "
             "same for every new user."
         )
     if as_json:
@@ -147,6 +156,39 @@ def recommend(
         named = str(item["item_id"]) if title is None else f"{title}"
         rows.append([str(rank), named, str(item["item_id"]), f"{item['score']:.4f}"])
     _print_table(["", "item", "item_id", "score"], rows)
+
+
+@app.command()
+def submit(
+    run: Annotated[Path, typer.Argument(help="A finished run: runs/<recipe>/latest.")],
+    split: Annotated[
+        str, typer.Option("--split", help="The source's own part: test or validation.")
+    ] = "test",
+    out: Annotated[Path, typer.Option("--out", help="Folder for the file and its zip.")] = Path(),
+) -> None:
+    """Rank each impression for a news competition: predictions.txt and its zip."""
+    from towermill.errors import RecipeError
+
+    if split not in ("test", "validation"):
+        raise RecipeError(f"--split should be test or validation. Received: {split!r}")
+    from towermill.pipelines.predictions import write_predictions
+
+    typer.echo(write_predictions(run, out, split))  # type: ignore[arg-type]
+
+
+@app.command("embed-items")
+def embed_items(
+    bundle: Annotated[Path, typer.Argument(help="A bundle's folder.")],
+    items: Annotated[Path, typer.Argument(help="Items with their raw columns: Parquet or CSV.")],
+    out: Annotated[Path, typer.Option("--out", help="The Parquet file to write.")] = Path(
+        "item_embeddings.parquet"
+    ),
+) -> None:
+    """Give items, new ones too, their vectors by a bundle's item tower."""
+    from towermill.pipelines.embed_items import embed_items as embed
+
+    rows = embed(bundle, items, out)
+    typer.echo(f"{rows} items: {out}")
 
 
 @app.command()

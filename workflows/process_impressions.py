@@ -297,10 +297,10 @@ def _met(fit: Path, articles: pl.DataFrame) -> pl.Series:
     return articles.filter(pl.col(RAW_PREFIX + ITEM_ID).is_in(raw.implode()))[ITEM_ID].implode()
 
 
-def _last_moment(tables: ImpressionTables) -> int:
-    """Return the moment of the last impression, in microseconds since 1970."""
+def _last_moment(tables: ImpressionTables) -> str:
+    """Return the moment of the last impression."""
     last = tables.impressions.select(pl.col(TIMESTAMP).max()).collect(engine="streaming")
-    return int(last.to_series().to_physical().item())
+    return str(last.item().isoformat())
 
 
 def _clicks(train: Path) -> pl.LazyFrame:

@@ -96,6 +96,11 @@ class SourceConfig(BaseModel):
 
     on_null_id: Literal["error", "drop"] = "error"
 
+    @property
+    def gives_impressions(self) -> bool:
+        """Whether `read` returns `ImpressionTables`; else it returns `Tables`."""
+        return getattr(self, "rows", None) == "impressions"
+
     @abstractmethod
     def files(self) -> list[Path]:
         """Return the raw files that will be read, in a fixed order (their fingerprints are keyed).

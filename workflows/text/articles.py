@@ -21,7 +21,7 @@ from towermill.workflows.text.words import word_matrix
 logger = logging.getLogger(__name__)
 
 #: What was made of the text, beside the tokenizer: the section `text` of the recipe.
-_CONFIG = "text.json"
+CONFIG = "text.json"
 _KEY = RAW_PREFIX + ITEM_ID
 
 
@@ -77,7 +77,7 @@ def encode_articles(
             _add_vectors(made, sentence_vectors(texts, config.vectors))
     if given is not None:
         _add_vectors(made, _in_order(articles, given))
-    (out / _CONFIG).write_text(config.model_dump_json(indent=2))
+    (out / CONFIG).write_text(config.model_dump_json(indent=2))
     return made
 
 
