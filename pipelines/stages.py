@@ -65,15 +65,21 @@ def prepare(recipe: Recipe, inputs: Inputs, out: Path, runtime: Runtime) -> None
     import polars as pl
 
     from towermill.workflows.checks import check_tables, drop_null_ids
+    from towermill.workflows.impression_checks import check_impressions, drop_null_users
     from towermill.workflows.store import write_tables
+    from towermill.workflows.tables import ImpressionTables
 
     scratch = out / "scratch"
     scratch.mkdir()
     try:
         tables = recipe.source.read(scratch)
-        counts = check_tables(tables, recipe.source.on_null_id)
-        if counts["null_ids_dropped"]:
-            tables = drop_null_ids(tables)
+        on_null_id = recipe.source.on_null_id
+        if isinstance(tables, ImpressionTables):
+            counts = check_impressions(tables, on_null_id)
+            tables = drop_null_users(tables) if counts["null_ids_dropped"] else tables
+        else:
+            counts = check_tables(tables, on_null_id)
+            tables = drop_null_ids(tables) if counts["null_ids_dropped"] else tables
         write_tables(tables, counts, out)
     # Tables are lazy: a damaged file or a text among numbers shows only when its rows are read.
     except pl.exceptions.PolarsError as error:
@@ -89,10 +95,15 @@ def process(recipe: Recipe, inputs: Inputs, out: Path, runtime: Runtime) -> None
     """Filter, split and encode; see `towermill.workflows.process`."""
     from towermill.workflows.process import process as process_tables
     from towermill.workflows.store import read_tables
+    from towermill.workflows.tables import ImpressionTables
 
-    process_tables(
-        read_tables(inputs["prepare"]), recipe.filters, recipe.split, recipe.features, out
-    )
+    tables = read_tables(inputs["prepare"])
+    if isinstance(tables, ImpressionTables):
+        raise DataError(
+            "The stage `process` should be given interactions. Received impressions: set "
+            "`source.rows: clicks`, which reads the clicked items as interactions."
+        )
+    process_tables(tables, recipe.filters, recipe.split, recipe.features, out)
 
 
 def train(recipe: Recipe, inputs: Inputs, out: Path, runtime: Runtime) -> None:
@@ -148,6 +159,7 @@ STAGES: tuple[Stage, ...] = (
             "towermill.workflows.sources",
             "towermill.workflows.tables",
             "towermill.workflows.checks",
+            "towermill.workflows.impression_checks",
             "towermill.workflows.store",
             "towermill.workflows.tallies",
         ),

@@ -256,9 +256,9 @@ def _write_history(part: _Part, first: int, scratch: Path) -> pl.LazyFrame:
     )
     history = pl.scan_parquet(file, glob=False)
     # Looked up by a join, a user with two rows would have every impression twice.
-    twice = (
-        history.group_by(USER_ID).len().filter(pl.col("len") > 1).sort(USER_ID)
-    ).collect(engine="streaming")
+    twice = (history.group_by(USER_ID).len().filter(pl.col("len") > 1).sort(USER_ID)).collect(
+        engine="streaming"
+    )
     if twice.height:
         raise DataError(
             f"{part.history} should have one row a user. {twice.height} users have more, such as "

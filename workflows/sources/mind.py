@@ -244,9 +244,7 @@ def _impressions(raw: pl.LazyFrame, histories: pl.LazyFrame, *, told: bool) -> p
         .alias(CLICKED)
     )
     none = pl.lit(None, pl.List(pl.String))
-    return raw.join(
-        histories, on=[USER_ID, HISTORY], how="left", maintain_order="left"
-    ).select(
+    return raw.join(histories, on=[USER_ID, HISTORY], how="left", maintain_order="left").select(
         IMPRESSION_ID,
         USER_ID,
         TIMESTAMP,

@@ -229,7 +229,11 @@ def _lists(rows: Ints | Floats, lengths: Ints) -> pl.Series:
 
 def _events(users: Ints, times: Ints, items: Ints) -> pl.DataFrame:
     return pl.DataFrame(
-        {USER_ID: users + 1, TIMESTAMP: pl.Series(times).cast(pl.Datetime("us")), ITEM_ID: items + 1}
+        {
+            USER_ID: users + 1,
+            TIMESTAMP: pl.Series(times).cast(pl.Datetime("us")),
+            ITEM_ID: items + 1,
+        }
     )
 
 
@@ -241,7 +245,7 @@ def _clicks(batch: pl.DataFrame, world: NewsWorld) -> pl.DataFrame:
 
 
 def _histories(log: list[pl.DataFrame], first: int) -> pl.DataFrame:
-    """Return history_id (from `first`), user_id and history, what is read twice where it was first."""
+    """Return history_id (from `first`), user_id and history, of what is read twice the first."""
     return (
         pl.concat(log)
         .sort(USER_ID, TIMESTAMP, maintain_order=True)
