@@ -156,13 +156,13 @@ class TestRefused:
             check_impressions(make(GOOD, items=[1, None]))
 
     def test_unlike_item_ids(self) -> None:
-        with pytest.raises(DataError, match="`item_id` .*Int64 in inview.* String in items"):
+        with pytest.raises(DataError, match=r"`item_id` .*Int64 in inview.* String in items"):
             check_impressions(make(GOOD, items=["1"]))
 
     def test_unlike_users(self) -> None:
         tables = make(GOOD)
         frame = tables.histories.with_columns(pl.col("user_id").cast(pl.String))
-        with pytest.raises(DataError, match="`user_id` .*String in histories"):
+        with pytest.raises(DataError, match=r"`user_id` .*String in histories"):
             check_impressions(replace(tables, histories=frame))
 
     def test_ids_that_are_no_lists(self) -> None:
@@ -178,7 +178,7 @@ class TestRefused:
             check_impressions(replace(tables, impressions=tables.impressions.drop(column)))
 
     def test_history_that_is_not_there(self) -> None:
-        with pytest.raises(DataError, match="which has 2. Received: 2"):
+        with pytest.raises(DataError, match=r"which has 2. Received: 2"):
             check_impressions(make([(1, 2, [1], [1])]))
 
     def test_histories_out_of_order(self) -> None:
