@@ -11,7 +11,7 @@ from pydantic import TypeAdapter
 
 from towermill.columns import Features
 from towermill.errors import DataError
-from towermill.workflows.tables import ImpressionTables, Tables, sink
+from towermill.workflows.tables import LONG_ROW_GROUP, ROW_GROUP, ImpressionTables, Tables, sink
 
 #: Frames of each kind of tables, the one first that tells it and is never missing.
 _NAMES: dict[type[Tables | ImpressionTables], tuple[str, ...]] = {
@@ -20,6 +20,8 @@ _NAMES: dict[type[Tables | ImpressionTables], tuple[str, ...]] = {
 }
 #: Of these, what must be there.
 _NEEDED = ("interactions", "impressions", "histories")
+#: Of these, what holds hundreds of values a row.
+_LONG = ("histories", "vectors")
 _FEATURES: TypeAdapter[dict[str, Features]] = TypeAdapter(dict[str, Features])
 
 
@@ -28,7 +30,8 @@ def write_tables(tables: Tables | ImpressionTables, counts: dict[str, Any], fold
     for name in _NAMES[type(tables)]:
         frame = getattr(tables, name)
         if frame is not None:
-            sink(frame, folder / f"{name}.parquet")
+            group = LONG_ROW_GROUP if name in _LONG else ROW_GROUP
+            sink(frame, folder / f"{name}.parquet", group)
     (folder / "features.json").write_bytes(
         _FEATURES.dump_json(tables.features, indent=2, exclude_defaults=True)
     )

@@ -36,7 +36,14 @@ from towermill.workflows.sources.parts import (
     source_folder,
     splits_of_parts,
 )
-from towermill.workflows.tables import ImpressionTables, SourceConfig, Tables, row_count
+from towermill.workflows.tables import (
+    LONG_ROW_GROUP,
+    ImpressionTables,
+    SourceConfig,
+    Tables,
+    row_count,
+    sink,
+)
 
 #: Role to the columns that have it: of the release, and of an earlier one.
 _BEHAVIORS = {
@@ -244,7 +251,7 @@ def _write_history(part: _Part, first: int, scratch: Path) -> pl.LazyFrame:
     what = str(part.history)
     require(raw, [USER_ID, "article_id_fixed"], what)
     file = scratch / f"history-{part.name}.parquet"
-    (
+    frame = (
         raw.select(
             id_expr(raw, USER_ID, what).alias(USER_ID),
             id_list_expr(raw, "article_id_fixed", what).list.drop_nulls().alias(HISTORY),
@@ -252,8 +259,8 @@ def _write_history(part: _Part, first: int, scratch: Path) -> pl.LazyFrame:
         .filter(pl.col(HISTORY).list.len() > 0)
         .with_row_index(HISTORY_ID, offset=first)
         .select(pl.col(HISTORY_ID).cast(pl.Int64), USER_ID, HISTORY)
-        .sink_parquet(file)
     )
+    sink(frame, file, LONG_ROW_GROUP)
     history = pl.scan_parquet(file, glob=False)
     # Looked up by a join, a user with two rows would have every impression twice.
     twice = (history.group_by(USER_ID).len().filter(pl.col("len") > 1).sort(USER_ID)).collect(

@@ -34,7 +34,14 @@ from towermill.workflows.sources.parts import (
     source_folder,
     splits_of_parts,
 )
-from towermill.workflows.tables import ImpressionTables, SourceConfig, Tables, row_count
+from towermill.workflows.tables import (
+    LONG_ROW_GROUP,
+    ImpressionTables,
+    SourceConfig,
+    Tables,
+    row_count,
+    sink,
+)
 
 _BEHAVIORS = {
     IMPRESSION_ID: pl.Int64,
@@ -142,7 +149,7 @@ class Mind(SourceConfig):
             if splits is not None:
                 frame = frame.with_columns(splits[part.name].alias(SPLIT))
             file = scratch / f"impressions-{part.name}.parquet"
-            frame.sink_parquet(file)
+            sink(frame, file)
             impressions.append(pl.scan_parquet(file, glob=False))
             histories.append(known.with_columns(_ids(HISTORY)))
         items = read_news([part.news for part in parts])
@@ -220,7 +227,7 @@ def _ids(column: str) -> pl.Expr:
 def _write_histories(part: _Part, first: int, scratch: Path) -> pl.LazyFrame:
     """Write history_id (from `first`), user_id and history, which is still text."""
     file = scratch / f"history-{part.name}.parquet"
-    (
+    frame = (
         _scan(part)
         .filter(pl.col(HISTORY).str.len_bytes() > 0)
         .with_row_index(_FIRST)
@@ -230,8 +237,8 @@ def _write_histories(part: _Part, first: int, scratch: Path) -> pl.LazyFrame:
         .sort(TIMESTAMP, _FIRST)
         .with_row_index(HISTORY_ID, offset=first)
         .select(pl.col(HISTORY_ID).cast(pl.Int64), USER_ID, HISTORY)
-        .sink_parquet(file)
     )
+    sink(frame, file, LONG_ROW_GROUP)
     return pl.scan_parquet(file, glob=False)
 
 

@@ -41,12 +41,10 @@ class NewsWorld:
     ----------
     published
         (articles,) rising times, in microseconds since 1970.
-    mix
-        (articles, topics) float32: how much of an article each topic is; rows sum to 1.
     appeal
         (articles,) float32: what every reader's score has of an article.
     topics
-        (articles, 2): the first and second topic.
+        (articles, 2): the first topic, three quarters of the article, and the second.
     tastes
         (users, topics) float32, rows of mean 0 and deviation 1.
     activity
@@ -58,7 +56,6 @@ class NewsWorld:
     """
 
     published: Ints
-    mix: Floats
     appeal: Floats
     topics: Ints
     tastes: Floats
@@ -72,7 +69,8 @@ class NewsWorld:
         A reader clicks article i with chance exp(score_i) / sum of exp(score) over the slate: no
         ranking does better than one by these scores.
         """
-        wanted = np.einsum("rt,rnt->rn", self.tastes[users], self.mix[shown])
+        first, second = (self.tastes[users[:, None], self.topics[shown, k]] for k in (0, 1))
+        wanted = _FIRST_TOPIC * first + (1 - _FIRST_TOPIC) * second
         return np.asarray(self.taste * wanted + self.appeal[shown], np.float32)
 
     @property
@@ -115,10 +113,6 @@ def build_news_world(
     published = START + np.sort(rng.random(articles) * days * DAY).astype(np.int64)
     first = draw(zipf_weights(topics, 0.5, rng), articles, rng)
     second = rng.integers(topics, size=articles)
-    mix = np.zeros((articles, topics), np.float32)
-    rows = np.arange(articles)
-    mix[rows, first] += _FIRST_TOPIC
-    mix[rows, second] += 1 - _FIRST_TOPIC
     appeal = _TOPIC_APPEAL * rng.standard_normal(topics)[first]
     appeal = appeal + _OWN_APPEAL * rng.standard_normal(articles)
     # Few topics that a reader likes, many that they do not: exponentials, standardised.
@@ -128,7 +122,6 @@ def build_news_world(
     activity = zipf_weights(users, 0.5, rng)
     return NewsWorld(
         published=published,
-        mix=mix,
         appeal=appeal.astype(np.float32),
         topics=np.stack([first, second], axis=1),
         tastes=tastes.astype(np.float32),
@@ -145,7 +138,7 @@ def describe_articles(world: NewsWorld, rng: np.random.Generator) -> pl.DataFram
     share, each drawn by Zipf's law. A category holds two topics, so that a title says more than
     it; the sentiment leans by topic. ``topics`` names the first alone.
     """
-    count, topics = world.mix.shape
+    count, topics = len(world.published), world.tastes.shape[1]
     words = pl.Series(_invent_words(COMMON_WORDS + topics * TOPIC_WORDS, rng))
     shape = (count, LONGEST_TITLE)
     common = draw(_zipf(COMMON_WORDS), shape, rng)
