@@ -35,6 +35,7 @@ from towermill.workflows.raw_splits import write_raw_splits
 from towermill.workflows.seen import write_seen
 from towermill.workflows.splits import Split
 from towermill.workflows.store import read_tables, write_tables
+from towermill.workflows.tables import Tables
 
 #: Case to the sections `filters` and `split` of a recipe; None writes no splits.
 CASES: dict[str, tuple[dict[str, Any], dict[str, Any] | None]] = {
@@ -119,6 +120,7 @@ def _run(case: str, folder: Path, scratch: Path) -> None:
     out = scratch / "out"
     out.mkdir()
     tables = read_tables(folder)
+    assert isinstance(tables, Tables)
     if case == "prepare":
         write_tables(tables, check_tables(tables), out)
     elif case == "seen":

@@ -147,8 +147,8 @@ class Recipe(BaseModel):
         if shown and not ranks:
             raise ValueError(
                 f"`model.kind: {self.model.kind}` learns from interactions, and `source.kind: "
-                f"{self.source.kind}` gives impressions. Set `source.rows: clicks`, or `model.kind: "
-                "nrms`"
+                f"{self.source.kind}` gives impressions. Set `source.rows: clicks`, or "
+                "`model.kind: nrms`"
             )
         if shown and self.filters != Filters():
             raise ValueError(

@@ -65,15 +65,21 @@ def prepare(recipe: Recipe, inputs: Inputs, out: Path, runtime: Runtime) -> None
     import polars as pl
 
     from towermill.workflows.checks import check_tables, drop_null_ids
+    from towermill.workflows.impression_checks import check_impressions, drop_null_users
     from towermill.workflows.store import write_tables
+    from towermill.workflows.tables import ImpressionTables
 
     scratch = out / "scratch"
     scratch.mkdir()
     try:
         tables = recipe.source.read(scratch)
-        counts = check_tables(tables, recipe.source.on_null_id)
-        if counts["null_ids_dropped"]:
-            tables = drop_null_ids(tables)
+        on_null_id = recipe.source.on_null_id
+        if isinstance(tables, ImpressionTables):
+            counts = check_impressions(tables, on_null_id)
+            tables = drop_null_users(tables) if counts["null_ids_dropped"] else tables
+        else:
+            counts = check_tables(tables, on_null_id)
+            tables = drop_null_ids(tables) if counts["null_ids_dropped"] else tables
         write_tables(tables, counts, out)
     # Tables are lazy: a damaged file or a text among numbers shows only when its rows are read.
     except pl.exceptions.PolarsError as error:
@@ -154,6 +160,7 @@ STAGES: tuple[Stage, ...] = (
             "towermill.workflows.sources",
             "towermill.workflows.tables",
             "towermill.workflows.checks",
+            "towermill.workflows.impression_checks",
             "towermill.workflows.store",
             "towermill.workflows.tallies",
         ),

@@ -18,7 +18,7 @@ SPLIT: Final = "split"
 #: The fourth split, of impressions whose clicks are not told: to be predicted, for a competition.
 HIDDEN: Final = "hidden"
 
-#: An impression: its id, the row of `histories` that its user had read, what was shown, and clicked.
+#: An impression: its id, the history that its user had read, what was shown and clicked.
 IMPRESSION_ID: Final = "impression_id"
 HISTORY_ID: Final = "history_id"
 HISTORY: Final = "history"

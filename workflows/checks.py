@@ -12,9 +12,11 @@ from towermill.errors import DataError
 from towermill.workflows.tables import Tables
 from towermill.workflows.tallies import COUNT, counted, tallies
 
-_EARLIEST = pl.datetime(1970, 1, 1, time_unit="us")
-_LATEST = pl.datetime(2101, 1, 1, time_unit="us")
-_EXAMPLES = 3
+#: What a timestamp may be: from the first of these to before the second.
+EARLIEST = pl.datetime(1970, 1, 1, time_unit="us")
+LATEST = pl.datetime(2101, 1, 1, time_unit="us")
+#: Ids that an error names.
+EXAMPLES = 3
 
 
 def check_tables(tables: Tables, on_null_id: Literal["error", "drop"] = "error") -> dict[str, Any]:
@@ -124,7 +126,7 @@ def _time_scalars(schema: pl.Schema, whole: pl.Expr) -> list[pl.Expr]:
             f"The interactions' timestamp should be a Datetime. Its type is {schema[TIMESTAMP]}."
         )
     time = pl.col(TIMESTAMP).filter(whole)
-    outside = (time < _EARLIEST) | (time >= _LATEST)
+    outside = (time < EARLIEST) | (time >= LATEST)
     # As text: a year past 9999 has no Python value.
     return [
         time.null_count().alias("null_times"),
@@ -175,7 +177,7 @@ def _check_side(
     by_id = by_id.filter(~missing)
     twice = by_id.filter(pl.col(COUNT) > 1)
     if twice.height:
-        examples = ", ".join(map(repr, twice[column].head(_EXAMPLES).to_list()))
+        examples = ", ".join(map(repr, twice[column].head(EXAMPLES).to_list()))
         raise DataError(
             f"The {name}s should have one row an id. {twice.height} ids have more, such as "
             f"{examples}. Keep one row of each."

@@ -15,6 +15,8 @@ from towermill.columns import Features
 #: Rows of a row group in what is written here: what is read or written at a time, and what
 #: statistics can skip.
 ROW_GROUP = 250_000
+#: The same where a row holds hundreds of ids, as histories' do.
+LONG_ROW_GROUP = 20_000
 
 
 @dataclass(frozen=True)
@@ -73,9 +75,9 @@ class ImpressionTables:
     features: dict[str, Features] = field(default_factory=dict)
 
 
-def sink(frame: pl.LazyFrame, path: Path) -> None:
-    """Write `frame` as Parquet, streaming: compressed with zstd, in groups of `ROW_GROUP` rows."""
-    frame.sink_parquet(path, compression="zstd", row_group_size=ROW_GROUP)
+def sink(frame: pl.LazyFrame, path: Path, group: int = ROW_GROUP) -> None:
+    """Write `frame` as Parquet, streaming: compressed with zstd, in groups of `group` rows."""
+    frame.sink_parquet(path, compression="zstd", row_group_size=group)
 
 
 def row_count(frame: pl.LazyFrame) -> int:

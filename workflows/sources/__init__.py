@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from towermill.workflows.sources.aliccp import AliCCP
+from towermill.workflows.sources.ebnerd import EbNerd
+from towermill.workflows.sources.mind import Mind
 from towermill.workflows.sources.movielens import MovieLens
+from towermill.workflows.sources.news import News
 from towermill.workflows.sources.synthetic import Synthetic
 from towermill.workflows.sources.table import Table
 from towermill.workflows.tables import SourceConfig
@@ -11,9 +14,12 @@ from towermill.workflows.tables import SourceConfig
 #: `source.kind` to the class that reads it.
 SOURCES: dict[str, type[SourceConfig]] = {
     "aliccp": AliCCP,
+    "ebnerd": EbNerd,
+    "mind": Mind,
     "movielens": MovieLens,
+    "news": News,
     "synthetic": Synthetic,
     "table": Table,
 }
 
-__all__ = ["SOURCES", "AliCCP", "MovieLens", "Synthetic", "Table"]
+__all__ = ["SOURCES", "AliCCP", "EbNerd", "Mind", "MovieLens", "News", "Synthetic", "Table"]

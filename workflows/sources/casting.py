@@ -78,6 +78,30 @@ def id_expr(frame: pl.LazyFrame, column: str, what: str) -> pl.Expr:
     )
 
 
+def id_list_expr(frame: pl.LazyFrame, column: str, what: str) -> pl.Expr:
+    """Return `column`, lists or arrays of ids, as List(Int64) or List(String).
+
+    Nulls stay where they are.
+
+    Raises
+    ------
+    DataError
+        The column is of another type.
+    """
+    kind = frame.collect_schema()[column]
+    col = pl.col(column).arr.to_list() if isinstance(kind, pl.Array) else pl.col(column)
+    if isinstance(kind, pl.List | pl.Array):
+        inner = kind.inner
+        # Of a file in which all lists are empty, nothing is known but that they are lists.
+        if inner.is_integer() or inner == pl.Null:
+            return col.cast(pl.List(pl.Int64))
+        if inner == pl.String or inner in (pl.Categorical, pl.Enum):
+            return col.cast(pl.List(pl.String))
+    raise DataError(
+        f"`{what}`: {column!r} should hold lists of ids: integers or strings. Its type is {kind}."
+    )
+
+
 def time_expr(frame: pl.LazyFrame, column: str, what: str) -> pl.Expr:
     """Return `column` as Datetime("us"), in UTC without a zone.
 
