@@ -11,6 +11,7 @@ exits with 1 if that is over 1e-9 or the ratio under 50. `--large` times ours al
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import os
 import statistics
@@ -97,7 +98,7 @@ def _impressions(number: int, seed: int) -> tuple[np.ndarray, np.ndarray, np.nda
 
 def _sklearn(scores: np.ndarray, labels: np.ndarray, offsets: np.ndarray) -> dict[str, np.ndarray]:
     rows = []
-    for start, stop in zip(offsets[:-1], offsets[1:], strict=True):
+    for start, stop in itertools.pairwise(offsets):
         label, score = labels[start:stop], scores[start:stop]
         ndcg = [ndcg_score([label], [score], k=cut) for cut in CUTS]
         rows.append((roc_auc_score(label, score), *ndcg))

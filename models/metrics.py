@@ -245,7 +245,7 @@ def item_weights(item_counts: ArrayLike, catalogue: int) -> dict[str, Floats]:
 
 
 def check_cuts(k: Sequence[int], width: int | None = None) -> list[int]:
-    """Return the cut-offs once each, ascending; a TowermillError if one is not positive or too wide."""
+    """Return the cut-offs once each, ascending; a TowermillError if one does not do."""
     if not isinstance(k, Sequence) or not k:
         raise TowermillError(f"`k` should be a list of positive integers. Received: k={k!r}")
     for cut in k:

@@ -200,7 +200,7 @@ class TestErrors:
     def test_scores_not_finite(self, bad: float) -> None:
         scores = self.good[0].copy()
         scores[[1, 4]] = bad
-        with pytest.raises(DataError, match="`scores` should be finite. Received: 2 of 5"):
+        with pytest.raises(DataError, match=r"`scores` should be finite. Received: 2 of 5"):
             per_impression(scores, *self.good[1:])
 
     @pytest.mark.parametrize("offsets", [[0, 3], [1, 3, 5], [0, 6, 5], [[0, 5]], [0.0, 5.0], []])
@@ -225,7 +225,7 @@ class TestErrors:
             per_impression(*self.good, k=k)
 
     def test_nothing_counts(self) -> None:
-        with pytest.raises(DataError, match="both a click and an entry without one, so .* `auc`"):
+        with pytest.raises(DataError, match=r"both a click and an entry without one, so .* `auc`"):
             impression_metrics(*flat(([1], [1]), ([2], [1])))
         with pytest.raises(DataError, match="None of 1 impressions"):
             impression_metrics(*flat(([1, 2], [0, 0])))
