@@ -40,7 +40,9 @@ def counted_uniform(seed: int, first: ArrayLike, second: ArrayLike) -> NDArray[n
     if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or seed < 0:
         raise TowermillError(f"`seed` should be an integer from 0. Received: seed={seed!r}")
     key = int(np.random.SeedSequence(int(seed)).generate_state(1)[0])
-    return (philox(key, first, second) >> np.uint64(11)) * 2.0**-53
+    drawn = (philox(key, first, second) >> np.uint64(11)).astype(np.float64)
+    drawn *= 2.0**-53
+    return drawn
 
 
 def philox(key: int, first: ArrayLike, second: ArrayLike) -> NDArray[np.uint64]:
@@ -51,7 +53,8 @@ def philox(key: int, first: ArrayLike, second: ArrayLike) -> NDArray[np.uint64]:
     key, first, second
         Integers from 0 to 2^32 - 1.
     """
-    left, right = np.broadcast_arrays(np.asarray(first, np.uint64), np.asarray(second, np.uint64))
+    left: NDArray[np.uint64] = np.asarray(first, np.uint64)
+    right: NDArray[np.uint64] = np.asarray(second, np.uint64)
     for turn in range(_ROUNDS):
         product = left * _MULTIPLIER
         left = (product >> _HALF) ^ np.uint64((key + turn * _WEYL) & 0xFFFFFFFF) ^ right
