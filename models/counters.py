@@ -37,12 +37,17 @@ def counted_uniform(seed: int, first: ArrayLike, second: ArrayLike) -> NDArray[n
     TowermillError
         If `seed` is not an integer from 0.
     """
-    if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or seed < 0:
-        raise TowermillError(f"`seed` should be an integer from 0. Received: seed={seed!r}")
+    check_seed(seed)
     key = int(np.random.SeedSequence(int(seed)).generate_state(1)[0])
     drawn = (philox(key, first, second) >> np.uint64(11)).astype(np.float64)
     drawn *= 2.0**-53
     return drawn
+
+
+def check_seed(seed: object) -> None:
+    """Raise a TowermillError unless `seed` is an integer from 0."""
+    if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or seed < 0:
+        raise TowermillError(f"`seed` should be an integer from 0. Received: seed={seed!r}")
 
 
 def philox(key: int, first: ArrayLike, second: ArrayLike) -> NDArray[np.uint64]:
@@ -51,7 +56,7 @@ def philox(key: int, first: ArrayLike, second: ArrayLike) -> NDArray[np.uint64]:
     Parameters
     ----------
     key, first, second
-        Integers from 0 to 2^32 - 1.
+        Integers from 0 to 2^32 - 1; beyond, the first one's upper bits are lost.
     """
     left: NDArray[np.uint64] = np.asarray(first, np.uint64)
     right: NDArray[np.uint64] = np.asarray(second, np.uint64)

@@ -9,10 +9,12 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from towermill.errors import DataError
-from towermill.models.counters import counted_uniform
-from towermill.models.ragged import check_items, check_offsets
+from towermill.models.counters import check_seed, counted_uniform
+from towermill.models.ragged import blocks, check_items, check_offsets
 
 Floats = NDArray[np.float64]
+
+_BLOCK = 2**16  # entries at a time
 
 
 def popularity_of_entries(items: ArrayLike, item_counts: ArrayLike) -> Floats:
@@ -109,9 +111,13 @@ def chance_of_entries(offsets: ArrayLike, seed: int, first_row: int = 0) -> Floa
     TowermillError
         If the offsets do not rise from 0, or `seed` is not an integer from 0.
     """
+    check_seed(seed)
     given = np.asarray(offsets)
     offset = check_offsets(given, int(given[-1]) if given.ndim == 1 and given.size else 0)
-    lengths = np.diff(offset)
-    rows = np.repeat(np.arange(first_row, first_row + len(lengths)), lengths)
-    places = np.arange(offset[-1]) - np.repeat(offset[:-1], lengths)
-    return counted_uniform(seed, rows, places)
+    result = np.empty(offset[-1])
+    for start, stop in blocks(offset, _BLOCK):
+        lengths = np.diff(offset[start : stop + 1])
+        rows = np.repeat(np.arange(first_row + start, first_row + stop), lengths)
+        places = np.arange(offset[start], offset[stop]) - np.repeat(offset[start:stop], lengths)
+        result[offset[start] : offset[stop]] = counted_uniform(seed, rows, places)
+    return result

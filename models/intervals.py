@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from towermill.errors import DataError, TowermillError
+from towermill.models.counters import check_seed
 from towermill.models.ranking import check_positive
 
 Floats = NDArray[np.float64]
@@ -56,8 +57,7 @@ def bootstrap_by_user(
     check_positive("samples", samples)
     if not 0 < level < 1:
         raise TowermillError(f"`level` should be between 0 and 1. Received: level={level!r}")
-    if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or seed < 0:
-        raise TowermillError(f"`seed` should be an integer from 0. Received: seed={seed!r}")
+    check_seed(seed)
     user = np.asarray(users)
     if user.ndim != 1 or user.dtype.kind not in "iu":
         raise DataError(
