@@ -151,10 +151,10 @@ def per_query(
         If a cut-off is not a positive integer or wider than the lists, shapes disagree, positions
         are beyond the catalogue, or a list hits an item twice.
     """
-    cuts = _cuts(k, top.positions.shape[1])
+    cuts = check_cuts(k, top.positions.shape[1])
     queries, deepest = len(top.positions), cuts[-1]
     check_lists("relevant", relevant, queries, catalogue)
-    weights = {} if item_counts is None else _weights(item_counts, catalogue)
+    weights = {} if item_counts is None else item_weights(item_counts, catalogue)
     if top.positions.size and not -1 <= top.positions.min() <= top.positions.max() < catalogue:
         raise DataError(
             f"`top` should hold positions from 0 to {catalogue - 1}, or -1. "
@@ -183,7 +183,7 @@ def per_query(
         result[f"mrr@{cut}"] = first.astype(np.float64)  # integers where nothing is hit
         result[f"map@{cut}"] = precisions / achievable
     for name, weight in weights.items():
-        for cut, mean in _means(top.positions, weight, cuts).items():
+        for cut, mean in list_means(top.positions, weight, cuts).items():
             result[f"{name}@{cut}"] = mean
     for value in result.values():
         value[relevant.lengths == 0] = np.nan
@@ -216,7 +216,7 @@ def hits(top: TopK, relevant: Lists, catalogue: int) -> NDArray[np.bool_]:
     return result
 
 
-def _means(positions: NDArray[np.int32], weight: Floats, cuts: list[int]) -> dict[int, Floats]:
+def list_means(positions: NDArray[np.int32], weight: Floats, cuts: list[int]) -> dict[int, Floats]:
     """Mean weight of the first `cut` items of each list, padding (-1) left out; NaN if empty."""
     queries, width = positions.shape
     padded = np.append(weight, 0.0)
@@ -232,7 +232,8 @@ def _means(positions: NDArray[np.int32], weight: Floats, cuts: list[int]) -> dic
     return result
 
 
-def _weights(item_counts: ArrayLike, catalogue: int) -> dict[str, Floats]:
+def item_weights(item_counts: ArrayLike, catalogue: int) -> dict[str, Floats]:
+    """Return what `per_query` averages over the items recommended: (catalogue,) by metric."""
     counts = np.asarray(item_counts, np.float64)
     if counts.shape != (catalogue,) or not (counts >= 0).all() or not counts.any():
         raise DataError(
@@ -243,12 +244,13 @@ def _weights(item_counts: ArrayLike, catalogue: int) -> dict[str, Floats]:
     return {"novelty": -np.log2(share), "average_popularity": counts}
 
 
-def _cuts(k: Sequence[int], width: int) -> list[int]:
+def check_cuts(k: Sequence[int], width: int | None = None) -> list[int]:
+    """Return the cut-offs once each, ascending; a TowermillError if one does not do."""
     if not isinstance(k, Sequence) or not k:
         raise TowermillError(f"`k` should be a list of positive integers. Received: k={k!r}")
     for cut in k:
         check_positive("k", cut)
-        if cut > width:
+        if width is not None and cut > width:
             raise TowermillError(
                 f"`k` should be at most {width}, the width of the ranked lists. Received: k={cut}"
             )
