@@ -40,7 +40,8 @@ _GELUS: Final = {"gelu": False, "gelu_new": True, "gelu_pytorch_tanh": True, "ge
 _MAX_LENGTH: Final = 256
 _POSITIONS: Final = "embeddings.position_embeddings.weight"
 _TYPES: Final = "embeddings.token_type_embeddings.weight"
-_POOLER: Final = "pooler.dense."
+#: What classifies whole texts, by type; often left out of sentence models, and of no use here.
+_POOLERS: Final = {"bert": "pooler.dense.", "albert": "pooler."}
 
 #: Token ids and their mask, (n, length) int32 each, to vectors, (n, width) float32.
 Encoder = Callable[[NDArray[np.int32], NDArray[np.int32]], NDArray[np.float32]]
@@ -142,12 +143,13 @@ class SentenceModel:
         """
         keras_hub = _keras_hub()
         import tensorflow as tf
+        from safetensors import SafetensorError
 
         with tempfile.TemporaryDirectory() as scratch:
             self._rewrite(Path(scratch))
             try:
                 backbone = keras_hub.models.Backbone.from_preset(scratch, dtype="float32")
-            except (KeyError, ValueError, RuntimeError) as error:
+            except (SafetensorError, KeyError, ValueError) as error:
                 raise DataError(
                     f"The weights in {self.folder} should be those of a model of type "
                     f"{self.config['model_type']}: {error}. Fetch the model again, or take another."
@@ -190,11 +192,11 @@ class SentenceModel:
         if self.config["model_type"] == "roberta" and _TYPES in weights:
             # KerasHub's has no segments; all tokens here are of the first.
             weights[_POSITIONS] = weights[_POSITIONS] + weights[_TYPES][0]
-        if self.config["model_type"] == "bert" and f"{_POOLER}weight" not in weights:
-            # What classifies whole texts, often left out of sentence models; nothing here uses it.
+        pooler = _POOLERS.get(self.config["model_type"])
+        if pooler and f"{pooler}weight" not in weights:
             width = int(self.config["hidden_size"])
-            weights[f"{_POOLER}weight"] = np.zeros((width, width), np.float32)
-            weights[f"{_POOLER}bias"] = np.zeros(width, np.float32)
+            weights[f"{pooler}weight"] = np.zeros((width, width), np.float32)
+            weights[f"{pooler}bias"] = np.zeros(width, np.float32)
         save_file({prefix + n: w for n, w in weights.items()}, scratch / "model.safetensors")
         (scratch / "config.json").write_text(json.dumps(self.config))
 

@@ -52,7 +52,7 @@ def model_folder(source: str, patterns: Sequence[str]) -> Path:
         raise SetupError(
             f"{source!r} is no folder here, and it could not be fetched from Hugging Face: "
             f"{_first(error)} Without a network, give a folder, or fetch it with "
-            f"`hf download {source}` where there is one and take along the cache that HF_HOME names."
+            f"`hf download {source}` where there is one and take along the cache, HF_HOME."
         ) from error
 
 

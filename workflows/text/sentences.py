@@ -132,7 +132,7 @@ def _lists(vectors: NDArray[np.float32]) -> pl.Series:
 
 
 def _padded(ids: list[list[int]]) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
-    """Return ids and their mask, (n, the longest) each. (What pads does not matter: it is masked.)"""
+    """Return ids and their mask, (n, the longest) each. (Any id pads: it is masked.)"""
     padded: Any = np.zeros((len(ids), max(map(len, ids))), np.int32)
     mask = np.zeros_like(padded)
     for row, one in enumerate(ids):

@@ -38,9 +38,9 @@ def weight_files(folder: Path) -> list[Path]:
             "to read. Take a model that has safetensors, or save it again with transformers' "
             "`save_pretrained`."
         )
+    there = ", ".join(sorted(path.name for path in folder.iterdir())) or "nothing"
     raise DataError(
-        f"{folder} should hold {' and '.join(missing)}. Found: "
-        f"{', '.join(sorted(p.name for p in folder.iterdir())) or 'nothing'}. Fetch the model again."
+        f"{folder} should hold {' and '.join(missing)}. Found: {there}. Fetch the model again."
     )
 
 
