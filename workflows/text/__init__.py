@@ -1,0 +1,5 @@
+"""Text of items: token ids, vectors of words, vectors of sentences."""
+
+from towermill.workflows.text.config import TextConfig
+
+__all__ = ["TextConfig"]

@@ -1,0 +1,98 @@
+"""The `text` section of a recipe. Nothing here imports a package for text."""
+
+from __future__ import annotations
+
+from pathlib import PurePath
+from typing import Final
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+#: Tokenizers that are trained on the items' own text.
+WORDPIECE: Final = "wordpiece"
+WORD: Final = "word"
+TRAINED: Final = (WORDPIECE, WORD)
+#: What a file of word vectors is called; whatever else `words` says is a transformer.
+_VECTOR_FILES: Final = (".txt", ".vec", ".gz", ".bin")
+_OF_TRAINED: Final = ("vocabulary", "min_frequency", "lowercase")
+
+
+class TextConfig(BaseModel):
+    """The `text` section of a recipe: what becomes of the items' text.
+
+    Parameters
+    ----------
+    columns
+        Columns of the items table, joined with a blank. What is null or not there is empty.
+    title_size
+        Tokens kept of an item's text, the first ones.
+    tokenizer
+        ``wordpiece``, trained on the items' text; ``word``, whole words of that text, for vectors
+        such as GloVe's; the name of a model on Hugging Face, a folder with its ``tokenizer.json``,
+        or such a file.
+    vocabulary
+        Of a trained tokenizer: most tokens it may have.
+    min_frequency
+        Of a trained tokenizer: a word, or a pair of pieces to be joined, seen less often is not in
+        the vocabulary.
+    lowercase
+        Of a trained tokenizer: whether case is dropped.
+    words
+        Vectors that the tokens' embeddings begin from: a text file in the form of GloVe, word2vec
+        or fastText (``.txt`` or ``.vec``, or either with ``.gz``), or the name or folder of a
+        transformer, of which the input embeddings are taken. None begins from random ones.
+    word_dim
+        Width of token embeddings that begin from random ones.
+    vectors
+        A sentence model, by name on Hugging Face or folder, that makes a vector of each item's
+        text. None makes none.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    columns: tuple[str, ...] = Field(("title",), min_length=1)
+    title_size: int = Field(30, ge=1)
+    tokenizer: str = Field(WORDPIECE, min_length=1)
+    vocabulary: int = Field(30_000, ge=3)
+    min_frequency: int = Field(2, ge=1)
+    lowercase: bool = True
+    words: str | None = Field(None, min_length=1)
+    word_dim: int = Field(300, ge=1)
+    vectors: str | None = Field(None, min_length=1)
+
+    @property
+    def is_trained(self) -> bool:
+        """Whether the tokenizer is trained on the items' own text."""
+        return self.tokenizer in TRAINED
+
+    @model_validator(mode="after")
+    def _check(self) -> TextConfig:
+        if len(set(self.columns)) < len(self.columns):
+            raise ValueError(
+                f"`text.columns` should name a column once. Received: {list(self.columns)}."
+            )
+        said = [key for key in _OF_TRAINED if key in self.model_fields_set]
+        if said and not self.is_trained:
+            raise ValueError(
+                f"`text.{said[0]}` is of a tokenizer trained here ({' or '.join(TRAINED)}), and "
+                f"`text.tokenizer` is {self.tokenizer!r}, which comes with its own. Leave it out."
+            )
+        if self.words is None:
+            return self
+        if "word_dim" in self.model_fields_set:
+            raise ValueError(
+                "`text.word_dim` is the width of embeddings that begin from random ones, and "
+                f"`text.words` is {self.words!r}, which has a width of its own. Leave one out."
+            )
+        own_file = PurePath(self.tokenizer).suffix == ".json"
+        if not is_vector_file(self.words) and not own_file and self.tokenizer != self.words:
+            raise ValueError(
+                f"`text.words` is the transformer {self.words!r}, whose embeddings are of its own "
+                f"tokenizer's ids, and `text.tokenizer` is {self.tokenizer!r}. Set both to the "
+                "same name, or take vectors from a file that ends in .txt or .vec."
+            )
+        return self
+
+
+def is_vector_file(words: str) -> bool:
+    """Whether `words` names a file of word vectors; else it names a transformer."""
+    return PurePath(words).suffix.lower() in _VECTOR_FILES

@@ -1,0 +1,160 @@
+"""Text to token ids."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from itertools import chain
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import polars as pl
+import pyarrow as pa
+
+from towermill.errors import DataError
+from towermill.workflows.text.config import TextConfig
+from towermill.workflows.text.hub import TOKENIZER, model_folder
+from towermill.workflows.text.training import trained
+
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
+
+#: Texts handed over at a time.
+_BATCH = 10_000
+#: What marks a token as the beginning of a word, by how a tokenizer writes it.
+_WORD_MARKS = ("▁", "Ġ")
+
+
+class TextTokenizer:
+    """A tokenizer whose ids begin at 1.
+
+    A token's id here is the id that the tokenizer itself gives it, plus one: 0 is padding, for all
+    tokenizers, as in every list of encoded ids. A matrix of token embeddings so has `size` rows,
+    and what is known of the tokenizer's id i stands in row i + 1.
+
+    Parameters
+    ----------
+    tokenizer
+        Of the package ``tokenizers``. What it says on padding and truncation is dropped.
+    """
+
+    def __init__(self, tokenizer: Tokenizer) -> None:
+        self.tokenizer = tokenizer
+        tokenizer.no_padding()
+        tokenizer.no_truncation()
+
+    @classmethod
+    def train(cls, texts: Iterable[str], config: TextConfig) -> TextTokenizer:
+        """Train what `config.tokenizer` names, ``wordpiece`` or ``word``, on texts.
+
+        The same texts give the same tokenizer, to the byte, in whatever order they come.
+
+        Raises
+        ------
+        DataError
+            If the texts hold no word.
+        """
+        return cls(trained(texts, config))
+
+    @classmethod
+    def open(cls, source: str) -> TextTokenizer:
+        """Return the tokenizer of a model on Hugging Face, of a folder, or in a ``.json`` file.
+
+        Raises
+        ------
+        DataError
+            If there is none, or it is not of that form.
+        SetupError
+            If it cannot be fetched.
+        """
+        path = Path(source).expanduser()
+        if path.suffix != ".json":
+            path = model_folder(source, [TOKENIZER]) / TOKENIZER
+        return cls._read(path)
+
+    @classmethod
+    def load(cls, folder: Path) -> TextTokenizer:
+        """Return the tokenizer that `save` wrote into `folder`."""
+        return cls._read(folder / TOKENIZER)
+
+    @classmethod
+    def _read(cls, path: Path) -> TextTokenizer:
+        from tokenizers import Tokenizer
+
+        if not path.is_file():
+            raise DataError(
+                f"There should be a tokenizer in the file {path}; there is no such file. Take a "
+                "model that has one, or save it with transformers' AutoTokenizer, which writes one."
+            )
+        try:
+            return cls(Tokenizer.from_file(str(path)))
+        except Exception as error:  # the package raises Exception itself
+            raise DataError(
+                f"{path} should hold a tokenizer as the package `tokenizers` writes it: {error}. "
+                "Fetch it again, or renew the package."
+            ) from error
+
+    def save(self, folder: Path) -> None:
+        """Write ``tokenizer.json`` into `folder`, which must exist."""
+        self.tokenizer.save(str(folder / TOKENIZER))
+
+    @property
+    def size(self) -> int:
+        """Number of token ids, 0 for padding among them."""
+        return max(self.tokenizer.get_vocab(with_added_tokens=True).values(), default=-1) + 2
+
+    def words(self) -> list[str]:
+        """Return for each id, from 0 on, the word it stands for; empty for pieces within words."""
+        model = json.loads(self.tokenizer.to_str())["model"]
+        inner = model.get("continuing_subword_prefix") or ""
+        vocabulary = self.tokenizer.get_vocab(with_added_tokens=True)
+        # A tokenizer that marks where words begin writes pieces within words without the mark.
+        mark = next((m for m in _WORD_MARKS if sum(t.startswith(m) for t in vocabulary) > 1), "")
+        words = [""] * self.size
+        for token, index in vocabulary.items():
+            if (inner and token.startswith(inner)) or not token.startswith(mark):
+                continue
+            # Byte-level tokens spell what is not ASCII byte by byte; the decoder puts it together.
+            word = self.tokenizer.decoder.decode([token]) if mark == "Ġ" else token[len(mark) :]
+            words[index + 1] = word.strip()
+        return words
+
+    def encode(self, texts: pl.Series, limit: int) -> pl.Series:
+        """Return the token ids of texts.
+
+        Parameters
+        ----------
+        texts
+            Strings; null counts as empty.
+        limit
+            Most tokens of a text, the first ones.
+
+        Returns
+        -------
+        Lists of Int32, one a text, none longer than `limit`, not padded. No special tokens ([CLS],
+        [SEP], …) are added; what is not in the vocabulary is the tokenizer's own unknown token.
+        """
+        if limit < 1:
+            raise ValueError(f"`limit` should be at least 1. Received: limit={limit}.")
+        filled = texts.fill_null("")
+        self.tokenizer.enable_truncation(limit)
+        try:
+            parts = [
+                self._encode(filled.slice(start, _BATCH)) for start in range(0, len(texts), _BATCH)
+            ]
+        finally:
+            self.tokenizer.no_truncation()
+        empty = pl.Series(texts.name, [], dtype=pl.List(pl.Int32))
+        return pl.concat([empty, *parts]).alias(texts.name)
+
+    def _encode(self, texts: pl.Series) -> pl.Series:
+        encoded: list[Any] = self.tokenizer.encode_batch_fast(
+            texts.to_list(), add_special_tokens=False
+        )
+        ids = [one.ids for one in encoded]
+        offsets = np.zeros(len(ids) + 1, dtype=np.int64)
+        np.cumsum([len(one) for one in ids], out=offsets[1:])
+        flat = np.fromiter(chain.from_iterable(ids), dtype=np.int32, count=int(offsets[-1]))
+        lists = pa.LargeListArray.from_arrays(pa.array(offsets), pa.array(flat + np.int32(1)))
+        return pl.Series(texts.name, lists, dtype=pl.List(pl.Int32))
