@@ -145,7 +145,7 @@ class TestFiles:
 
     def test_a_model_s_own(self, minilm: Path) -> None:
         tokenizer = TextTokenizer.open(str(minilm))
-        # BERT's uncased vocabulary has hello at 7592 and world at 2088; the file says to pad to 128.
+        # BERT's uncased vocabulary has hello at 7592, world at 2088; the file says to pad to 128.
         assert tokenizer.encode(pl.Series(["Hello world"]), 30).to_list() == [[7593, 2089]]
         assert tokenizer.size == 30_523
         assert tokenizer.words()[7593] == "hello"
