@@ -27,7 +27,7 @@ SENTENCES = [
     "hello world",
 ]
 
-#: Of "hello world", the first numbers by sentence-transformers 5 on PyTorch.
+#: Of "hello world", the first numbers by sentence-transformers 6.2 on PyTorch.
 GIVEN = [-0.0344773, 0.0310232, 0.006735, 0.026109, -0.039362]
 
 
