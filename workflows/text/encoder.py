@@ -157,16 +157,17 @@ class SentenceModel:
         self._adjust(backbone)
         inputs = {tensor.name for tensor in backbone.inputs}
 
-        # One trace for all shapes: a text's length should not cost a compilation.
-        @tf.function(input_signature=[tf.TensorSpec([None, None], tf.int32)] * 2)
-        def encode(ids: Any, mask: Any) -> Any:
+        def vectors(ids: Any, mask: Any) -> Any:
             given = {"token_ids": ids, "padding_mask": mask, "segment_ids": tf.zeros_like(ids)}
             outputs = backbone({name: given[name] for name in inputs}, training=False)
             states = outputs["sequence_output"] if isinstance(outputs, dict) else outputs
-            vectors = self._pool(tf, states, tf.cast(mask, states.dtype)[:, :, None])
-            return tf.math.l2_normalize(vectors, axis=1) if self.normalize else vectors
+            pooled = self._pool(tf, states, tf.cast(mask, states.dtype)[:, :, None])
+            return tf.math.l2_normalize(pooled, axis=1) if self.normalize else pooled
 
-        return lambda ids, mask: encode(tf.constant(ids), tf.constant(mask)).numpy()
+        # One trace for all shapes: a text's length should not cost a compilation.
+        signature = [tf.TensorSpec([None, None], tf.int32)] * 2
+        compiled = tf.function(vectors, input_signature=signature)
+        return lambda ids, mask: compiled(tf.constant(ids), tf.constant(mask)).numpy()
 
     def _pool(self, tf: Any, states: Any, mask: Any) -> Any:
         if self.pooling == "cls":

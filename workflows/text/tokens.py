@@ -22,7 +22,9 @@ if TYPE_CHECKING:
 
 #: Texts handed over at a time.
 _BATCH = 10_000
-#: What marks a token as the beginning of a word, by how a tokenizer writes it.
+#: Characters of a text that are looked at for each token kept: long texts cost no more than that.
+_LETTERS = 32
+#: What marks a token as the beginning of a word: SentencePiece's, and byte-level BPE's.
 _WORD_MARKS = ("▁", "Ġ")
 
 
@@ -109,14 +111,17 @@ class TextTokenizer:
         model = json.loads(self.tokenizer.to_str())["model"]
         inner = model.get("continuing_subword_prefix") or ""
         vocabulary = self.tokenizer.get_vocab(with_added_tokens=True)
-        # A tokenizer that marks where words begin writes pieces within words without the mark.
-        mark = next((m for m in _WORD_MARKS if sum(t.startswith(m) for t in vocabulary) > 1), "")
+        # Where beginnings of words are marked, what has no mark is a piece within one.
+        marks = _WORD_MARKS if model["type"] in ("BPE", "Unigram") else ()
+        few = len(vocabulary) / 100
+        mark = next((m for m in marks if sum(t.startswith(m) for t in vocabulary) > few), "")
+        decoder = self.tokenizer.decoder if mark == "Ġ" else None
         words = [""] * self.size
         for token, index in vocabulary.items():
             if (inner and token.startswith(inner)) or not token.startswith(mark):
                 continue
             # Byte-level tokens spell what is not ASCII byte by byte; the decoder puts it together.
-            word = self.tokenizer.decoder.decode([token]) if mark == "Ġ" else token[len(mark) :]
+            word = decoder.decode([token]) if decoder else token.removeprefix(mark)
             words[index + 1] = word.strip()
         return words
 
@@ -137,7 +142,7 @@ class TextTokenizer:
         """
         if limit < 1:
             raise ValueError(f"`limit` should be at least 1. Received: limit={limit}.")
-        filled = texts.fill_null("")
+        filled = texts.fill_null("").str.head(limit * _LETTERS)
         self.tokenizer.enable_truncation(limit)
         try:
             parts = [

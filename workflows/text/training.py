@@ -11,6 +11,7 @@ from towermill.workflows.text.config import WORD, TextConfig
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
+    from tokenizers.models import Model
 
 UNKNOWN = "[UNK]"
 _INNER = "##"
@@ -84,7 +85,7 @@ def _letters(words: Iterable[str], most: int) -> list[str]:
     return sorted(ranked[:most])
 
 
-def _pipeline(model: object, lowercase: bool) -> Tokenizer:
+def _pipeline(model: Model, lowercase: bool) -> Tokenizer:
     from tokenizers import Tokenizer, normalizers, pre_tokenizers
 
     tokenizer = Tokenizer(model)

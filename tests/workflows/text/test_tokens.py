@@ -11,6 +11,7 @@ from typing import Any
 
 import polars as pl
 import pytest
+from tokenizers import Tokenizer, decoders, models
 
 from towermill.errors import DataError
 from towermill.workflows.text import TextConfig, tokens
@@ -49,6 +50,11 @@ class TestWord:
         whole = tokenizer.encode(pl.Series(texts), 5)
         monkeypatch.setattr(tokens, "_BATCH", 5)
         assert tokenizer.encode(pl.Series(texts), 5).equals(whole)
+
+    def test_long_texts_keep_their_first_tokens(self, texts: list[str]) -> None:
+        tokenizer, series = trained(texts), pl.Series([" ".join(texts * 50)])
+        whole = tokenizer.encode(series, 10_000).list.head(40)
+        assert tokenizer.encode(series, 40).equals(whole)
 
     def test_nothing_gives_nothing(self, texts: list[str]) -> None:
         ids = trained(texts).encode(pl.Series("t", [], dtype=pl.String), 5)
@@ -90,6 +96,23 @@ texts = Path("texts").read_text().splitlines()
 config = TextConfig(tokenizer="wordpiece", vocabulary=900, min_frequency=1)
 TextTokenizer.train(texts, config).save(Path("."))
 """
+
+
+class TestWords:
+    def test_of_byte_level_pieces(self) -> None:
+        pieces = ["Ġthe", "ing", "ĠpÃ¥", "Ã¥"]  # å is two bytes
+        tokenizer = Tokenizer(models.BPE({piece: i for i, piece in enumerate(pieces)}, []))
+        tokenizer.decoder = decoders.ByteLevel()
+        assert TextTokenizer(tokenizer).words() == ["", "the", "", "på", ""]
+
+    def test_of_sentencepiece(self) -> None:
+        tokenizer = Tokenizer(models.Unigram([("▁the", -1.0), ("ing", -2.0), ("▁på", -2.0)], 0))
+        assert TextTokenizer(tokenizer).words() == ["", "the", "", "på"]
+
+    def test_a_letter_is_no_mark(self) -> None:
+        vocabulary = {word: i for i, word in enumerate(["[UNK]", "Ġermanja", "Ġunju", "the"])}
+        tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token="[UNK]"))
+        assert TextTokenizer(tokenizer).words() == ["", "[UNK]", "Ġermanja", "Ġunju", "the"]
 
 
 class TestTraining:
@@ -145,7 +168,7 @@ class TestFiles:
 
     def test_a_model_s_own(self, minilm: Path) -> None:
         tokenizer = TextTokenizer.open(str(minilm))
-        # BERT's uncased vocabulary has hello at 7592 and world at 2088; the file says to pad to 128.
+        # BERT's uncased vocabulary has hello at 7592, world at 2088; the file says to pad to 128.
         assert tokenizer.encode(pl.Series(["Hello world"]), 30).to_list() == [[7593, 2089]]
         assert tokenizer.size == 30_523
         assert tokenizer.words()[7593] == "hello"
