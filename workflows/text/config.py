@@ -70,7 +70,10 @@ class TextConfig(BaseModel):
             raise ValueError(
                 f"`text.columns` should name a column once. Received: {list(self.columns)}."
             )
-        said = [key for key in _OF_TRAINED if key in self.model_fields_set]
+        # By value, not by what was set: a recipe that was read back has every key.
+        fields = type(self).model_fields
+        changed = [key for key in fields if getattr(self, key) != fields[key].default]
+        said = [key for key in _OF_TRAINED if key in changed]
         if said and not self.is_trained:
             raise ValueError(
                 f"`text.{said[0]}` is of a tokenizer trained here ({' or '.join(TRAINED)}), and "
@@ -78,7 +81,7 @@ class TextConfig(BaseModel):
             )
         if self.words is None:
             return self
-        if "word_dim" in self.model_fields_set:
+        if "word_dim" in changed:
             raise ValueError(
                 "`text.word_dim` is the width of embeddings that begin from random ones, and "
                 f"`text.words` is {self.words!r}, which has a width of its own. Leave one out."
