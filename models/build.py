@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from towermill.models.config import ModelConfig, NRMSConfig
+from towermill.errors import DataError
+from towermill.models.config import ModelConfig, NRMSConfig, TwoTowerConfig
 from towermill.models.content import build_content
 from towermill.models.data import Processed
 from towermill.models.impressions import ImpressionData
@@ -26,4 +27,8 @@ def build_model(
         if isinstance(config, NRMSConfig):
             return build_nrms(data, config, seed=seed)
         return build_content(data)
-    return build_two_tower(data, config, batch_size=batch_size, seed=seed)
+    if isinstance(config, TwoTowerConfig):
+        return build_two_tower(data, config, batch_size=batch_size, seed=seed)
+    raise DataError(
+        f"`model.kind: {config.kind}` should be given processed impressions; these are interactions."
+    )

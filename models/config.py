@@ -15,14 +15,11 @@ class _ModelConfig(BaseModel):
     ranks_impressions
         Whether it learns from impressions and ranks within them; else from interactions, ranking
         the whole catalogue.
-    trains
-        Whether there is anything to learn.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     ranks_impressions: ClassVar[bool] = False
-    trains: ClassVar[bool] = True
 
 
 class TwoTowerConfig(_ModelConfig):
@@ -159,7 +156,6 @@ class ContentConfig(_ModelConfig):
     """Nothing learned: articles by their given vectors, a reader by the mean of what was read."""
 
     ranks_impressions: ClassVar[bool] = True
-    trains: ClassVar[bool] = False
 
     kind: Literal["content"] = "content"
 

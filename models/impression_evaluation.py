@@ -61,7 +61,6 @@ def evaluate_slates(
     retriever: NewsRetriever, data: ImpressionData, slates: Slates, k: Sequence[int]
 ) -> dict[str, float]:
     """Return the mean metrics within impressions."""
-    assert slates.clicked is not None
     scores = SlateScorer(retriever, data)(slates)
     return impression_metrics(scores, slates.clicked, slates.offsets, k)
 
@@ -86,10 +85,9 @@ def report_impressions(
     seed
         Of the draws.
     """
-    assert slates.clicked is not None
     ranked = slates.where(slates.rankable)
     clicks = np.bincount(slates.rows[slates.clicked], minlength=len(slates))
-    scorers = {"model": SlateScorer(retriever, data)(ranked)}
+    scorers: dict[str, NDArray[Any]] = {"model": SlateScorer(retriever, data)(ranked)}
     scorers["popularity"] = popularity_of_entries(ranked.items, data.id_counts)
     if data.published is not None:
         scorers["recency"] = recency_of_entries(ranked.items, data.published)
@@ -127,14 +125,12 @@ def _metrics(
         item_counts=data.id_counts if data.id_counts.any() else None,
         vectors=vectors,
     )
-    assert slates.clicked is not None
     return impression_metrics(scores, slates.clicked, slates.offsets, k) | beyond
 
 
 def _slices(data: ImpressionData, slates: Slates) -> dict[str, NDArray[np.bool_]]:
     ages = None
     if data.published is not None:
-        assert slates.clicked is not None
         ages = clicked_ages(
             slates.times, slates.items, slates.clicked, slates.offsets, data.published
         )

@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 from towermill.columns import (
     CLICKED,
     FIRST_ID,
-    HIDDEN,
     HISTORY,
     HISTORY_ID,
     IMPRESSION_ID,
@@ -53,7 +52,7 @@ class Slates:
     offsets
         int64 ``(impressions + 1,)``.
     clicked
-        bool ``(entries,)``; None where clicks are not told.
+        bool ``(entries,)``; False throughout where clicks are not told.
     """
 
     impression_ids: pl.Series
@@ -62,7 +61,7 @@ class Slates:
     times: NDArray[np.datetime64]
     items: NDArray[np.int32]
     offsets: NDArray[np.int64]
-    clicked: NDArray[np.bool_] | None
+    clicked: NDArray[np.bool_]
 
     def __len__(self) -> int:
         return len(self.users)
@@ -75,8 +74,6 @@ class Slates:
     @property
     def rankable(self) -> NDArray[np.bool_]:
         """Impressions with something clicked and something not, ``(impressions,)``."""
-        if self.clicked is None:
-            return np.zeros(len(self), bool)
         clicks = np.bincount(self.rows[self.clicked], minlength=len(self))
         return (clicks > 0) & (clicks < np.diff(self.offsets))
 
@@ -99,7 +96,7 @@ class Slates:
             self.times[chosen],
             self.items[entries],
             np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64),
-            None if self.clicked is None else self.clicked[entries],
+            self.clicked[entries],
         )
 
 
@@ -166,7 +163,7 @@ class ImpressionData(Processed):
                 "has none. Set `text.vectors` to a sentence model's name or folder, or "
                 "`source.vectors` where the source has them."
             )
-        return self._by_id(np.stack(self.items[VECTOR].to_numpy()).astype(np.float32))
+        return self._by_id(self.items[VECTOR].to_numpy())
 
     def categories(self, name: str) -> NDArray[np.int32]:
         """Return an article's category by encoded id, int32 ``(items + 3,)``; unknown ones 2."""
@@ -220,10 +217,7 @@ class ImpressionData(Processed):
         shown = table[INVIEW]
         offsets = np.concatenate([[0], np.cumsum(shown.list.len().to_numpy())]).astype(np.int64)
         items = shown.explode(empty_as_null=False).to_numpy().astype(np.int32)
-        clicked = None
-        if split != HIDDEN:
-            rows = np.repeat(np.arange(table.height), np.diff(offsets))
-            clicked = _contained(rows, items, table[CLICKED])
+        own = np.repeat(np.arange(table.height), np.diff(offsets))
         return Slates(
             table[IMPRESSION_ID],
             table[USER_ID].to_numpy(),
@@ -231,7 +225,7 @@ class ImpressionData(Processed):
             _moments(table[TIMESTAMP]),
             items,
             offsets,
-            clicked,
+            _contained(own, items, table[CLICKED]),
         )
 
     def _list(self, name: str) -> ColumnSchema:

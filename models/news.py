@@ -12,7 +12,6 @@ from merlin.schema import Schema
 from numpy.typing import NDArray
 
 from towermill.columns import FIRST_ID, HISTORY
-from towermill.models.data import Processed
 from towermill.models.impressions import AGE, AGE_HOURS, ImpressionData
 from towermill.models.retriever import Retriever, Side
 
@@ -91,9 +90,8 @@ class NewsRetriever(Retriever):
     query_tower: HistoryTower
     data: ImpressionData
 
-    def build(self, data: Processed) -> None:
+    def build(self, data: ImpressionData) -> None:  # type: ignore[override]
         """Create every weight, and room for the articles' vectors."""
-        assert isinstance(data, ImpressionData)
         self.data = data
         self.query_tower.hold(
             np.zeros((data.items.height + FIRST_ID, self.query_tower.dim), np.float32)

@@ -11,7 +11,7 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from towermill.errors import DataError
-from towermill.models.config import ModelConfig, NRMSConfig
+from towermill.models.config import NRMSConfig
 from towermill.models.impressions import ImpressionData, Slates
 
 #: Rows drawn at a time, whatever the batch: the seed of a draw is its block's.
@@ -19,10 +19,9 @@ _BLOCK = 1 << 15
 
 
 def slate_batches(
-    data: ImpressionData, config: ModelConfig, batch_size: int, seed: int
+    data: ImpressionData, config: NRMSConfig, batch_size: int, seed: int
 ) -> SlateBatches:
     """Return the batches that a model of this kind trains on."""
-    assert isinstance(config, NRMSConfig)
     return SlateBatches(
         data,
         batch_size=batch_size,
@@ -67,8 +66,6 @@ class SlateBatches:
         seed: int = 0,
     ) -> None:
         slates = data.slates("train")
-        if slates.clicked is None:
-            raise DataError("Expected clicks in the training split; it tells of none.")
         self.batch_size, self.npratio, self.replacement = batch_size, npratio, replacement
         self.seed = seed
         self._shown = _Shown.of(slates, data.ages(slates) if ages else None)

@@ -9,20 +9,19 @@ import shutil
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import tensorflow as tf
 
 from towermill.errors import RecipeError
 from towermill.models.build import build_model, open_data
 from towermill.models.checkpoints import TrainState
-from towermill.models.config import ModelConfig, TrainConfig
+from towermill.models.config import ModelConfig, NRMSConfig, TrainConfig
 from towermill.models.data import Processed
 from towermill.models.evaluation import evaluate_retriever
 from towermill.models.impression_evaluation import evaluate_slates
 from towermill.models.impressions import ImpressionData
 from towermill.models.loader import InteractionBatches
-from towermill.models.news import NewsRetriever
 from towermill.models.retriever import Retriever, Spread
 from towermill.models.slate_batches import slate_batches
 from towermill.models.training import fit
@@ -74,7 +73,7 @@ def train_model(
         retriever = _under_policy(data, model, train, seed)
         state = TrainState()
         if isinstance(data, ImpressionData):
-            if model.trains:
+            if isinstance(model, NRMSConfig):
                 batches = slate_batches(data, model, train.batch_size, seed)
                 validate = _impression_validation(data, monitor, max_queries)
                 state = fit(retriever, batches, train, out, monitor=monitor, validate=validate)
@@ -192,8 +191,7 @@ def _impression_validation(
         return None
     k = tuple(sorted({5, 10, int(monitor.partition("@")[2] or 10)}))
 
-    def validate(retriever: Retriever) -> dict[str, float]:
-        assert isinstance(retriever, NewsRetriever)
+    def validate(retriever: Any) -> dict[str, float]:
         return evaluate_slates(retriever, data, slates, k)
 
     return validate

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 from merlin.schema import ColumnSchema, Tags
+from numpy.typing import NDArray
 
 from towermill.columns import ITEM_ID, RAW_PREFIX, TOKENS, VECTOR
 from towermill.errors import DataError, did_you_mean
@@ -137,7 +138,7 @@ def _encode_text(
     )
 
 
-def _add_vectors(made: EncodedText, vectors: np.ndarray) -> None:
+def _add_vectors(made: EncodedText, vectors: NDArray[np.float32]) -> None:
     dim = vectors.shape[1]
     made.columns.append(pl.Series(VECTOR, vectors, dtype=pl.Array(pl.Float32, dim)))
     made.schema.append(
@@ -152,7 +153,7 @@ def _add_vectors(made: EncodedText, vectors: np.ndarray) -> None:
     )
 
 
-def _in_order(articles: pl.DataFrame, given: pl.DataFrame) -> np.ndarray:
+def _in_order(articles: pl.DataFrame, given: pl.DataFrame) -> NDArray[np.float32]:
     """Return the given vectors by encoded id; zeros for articles that have none."""
     lengths = given[VECTOR].list.len()
     if given.is_empty() or lengths.n_unique() != 1 or given[ITEM_ID].is_duplicated().any():
@@ -167,4 +168,11 @@ def _in_order(articles: pl.DataFrame, given: pl.DataFrame) -> np.ndarray:
     )
     logger.info("%d of %d articles have a vector", found[VECTOR].count(), found.height)
     nothing = pl.lit([0.0] * dim, dtype=pl.List(pl.Float32))
-    return np.stack(found.select(pl.col(VECTOR).fill_null(nothing)).to_series().to_numpy())
+    filled = (
+        found[VECTOR]
+        .cast(pl.List(pl.Float32))
+        .to_frame()
+        .select(pl.col(VECTOR).fill_null(nothing).list.to_array(dim))
+    )
+    vectors: NDArray[np.float32] = filled.to_series().to_numpy()
+    return vectors
