@@ -30,5 +30,5 @@ def build_model(
     if isinstance(config, TwoTowerConfig):
         return build_two_tower(data, config, batch_size=batch_size, seed=seed)
     raise DataError(
-        f"`model.kind: {config.kind}` should be given processed impressions; these are interactions."
+        f"`model.kind: {config.kind}` should be given processed impressions; these are not."
     )
