@@ -210,13 +210,13 @@ def _auc(run: Callable[..., dict], options: argparse.Namespace) -> dict[str, Any
 
 
 def _machine() -> dict[str, Any]:
-    from towermill.versions import package_versions
+    from towermill.versions import versions
 
     return {
         "cores": len(os.sched_getaffinity(0)),
         "load": os.getloadavg(),
         "at": time.strftime("%Y-%m-%d %H:%M"),
-        "packages": package_versions(["towermill", "tensorflow", "numpy"]),
+        "packages": versions(),
     }
 
 

@@ -195,7 +195,7 @@ def speed(side: str, case: Case) -> dict[str, Any]:
         "rows_per_processor_second": rows / fit_processor,
         "impressions_per_second": len(slates) / seconds,
         "impressions_per_processor_second": len(slates) / own,
-        "peak_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
+        "peak_bytes": _peak(),
     }
 
 
@@ -206,6 +206,16 @@ def auc(side: str, case: Case) -> dict[str, Any]:
     found = impression_metrics(model.score(slates), slates.clicked, slates.offsets)
     rows, impressions = len(case.rows["history_id"]), len(slates)
     return {"rows": rows, "impressions": impressions, "seconds": sum(t for t, _ in taken), **found}
+
+
+def _peak() -> int:
+    """Return the most memory that this process was resident in, in bytes."""
+    status = Path("/proc/self/status")  # `getrusage` counts the process that started this one, too
+    if not status.is_file():
+        unit = 1 if sys.platform == "darwin" else 1024
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+    lines = dict(line.split(":", 1) for line in status.read_text().splitlines() if ":" in line)
+    return int(lines["VmHWM"].split()[0]) * 1024
 
 
 def _widened(matrix: np.ndarray, width: int) -> np.ndarray:
