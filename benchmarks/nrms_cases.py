@@ -20,10 +20,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from towermill.runtime import quiet_tensorflow
-
-quiet_tensorflow()
-
 import numpy as np
 import tensorflow as tf
 from nrms_plain import PlainNRMS, Sizes
@@ -139,8 +135,9 @@ class Plain:
             taken.append((time.perf_counter() - start, time.process_time() - processor))
         return taken
 
-    def score(self, slates: Slates) -> np.ndarray:
-        return self.model.score(self.histories[slates.histories], (slates.items, slates.offsets))
+    def score(self, slates: Slates, at_once: int = 1) -> np.ndarray:
+        inview = slates.items, slates.offsets
+        return self.model.score(self.histories[slates.histories], inview, at_once)
 
 
 class Ours:
@@ -168,7 +165,7 @@ class Ours:
         seconds = [record["seconds"] for record in state.history]
         return list(zip(seconds, batches.processor, strict=True))[extra:]
 
-    def score(self, slates: Slates) -> np.ndarray:
+    def score(self, slates: Slates, at_once: int = 1) -> np.ndarray:  # all at once, anyway
         return SlateScorer(self.retriever, self.case.data)(slates)
 
 
@@ -203,7 +200,7 @@ def auc(side: str, case: Case) -> dict[str, Any]:
     """Train and rank."""
     model, slates = SIDES[side](case), case.slates
     taken = model.train(case.options["epochs"], 0)
-    found = impression_metrics(model.score(slates), slates.clicked, slates.offsets)
+    found = impression_metrics(model.score(slates, 64), slates.clicked, slates.offsets)
     rows, impressions = len(case.rows["history_id"]), len(slates)
     return {"rows": rows, "impressions": impressions, "seconds": sum(t for t, _ in taken), **found}
 

@@ -75,8 +75,15 @@ class NewsEncoder(tf.keras.layers.Layer):  # type: ignore[misc]
         """
         real = tokens > 0 if self.masked else tf.ones_like(tokens, tf.bool)
         packed = packing(real)
-        values = self.after_words(self.words(packed.pack(tokens)), training=training)
-        values = self.dropout(self.attention(values, packed), training=training)
+        if training:
+            words = self.after_words(self.words(packed.pack(tokens)), training=training)
+            values = self.attention(words, packed)
+        else:  # no dropout: a word is the same wherever it stands
+            shown = tokens[:, : tf.shape(packed.mask)[1]]
+            distinct, rows = tf.unique(tf.reshape(shown, [-1]))
+            words = self.words(distinct)
+            values = self.attention(words, packed, rows=tf.reshape(rows, tf.shape(shown)))
+        values = self.dropout(values, training=training)
         for layer, normalise, drop in self.dense:
             values = drop(normalise(layer(values), training=training), training=training)
         vectors = self.pooling(values, packed)
