@@ -76,13 +76,12 @@ class NewsEncoder(tf.keras.layers.Layer):  # type: ignore[misc]
         real = tokens > 0 if self.masked else tf.ones_like(tokens, tf.bool)
         packed = packing(real)
         if training:
-            words = self.after_words(self.words(packed.pack(tokens)), training=training)
-            values = self.attention(words, packed)
+            values = self.attention(self._words(packed.pack(tokens), training), packed)
         else:  # no dropout: a word is the same wherever it stands
             shown = tokens[:, : tf.shape(packed.mask)[1]]
             distinct, rows = tf.unique(tf.reshape(shown, [-1]))
-            words = self.words(distinct)
-            values = self.attention(words, packed, rows=tf.reshape(rows, tf.shape(shown)))
+            rows = tf.reshape(rows, tf.shape(shown))
+            values = self.attention(self._words(distinct, training), packed, rows=rows)
         values = self.dropout(values, training=training)
         for layer, normalise, drop in self.dense:
             values = drop(normalise(layer(values), training=training), training=training)
@@ -90,3 +89,6 @@ class NewsEncoder(tf.keras.layers.Layer):  # type: ignore[misc]
         for name, table in self.features.items():
             vectors += tf.cast(table((categories or {})[name]), vectors.dtype)
         return vectors
+
+    def _words(self, tokens: tf.Tensor, training: Any) -> tf.Tensor:
+        return self.after_words(self.words(tokens), training=training)
