@@ -154,7 +154,7 @@ def _made_world(folder: Path) -> Path:
             {
                 "user_id": np.arange(1, 9, dtype=np.uint32),
                 "article_id_fixed": [rng.choice(ids, 3) for _ in range(8)],
-                "impression_time_fixed": [[start] * 3] * 8,
+                "impression_time_fixed": [np.full(3, start)] * 8,
             }
         ).write_parquet(folder / part / "history.parquet")
         truth = shown
