@@ -11,7 +11,7 @@ import tensorflow as tf
 from merlin.schema import Schema
 from numpy.typing import NDArray
 
-from towermill.columns import FIRST_ID, HISTORY
+from towermill.columns import FIRST_ID, HISTORY, TOKENS
 from towermill.models.impressions import AGE, AGE_HOURS, ImpressionData
 from towermill.models.retriever import Retriever, Side
 
@@ -98,6 +98,21 @@ class NewsRetriever(Retriever):
         )
         self._stale = True
         super().build(data)
+
+    @property
+    def rows_at_once(self) -> int:
+        """Rows a call when a whole table is encoded: attention holds kilobytes a token."""
+        return min(super().rows_at_once, 1024)
+
+    def embed_items(self, features: pl.DataFrame) -> NDArray[np.float32]:
+        """Return float32 ``(rows, dim)``; shortest texts first, as a call pads to its longest."""
+        if TOKENS not in features.columns:
+            return super().embed_items(features)
+        order = features[TOKENS].list.len().fill_null(0).arg_sort()
+        sorted_rows = super().embed_items(features[order])
+        rows = np.empty_like(sorted_rows)
+        rows[order.to_numpy()] = sorted_rows
+        return rows
 
     def restore(self, folder: Any) -> None:
         """Read the weights that `save` wrote."""

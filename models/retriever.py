@@ -21,7 +21,7 @@ Side = Literal["query", "item"]
 #: gives what `Retriever.encode` would, in order.
 Spread = Callable[[Side, Sequence[pl.DataFrame]], Iterable[NDArray[np.float32]]]
 
-#: Rows a call when a whole table is encoded.
+#: `Retriever.rows_at_once`, where a model has no reason for fewer.
 ENCODE_ROWS = 8192
 
 
@@ -53,6 +53,11 @@ class Retriever:
             "item": _Encoder(self.item_tower),
         }
 
+    @property
+    def rows_at_once(self) -> int:
+        """Rows a call when a whole table is encoded."""
+        return ENCODE_ROWS
+
     def embed_queries(self, features: pl.DataFrame) -> NDArray[np.float32]:
         """Return float32 ``(rows, dim)`` for encoded query features."""
         return self._embed("query", features)
@@ -67,7 +72,7 @@ class Retriever:
 
     def _embed(self, side: Side, features: pl.DataFrame) -> NDArray[np.float32]:
         features = features.select(self._encoders[side].tower.schema.column_names)
-        slices = list(features.iter_slices(ENCODE_ROWS)) or [features]
+        slices = list(features.iter_slices(self.rows_at_once)) or [features]
         if self.spread is not None and len(slices) > 1:
             return np.concatenate(list(self.spread(side, slices)))
         return np.concatenate([self.encode(side, rows) for rows in slices])

@@ -75,11 +75,20 @@ class NewsEncoder(tf.keras.layers.Layer):  # type: ignore[misc]
         """
         real = tokens > 0 if self.masked else tf.ones_like(tokens, tf.bool)
         packed = packing(real)
-        values = self.after_words(self.words(packed.pack(tokens)), training=training)
-        values = self.dropout(self.attention(values, packed), training=training)
+        if training:
+            values = self.attention(self._words(packed.pack(tokens), training), packed)
+        else:  # no dropout: a word is the same wherever it stands
+            shown = tokens[:, : tf.shape(packed.mask)[1]]
+            distinct, rows = tf.unique(tf.reshape(shown, [-1]))
+            rows = tf.reshape(rows, tf.shape(shown))
+            values = self.attention(self._words(distinct, training), packed, rows=rows)
+        values = self.dropout(values, training=training)
         for layer, normalise, drop in self.dense:
             values = drop(normalise(layer(values), training=training), training=training)
         vectors = self.pooling(values, packed)
         for name, table in self.features.items():
             vectors += tf.cast(table((categories or {})[name]), vectors.dtype)
         return vectors
+
+    def _words(self, tokens: tf.Tensor, training: Any) -> tf.Tensor:
+        return self.after_words(self.words(tokens), training=training)

@@ -36,9 +36,14 @@ class SelfAttention(tf.keras.layers.Layer):  # type: ignore[misc]
         )
         super().build(input_shape)
 
-    def call(self, values: tf.Tensor, packing: Packing) -> tf.Tensor:
-        """Return ``(positions, heads × head_dim)`` for packed ``(positions, dim)``."""
-        projected = packing.pad(tf.matmul(values, self.kernel))
+    def call(self, values: tf.Tensor, packing: Packing, rows: tf.Tensor | None = None) -> tf.Tensor:
+        """Return ``(positions, heads × head_dim)`` for packed ``(positions, dim)``.
+
+        Or `values` are those of a vocabulary, projected once however often they stand somewhere,
+        and `rows` says which of them stands where, ``(sequences, length)``; any at padding.
+        """
+        projected = tf.matmul(values, self.kernel)
+        projected = packing.pad(projected) if rows is None else tf.gather(projected, rows)
         shape = tf.shape(projected)
         split = tf.reshape(projected, [shape[0], shape[1], 3, self.heads, self.head_dim])
         query, key, value = tf.unstack(tf.transpose(split, [2, 0, 3, 1, 4]))
