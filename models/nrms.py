@@ -95,6 +95,8 @@ class TitleTower(tf.keras.layers.Layer):  # type: ignore[misc]
     def call(self, inputs: Mapping[str, tf.Tensor], training: Any = None) -> tf.Tensor:
         """Encode a batch in the form of `towermill.models.data.to_batch`."""
         tokens = dense_list(inputs, TOKENS)[:, : self.title_size]
+        if not self.encoder.masked:  # as in training, whatever else is in the batch
+            tokens = tf.pad(tokens, [[0, 0], [0, self.title_size - tf.shape(tokens)[1]]])
         vectors = self.encoder(tokens, inputs, training=training)
         return vectors if self.ages is None else vectors + self.age(inputs[AGE])
 

@@ -11,6 +11,7 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parent))
 pytest.register_assert_rewrite("contract")
 
+from news_worlds import topic_world  # noqa: E402
 from worlds import group_world  # noqa: E402
 
 
@@ -24,6 +25,12 @@ def id_world(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def feature_world(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The group is told by a list and a number; test users are strangers."""
     return group_world(tmp_path_factory.mktemp("feature-world"), features=True)
+
+
+@pytest.fixture(scope="session")
+def news_world(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The article that a reader clicks is told by words and histories alone."""
+    return topic_world(tmp_path_factory.mktemp("news-world"))
 
 
 @pytest.fixture

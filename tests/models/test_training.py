@@ -13,7 +13,7 @@ import polars as pl
 import pytest
 import tensorflow as tf
 from merlin.schema import Tags
-from worlds import weights_of, write_processed
+from worlds import fit_interactions, weights_of, write_processed
 
 from towermill.columns import ITEM_ID, USER_ID
 from towermill.errors import DataError, RecipeError
@@ -23,7 +23,6 @@ from towermill.models.config import TrainConfig, TwoTowerConfig
 from towermill.models.data import Processed
 from towermill.models.retriever import Retriever
 from towermill.models.train import load_model, train_model
-from towermill.models.training import fit
 
 MODEL = TwoTowerConfig(tower=(), embedding_dim=8)
 BASE: dict[str, Any] = {"batch_size": 256, "learning_rate": 0.01, "tensorboard": False}
@@ -49,7 +48,7 @@ class TestStopping:
         seen: list[Any] = []
         retriever = build_model(data, MODEL)
         config = TrainConfig(**{**BASE, "epochs": len(values), **options})
-        state = fit(retriever, data, config, folder, validate=judge(values, seen))
+        state = fit_interactions(retriever, data, config, folder, validate=judge(values, seen))
         return state, seen, weights_of(retriever)
 
     def test_stops_by_patience_and_restores_the_best(self, data: Processed, tmp_path: Path) -> None:
@@ -159,21 +158,21 @@ class TestSteps:
             Checkpoints, "save", lambda self, state: saved.append((state.epoch, state.step))
         )
         config = TrainConfig(**BASE, epochs=2, checkpoint_steps=4)
-        fit(build_model(data, MODEL), data, config, tmp_path)
+        fit_interactions(build_model(data, MODEL), data, config, tmp_path)
         assert saved == [(0, 4), (0, 8), (1, 0), (1, 4), (1, 8), (2, 0)]
 
     def test_damaged_checkpoint(self, data: Processed, tmp_path: Path) -> None:
         config = TrainConfig(**BASE, epochs=1)
-        fit(build_model(data, MODEL), data, config, tmp_path)
+        fit_interactions(build_model(data, MODEL), data, config, tmp_path)
         state = next((tmp_path / "checkpoints").glob("*/state.json"))
         state.write_text(state.read_text()[:30])
         with pytest.raises(DataError, match="to train from the beginning"):
-            fit(build_model(data, MODEL), data, config, tmp_path)
+            fit_interactions(build_model(data, MODEL), data, config, tmp_path)
 
     def test_loss_is_no_number(self, data: Processed, tmp_path: Path) -> None:
         config = TrainConfig(**{**BASE, "learning_rate": 1e30}, optimizer="sgd", epochs=3)
         with pytest.raises(DataError, match=r"loss is (nan|inf).*Lower `train.learning_rate`"):
-            fit(build_model(data, MODEL), data, config, tmp_path)
+            fit_interactions(build_model(data, MODEL), data, config, tmp_path)
 
     def test_infinite_features(self, feature_world: Path, tmp_path: Path) -> None:
         source = Processed(feature_world)
@@ -195,7 +194,7 @@ class TestCompilation:
             tf.keras.utils.set_random_seed(0)  # dense layers
             model, data = TwoTowerConfig(tower=(8,), negatives=negatives), Processed(id_world)
             config = TrainConfig(**{**BASE, "batch_size": 1000}, epochs=2, xla=xla)
-            state = fit(build_model(data, model), data, config, tmp_path / str(xla))
+            state = fit_interactions(build_model(data, model), data, config, tmp_path / str(xla))
             losses.append([record["loss"] for record in state.history])
         np.testing.assert_allclose(losses[1], losses[0], rtol=tolerance)
 
