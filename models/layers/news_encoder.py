@@ -77,8 +77,10 @@ class NewsEncoder(tf.keras.layers.Layer):  # type: ignore[misc]
         packed = packing(real)
         values = self.after_words(self.words(packed.pack(tokens)), training=training)
         values = self.dropout(self.attention(values, packed), training=training)
+        # A batch without a word has no statistics: its NaN would stay in the moving ones for good.
+        counted = tf.shape(values)[0] > 0 if training else training
         for layer, normalise, drop in self.dense:
-            values = drop(normalise(layer(values), training=training), training=training)
+            values = drop(normalise(layer(values), training=counted), training=training)
         vectors = self.pooling(values, packed)
         for name, table in self.features.items():
             vectors += tf.cast(table((categories or {})[name]), vectors.dtype)
