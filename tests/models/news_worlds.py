@@ -103,7 +103,12 @@ def write_impressions(
     table = pl.DataFrame({HISTORY: rows}, schema={HISTORY: IDS})
     table.write_parquet(folder / "histories.parquet")
     train = splits["train"]
-    latest = train.group_by(USER_ID).agg(pl.col(HISTORY_ID).last()).sort(USER_ID)
+    latest = (
+        train.filter(pl.col(USER_ID) >= FIRST_ID)
+        .group_by(USER_ID)
+        .agg(pl.col(HISTORY_ID).last())
+        .sort(USER_ID)
+    )
     latest.select(USER_ID, table[HISTORY].gather(latest[HISTORY_ID]).alias(HISTORY)).write_parquet(
         folder / "users.parquet"
     )
