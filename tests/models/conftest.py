@@ -1,4 +1,7 @@
-"""Fixtures for the models' tests; `worlds` and `contract` beside this file are imported by name."""
+"""Fixtures for the models' tests.
+
+`worlds`, `news_worlds` and `contract` beside this file, and `layers/formulas`, are imported by name.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-sys.path.insert(0, str(Path(__file__).parent))
+sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parent / "layers")]
 pytest.register_assert_rewrite("contract")
 
 from news_worlds import topic_world  # noqa: E402

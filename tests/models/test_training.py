@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from towermill.columns import ITEM_ID, USER_ID
 from towermill.errors import DataError, RecipeError
 from towermill.models.build import build_model
 from towermill.models.checkpoints import Checkpoints
-from towermill.models.config import TrainConfig, TwoTowerConfig
+from towermill.models.config import ScheduleConfig, TrainConfig, TwoTowerConfig
 from towermill.models.data import Processed
 from towermill.models.retriever import Retriever
 from towermill.models.train import load_model, train_model
@@ -77,6 +78,62 @@ class TestStopping:
         assert again == state
         assert seen == []
         np.testing.assert_array_equal(weights[0], left[0])
+
+
+class TestPlateau:
+    VALUES = (0.5, 0.1, 0.5, 0.4, 0.3, 0.2, 0.6, 0.1)
+    #: Worse, or no better, at 2 and 3, at 4 and 5; a new best at 7, with two more to wait.
+    RATES = (1, 1, 1, 0.1, 0.1, 0.01, 0.01, 0.01)
+
+    def config(self, **options: Any) -> TrainConfig:
+        schedule = ScheduleConfig(**{"kind": "plateau", "factor": 0.1, "patience": 2, **options})
+        return TrainConfig(**{**BASE, "batch_size": 1200}, epochs=8, patience=0, schedule=schedule)
+
+    def run(
+        self, data: Processed, folder: Path, values: Sequence[float], **options: Any
+    ) -> tuple[list[float], list[Any]]:
+        seen: list[Any] = []
+        retriever, config = build_model(data, MODEL), self.config(**options)
+        validate = judge(list(values), seen)
+        state = fit_interactions(retriever, data, config, folder, validate=validate)
+        return [record["learning_rate"] / 0.01 for record in state.history], seen
+
+    def test_falls_after_so_many_no_better(self, data: Processed, tmp_path: Path) -> None:
+        rates, _ = self.run(data, tmp_path, self.VALUES)
+        assert rates == pytest.approx(self.RATES)
+
+    def test_steps_are_taken_at_the_lower_rate(self, data: Processed, tmp_path: Path) -> None:
+        _, seen = self.run(data, tmp_path, [0.5] * 8, factor=1e-5, patience=1)
+        moved = [np.abs(b[0] - a[0]).max() for a, b in itertools.pairwise(seen)]
+        assert moved[0] > 1e-3
+        assert moved[1] < 1e-6
+
+    @pytest.mark.parametrize("cut", [3, 4, 6])
+    def test_resumed_at_the_same_rate(
+        self, cut: int, data: Processed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        save = Checkpoints.save
+
+        def save_and_end(checkpoints: Checkpoints, state: Any) -> None:
+            save(checkpoints, state)
+            if state.epoch == cut:
+                raise InterruptedError
+
+        with monkeypatch.context() as patch:
+            patch.setattr(Checkpoints, "save", save_and_end)
+            with pytest.raises(InterruptedError):
+                self.run(data, tmp_path, self.VALUES)
+        rates, seen = self.run(data, tmp_path, self.VALUES[cut:])
+        assert rates == pytest.approx(self.RATES)
+        assert len(seen) == 8 - cut
+
+    def test_waits_in_validations_not_epochs(self, data: Processed, tmp_path: Path) -> None:
+        retriever, config = build_model(data, MODEL), self.config()
+        config = config.model_copy(update={"evaluate_every": 2})
+        validate = judge([0.5, 0.4, 0.3, 0.2], [])
+        state = fit_interactions(retriever, data, config, tmp_path, validate=validate)
+        rates = [record["learning_rate"] / 0.01 for record in state.history]
+        assert rates == pytest.approx([1] * 6 + [0.1] * 2)
 
 
 class TestTrainModel:
