@@ -44,6 +44,7 @@ def build_nrms(
     RecipeError
         `model.features` names what is no category of the articles.
     """
+    title_size, history_size = data.title_size, data.history_size  # refused where there are none
     schema = _item_schema(data, config)
     initial = _initial_words(data, seed)
     words = tf.keras.layers.Embedding(
@@ -72,9 +73,9 @@ def build_nrms(
     ages = None
     if config.age:
         ages = tf.keras.layers.Embedding(len(AGE_HOURS) + 2, config.dim, name=AGE)
-    item_tower = TitleTower(encoder, ages, schema, data.title_size)
+    item_tower = TitleTower(encoder, ages, schema, title_size)
     query_tower = HistoryTower(
-        reader, data.query_schema, data.history_size, masked=config.masks, dim=config.dim
+        reader, data.query_schema, history_size, masked=config.masks, dim=config.dim
     )
     model = NRMS(data, item_tower, reader, config)
     retriever = NewsRetriever(query_tower, item_tower, model, model.loss)

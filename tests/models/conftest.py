@@ -1,6 +1,6 @@
 """Fixtures for the models' tests.
 
-`worlds`, `news_worlds` and `contract` beside this file, and `layers/formulas`, are imported by name.
+`worlds`, `news_worlds`, `contract` beside this file and `layers/formulas` are imported by name.
 """
 
 from __future__ import annotations
