@@ -140,7 +140,8 @@ class NRMS(tf.keras.layers.Layer):  # type: ignore[misc]
             shown += self.tower.age(batch["ages"])
         mask = read >= FIRST_ID if self.masked else tf.ones_like(read, tf.bool)
         users = tf.gather(self.reader(of_read, mask, training=training), reader_of)
-        return tf.cast(tf.einsum("bd,bcd->bc", users, shown), tf.float32)
+        users, shown = tf.cast(users, tf.float32), tf.cast(shown, tf.float32)
+        return tf.einsum("bd,bcd->bc", users, shown)
 
     def loss(self, batch: Mapping[str, tf.Tensor]) -> tf.Tensor:
         """Return the loss of a training batch."""

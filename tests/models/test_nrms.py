@@ -206,7 +206,16 @@ class TestWeights:
         words = build_model(ImpressionData(path), SMALL).item_tower.encoder.words
         np.testing.assert_array_equal(words.embeddings, given)
 
-    @pytest.mark.slow
+    def test_logits_are_whole_in_half_precision(self, data: ImpressionData) -> None:
+        # As they are served: of bfloat16's 8 bits alike candidates would have equal logits.
+        tf.keras.mixed_precision.set_global_policy("mixed_bfloat16")
+        try:
+            logits = built(data).model(BATCH)
+        finally:
+            tf.keras.mixed_precision.set_global_policy("float32")
+        assert logits.dtype == tf.float32
+        assert (tf.cast(tf.cast(logits, tf.bfloat16), tf.float32) != logits).numpy().any()
+
     @pytest.mark.parametrize("precision", ["bfloat16", "float16"])
     def test_mixed_precision_trains_and_ends_in_float32(
         self, precision: Any, data: ImpressionData, tmp_path: Path
