@@ -44,6 +44,7 @@ def build_nrms(
     RecipeError
         `model.features` names what is no category of the articles.
     """
+    title_size, history_size = data.title_size, data.history_size  # refused where there are none
     schema = _item_schema(data, config)
     initial = _initial_words(data, seed)
     words = tf.keras.layers.Embedding(
@@ -72,9 +73,9 @@ def build_nrms(
     ages = None
     if config.age:
         ages = tf.keras.layers.Embedding(len(AGE_HOURS) + 2, config.dim, name=AGE)
-    item_tower = TitleTower(encoder, ages, schema, data.title_size)
+    item_tower = TitleTower(encoder, ages, schema, title_size)
     query_tower = HistoryTower(
-        reader, data.query_schema, data.history_size, masked=config.masks, dim=config.dim
+        reader, data.query_schema, history_size, masked=config.masks, dim=config.dim
     )
     model = NRMS(data, item_tower, reader, config)
     retriever = NewsRetriever(query_tower, item_tower, model, model.loss)
@@ -95,6 +96,8 @@ class TitleTower(tf.keras.layers.Layer):  # type: ignore[misc]
     def call(self, inputs: Mapping[str, tf.Tensor], training: Any = None) -> tf.Tensor:
         """Encode a batch in the form of `towermill.models.data.to_batch`."""
         tokens = dense_list(inputs, TOKENS)[:, : self.title_size]
+        if not self.encoder.masked:  # as in training, whatever else is in the batch
+            tokens = tf.pad(tokens, [[0, 0], [0, self.title_size - tf.shape(tokens)[1]]])
         vectors = self.encoder(tokens, inputs, training=training)
         return vectors if self.ages is None else vectors + self.age(inputs[AGE])
 
@@ -137,7 +140,8 @@ class NRMS(tf.keras.layers.Layer):  # type: ignore[misc]
             shown += self.tower.age(batch["ages"])
         mask = read >= FIRST_ID if self.masked else tf.ones_like(read, tf.bool)
         users = tf.gather(self.reader(of_read, mask, training=training), reader_of)
-        return tf.cast(tf.einsum("bd,bcd->bc", users, shown), tf.float32)
+        users, shown = tf.cast(users, tf.float32), tf.cast(shown, tf.float32)
+        return tf.einsum("bd,bcd->bc", users, shown)
 
     def loss(self, batch: Mapping[str, tf.Tensor]) -> tf.Tensor:
         """Return the loss of a training batch."""

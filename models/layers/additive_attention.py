@@ -26,7 +26,7 @@ class AdditiveAttention(tf.keras.layers.Layer):  # type: ignore[misc]
         self.units = units
 
     def build(self, input_shape: Any) -> None:
-        self.project = tf.keras.layers.Dense(self.units, activation="tanh")
+        self.project = tf.keras.layers.Dense(self.units, activation="tanh", dtype=self.dtype_policy)
         self.query = self.add_weight("query", (self.units, 1), initializer="glorot_uniform")
         super().build(input_shape)
 

@@ -12,6 +12,10 @@ from towermill.models.layers.packing import packing
 from towermill.models.layers.self_attention import SelfAttention
 
 
+#: Parts of a batch by length, each padded to its own longest text.
+_LENGTHS = 4
+
+
 class NewsEncoder(tf.keras.layers.Layer):  # type: ignore[misc]
     """Word embeddings, self-attention, additive attention (Wu et al., EMNLP 2019).
 
@@ -74,21 +78,33 @@ class NewsEncoder(tf.keras.layers.Layer):  # type: ignore[misc]
         `categories` gives each feature's encoded ids, ``(articles,)``.
         """
         real = tokens > 0 if self.masked else tf.ones_like(tokens, tf.bool)
+        # Shortest first: what is padded is padded to the longest of texts of about its length.
+        order = tf.argsort(tf.reduce_max(tf.where(real, tf.range(tf.shape(real)[1]) + 1, 0), 1))
+        tokens, real = tf.gather(tokens, order), tf.gather(real, order)
         packed = packing(real)
-        if training:
-            values = self.attention(self._words(packed.pack(tokens), training), packed)
-        else:  # no dropout: a word is the same wherever it stands
-            shown = tokens[:, : tf.shape(packed.mask)[1]]
-            distinct, rows = tf.unique(tf.reshape(shown, [-1]))
-            rows = tf.reshape(rows, tf.shape(shown))
-            values = self.attention(self._words(distinct, training), packed, rows=rows)
-        values = self.dropout(values, training=training)
+        values = self.dropout(self._attend(tokens, real, training), training=training)
+        # A batch without a word has no statistics: its NaN would stay in the moving ones for good.
+        counted = tf.shape(values)[0] > 0 if training else training
         for layer, normalise, drop in self.dense:
-            values = drop(normalise(layer(values), training=training), training=training)
-        vectors = self.pooling(values, packed)
+            values = drop(normalise(layer(values), training=counted), training=training)
+        vectors = tf.gather(self.pooling(values, packed), tf.argsort(order))
         for name, table in self.features.items():
             vectors += tf.cast(table((categories or {})[name]), vectors.dtype)
         return vectors
 
-    def _words(self, tokens: tf.Tensor, training: Any) -> tf.Tensor:
-        return self.after_words(self.words(tokens), training=training)
+    def _attend(self, tokens: tf.Tensor, real: tf.Tensor, training: Any) -> tf.Tensor:
+        """Return the packed self-attention of texts in the order of their lengths.
+
+        Each distinct word is embedded, dropped from and projected once, wherever it stands.
+        """
+        distinct, place = tf.unique(tf.reshape(tokens, [-1]))
+        place = tf.reshape(place, tf.shape(tokens))
+        words = self.after_words(self.words(distinct), training=training)
+        projected = self.attention.project(words)
+        count, mixed = tf.shape(tokens)[0], []
+        for part in range(_LENGTHS):
+            own = slice(count * part // _LENGTHS, count * (part + 1) // _LENGTHS)
+            packed = packing(real[own])
+            rows = place[own, : tf.shape(packed.mask)[1]]
+            mixed.append(self.attention.mix(tf.gather(projected, rows), packed))
+        return tf.concat(mixed, axis=0)

@@ -36,14 +36,19 @@ class SelfAttention(tf.keras.layers.Layer):  # type: ignore[misc]
         )
         super().build(input_shape)
 
-    def call(self, values: tf.Tensor, packing: Packing, rows: tf.Tensor | None = None) -> tf.Tensor:
-        """Return ``(positions, heads × head_dim)`` for packed ``(positions, dim)``.
+    def call(self, values: tf.Tensor, packing: Packing) -> tf.Tensor:
+        """Return ``(positions, heads × head_dim)`` for packed ``(positions, dim)``."""
+        return self.mix(packing.pad(self.project(values)), packing)
 
-        Or `values` are those of a vocabulary, projected once however often they stand somewhere,
-        and `rows` says which of them stands where, ``(sequences, length)``; any at padding.
+    def project(self, values: tf.Tensor) -> tf.Tensor:
+        """Return queries, keys and values side by side, ``(…, 3 × heads × head_dim)``."""
+        return tf.matmul(values, self.kernel)
+
+    def mix(self, projected: tf.Tensor, packing: Packing) -> tf.Tensor:
+        """Return ``(positions, heads × head_dim)`` for projected ``(sequences, length, …)``.
+
+        What stands at padding counts for nothing.
         """
-        projected = tf.matmul(values, self.kernel)
-        projected = packing.pad(projected) if rows is None else tf.gather(projected, rows)
         shape = tf.shape(projected)
         split = tf.reshape(projected, [shape[0], shape[1], 3, self.heads, self.head_dim])
         query, key, value = tf.unstack(tf.transpose(split, [2, 0, 3, 1, 4]))

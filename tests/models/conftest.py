@@ -1,4 +1,7 @@
-"""Fixtures for the models' tests; `worlds` and `contract` beside this file are imported by name."""
+"""Fixtures for the models' tests.
+
+`worlds`, `news_worlds`, `contract` beside this file and `layers/formulas` are imported by name.
+"""
 
 from __future__ import annotations
 
@@ -8,9 +11,10 @@ from pathlib import Path
 
 import pytest
 
-sys.path.insert(0, str(Path(__file__).parent))
+sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parent / "layers")]
 pytest.register_assert_rewrite("contract")
 
+from news_worlds import topic_world  # noqa: E402
 from worlds import group_world  # noqa: E402
 
 
@@ -24,6 +28,12 @@ def id_world(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def feature_world(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The group is told by a list and a number; test users are strangers."""
     return group_world(tmp_path_factory.mktemp("feature-world"), features=True)
+
+
+@pytest.fixture(scope="session")
+def news_world(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The article that a reader clicks is told by words and histories alone."""
+    return topic_world(tmp_path_factory.mktemp("news-world"))
 
 
 @pytest.fixture

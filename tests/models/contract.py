@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
+import polars as pl
 import pytest
 from worlds import weights_of
 
@@ -20,6 +21,8 @@ from towermill.models.checkpoints import Checkpoints, TrainState
 from towermill.models.config import ModelConfig, ScheduleConfig, TrainConfig
 from towermill.models.data import Processed
 from towermill.models.evaluation import evaluate_baselines, evaluate_retriever
+from towermill.models.impression_evaluation import report_impressions
+from towermill.models.impressions import ImpressionData
 from towermill.models.retriever import Retriever
 from towermill.models.train import load_model, train_model
 
@@ -73,56 +76,81 @@ def history_of(folder: Path) -> list[dict[str, Any]]:
     ]
 
 
-class RetrieverContract:
-    """Fit and recover the answer; save and load; resume equals not stopping.
+def judged(data: Processed, retriever: Retriever) -> tuple[float, float]:
+    """Return the test metric of the model, 1 at best, and the best of the baselines'."""
+    if isinstance(data, ImpressionData):
+        report = report_impressions(retriever, data, data.slates("test"), (10,), seed=0)  # type: ignore[arg-type]
+        return report["metrics"]["auc"], max(m["auc"] for m in report["baselines"].values())
+    queries = data.queries("test")
+    baselines = evaluate_baselines(data, queries, (10,), seed=0)
+    found = evaluate_retriever(retriever, data, queries, (10,))
+    return found["recall@10"], max(m["recall@10"] for m in baselines.values())
+
+
+def queries_of(data: Processed) -> pl.DataFrame:
+    """Return the inputs of the query tower for the test split."""
+    if isinstance(data, ImpressionData):
+        return data.history_frame(np.arange(len(data.histories)))
+    return data.queries("test").features
+
+
+class ServedContract:
+    """Recover the answer; save and load; embeddings that depend on their own row alone.
 
     Attributes
     ----------
     model, train
-        Learn the answer of `id_world`.
-    resumed
-        A model with everything that is random in it, which is cut off on `feature_world`.
+        Learn the answer of `world`.
+    world
+        Fixture of a world with a knowable answer.
+    beaten
+        What no baseline reaches there.
     """
 
     model: ClassVar[ModelConfig]
     train: ClassVar[TrainConfig]
-    resumed: ClassVar[ModelConfig]
+    world: ClassVar[str] = "id_world"
+    beaten: ClassVar[float] = 0.2
+
+    @pytest.fixture(scope="class")
+    @classmethod
+    def answer(cls, request: pytest.FixtureRequest) -> Path:
+        path: Path = request.getfixturevalue(cls.world)
+        return path
 
     @pytest.fixture(scope="class")
     @classmethod
     def fitted(
-        cls, id_world: Path, tmp_path_factory: pytest.TempPathFactory
+        cls, answer: Path, tmp_path_factory: pytest.TempPathFactory
     ) -> tuple[Path, Retriever]:
         """Where the model was written to, and the live one."""
         out, live = tmp_path_factory.mktemp("fitted"), []
 
-        def spy(retriever: Retriever, *args: Any, **kwargs: Any) -> TrainState:
-            live.append(retriever)
-            return fit(retriever, *args, **kwargs)
+        def spy(*args: Any, **kwargs: Any) -> Retriever:
+            live.append(build(*args, **kwargs))
+            return live[0]
 
-        fit = train_module.fit
+        build = train_module.build_model
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(train_module, "fit", spy)
-            train_model(id_world, cls.model, cls.train, out, 0)
+            patch.setattr(train_module, "build_model", spy)
+            train_model(answer, cls.model, cls.train, out, 0)
         return out, live[0]
 
     @pytest.fixture(scope="class")
     @classmethod
-    def loaded(cls, id_world: Path, fitted: tuple[Path, Retriever]) -> tuple[Processed, Retriever]:
-        return load_model(id_world, fitted[0], cls.model)
+    def loaded(cls, answer: Path, fitted: tuple[Path, Retriever]) -> tuple[Processed, Retriever]:
+        return load_model(answer, fitted[0], cls.model)
 
     def test_recovers_the_answer(self, loaded: tuple[Processed, Retriever]) -> None:
-        data, retriever = loaded
-        queries = data.queries("test")
-        assert evaluate_retriever(retriever, data, queries, (10,))["recall@10"] > 0.95
-        baselines = evaluate_baselines(data, queries, (10,), seed=0)
-        assert max(metrics["recall@10"] for metrics in baselines.values()) < 0.2
+        found, baseline = judged(*loaded)
+        assert found > 0.95
+        assert baseline < self.beaten
 
     def test_loaded_embeddings_are_the_live_ones(
         self, loaded: tuple[Processed, Retriever], fitted: tuple[Path, Retriever]
     ) -> None:
         data, retriever = loaded
-        live, queries = fitted[1], data.queries("test").features
+        live, queries = fitted[1], queries_of(data)
         found = retriever.embed_queries(queries), retriever.embed_items(data.items)
         np.testing.assert_array_equal(found[0], live.embed_queries(queries))
         np.testing.assert_array_equal(found[1], live.embed_items(data.items))
@@ -133,26 +161,54 @@ class RetrieverContract:
         self, loaded: tuple[Processed, Retriever]
     ) -> None:
         data, retriever = loaded
-        some = data.items[[5, 0, 7]]
+        rows, queries = [5, 0, 7], queries_of(data)
+        close = {"rtol": 1e-5, "atol": 1e-7}
         np.testing.assert_allclose(
-            retriever.embed_items(some), retriever.embed_items(data.items)[[5, 0, 7]], rtol=1e-5
+            retriever.embed_items(data.items[rows]),
+            retriever.embed_items(data.items)[rows],
+            **close,
+        )
+        np.testing.assert_allclose(
+            retriever.embed_queries(queries[rows]), retriever.embed_queries(queries)[rows], **close
         )
         assert retriever.embed_items(data.items.head(0)).shape[0] == 0
+        assert retriever.embed_queries(queries.head(0)).shape[0] == 0
 
     def test_leaves_only_what_is_wanted(self, fitted: tuple[Path, Retriever]) -> None:
         found = {path.name for path in fitted[0].iterdir()}
         assert found - {"tensorboard"} == {"weights", "history.json"}
 
+
+class RetrieverContract(ServedContract):
+    """What is served, and: resume equals not stopping.
+
+    Attributes
+    ----------
+    resumed
+        A model with everything that is random in it, which is cut off on the fixture
+        `resumed_world` as `cut_off` says.
+    """
+
+    resumed: ClassVar[ModelConfig]
+    resumed_world: ClassVar[str] = "feature_world"
+    cut_off: ClassVar[TrainConfig] = CUT_OFF
+
+    @pytest.fixture(scope="class")
+    @classmethod
+    def hard(cls, request: pytest.FixtureRequest) -> Path:
+        path: Path = request.getfixturevalue(cls.resumed_world)
+        return path
+
     @pytest.fixture(scope="class")
     @classmethod
     def in_one_go(
-        cls, feature_world: Path, tmp_path_factory: pytest.TempPathFactory
+        cls, hard: Path, tmp_path_factory: pytest.TempPathFactory
     ) -> tuple[list[np.ndarray], list[dict[str, Any]]]:
-        return cls._train(feature_world, tmp_path_factory.mktemp("in-one-go"))
+        return cls._train(hard, tmp_path_factory.mktemp("in-one-go"))
 
     @classmethod
     def _train(cls, world: Path, out: Path) -> tuple[list[np.ndarray], list[dict[str, Any]]]:
-        train_model(world, cls.resumed, CUT_OFF, out, 3)
+        train_model(world, cls.resumed, cls.cut_off, out, 3)
         return weights_of(load_model(world, out, cls.resumed)[1]), history_of(out)
 
     def _assert_same(self, found: Any, expected: Any) -> None:
@@ -170,7 +226,7 @@ class RetrieverContract:
     def test_resume_equals_not_stopping(
         self,
         cuts: list[tuple[int, int]],
-        feature_world: Path,
+        hard: Path,
         in_one_go: Any,
         tmp_path: Path,
         monkeypatch: pytest.MonkeyPatch,
@@ -186,14 +242,14 @@ class RetrieverContract:
         monkeypatch.setattr(Checkpoints, "save", save_or_cut)
         for _ in list(cuts):
             with pytest.raises(CutError):
-                self._train(feature_world, tmp_path)
-        self._assert_same(self._train(feature_world, tmp_path), in_one_go)
+                self._train(hard, tmp_path)
+        self._assert_same(self._train(hard, tmp_path), in_one_go)
 
-    def test_resume_after_kill_9(self, feature_world: Path, in_one_go: Any, tmp_path: Path) -> None:
+    def test_resume_after_kill_9(self, hard: Path, in_one_go: Any, tmp_path: Path) -> None:
         arguments = (
-            str(feature_world),
+            str(hard),
             self.resumed.model_dump_json(),
-            CUT_OFF.model_dump_json(),
+            self.cut_off.model_dump_json(),
             str(tmp_path),
         )
         with subprocess.Popen(
@@ -207,4 +263,4 @@ class RetrieverContract:
             os.kill(process.pid, signal.SIGKILL)
         assert process.returncode == -signal.SIGKILL
         assert not (tmp_path / "history.json").exists()
-        self._assert_same(self._train(feature_world, tmp_path), in_one_go)
+        self._assert_same(self._train(hard, tmp_path), in_one_go)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from towermill.models.losses import LOSSES
+from towermill.models.losses import IMPRESSION_LOSSES, LOSSES
 from towermill.models.two_tower import ACCIDENTAL_HIT
 
 
@@ -69,3 +69,45 @@ class TestLosses:
         # Of BCE the positive's own half remains: log 2 at a logit of 0.
         expected = log(2) if name == "bce" else 0.0
         assert float(loss_of(name, [[0.0, ACCIDENTAL_HIT]])) == pytest.approx(expected)
+
+
+def slow_over_slate(name: str, logits: list[float]) -> float:
+    """One row's loss over the candidates that there are."""
+    if name == "softmax":
+        return slow("softmax", logits)
+    terms = [-log(1 / (1 + exp(-logits[0])))] + [-log(1 - 1 / (1 + exp(-x))) for x in logits[1:]]
+    return sum(terms) / len(terms)
+
+
+@pytest.mark.parametrize("name", list(IMPRESSION_LOSSES))
+class TestImpressionLosses:
+    PRESENT = ([1, 1, 1, 1], [1, 1, 0, 0], [1, 0, 1, 0], [1, 0, 0, 0])
+
+    def test_equals_a_slow_formula(self, name: str, on_device: str) -> None:
+        logits = np.random.default_rng(0).normal(0, 2, size=(4, 4))
+        present = np.array(self.PRESENT, bool)
+        found = IMPRESSION_LOSSES[name](tf.constant(logits, tf.float32), tf.constant(present))
+        rows = [row[there].tolist() for row, there in zip(logits, present, strict=True)]
+        expected = [slow_over_slate(name, row) for row in rows]
+        np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-6)
+
+    @pytest.mark.parametrize("size", [1.0, 1e4])
+    def test_what_is_not_there_weighs_nothing(self, name: str, size: float) -> None:
+        logits = tf.constant(np.random.default_rng(1).normal(0, size, size=(4, 4)), tf.float32)
+        present = np.array(self.PRESENT, bool)
+        with tf.GradientTape() as tape:
+            tape.watch(logits)
+            losses = IMPRESSION_LOSSES[name](logits, tf.constant(present))
+            total = tf.reduce_sum(losses)
+        gradient = tape.gradient(total, logits).numpy()
+        assert np.isfinite(losses).all()
+        assert np.isfinite(gradient).all()
+        assert (gradient[~present] == 0).all()
+        other = tf.where(present, logits, 77.0)
+        np.testing.assert_array_equal(IMPRESSION_LOSSES[name](other, tf.constant(present)), losses)
+
+    def test_learns_to_raise_the_click(self, name: str) -> None:
+        present = tf.constant([[True, True, True]])
+        rows = [tf.constant([[x, 0.5, -0.5]]) for x in (-2.0, 0.0, 2.0)]
+        losses = [float(IMPRESSION_LOSSES[name](row, present)[0]) for row in rows]
+        assert losses == sorted(losses, reverse=True)

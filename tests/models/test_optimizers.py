@@ -41,6 +41,12 @@ class TestSchedule:
         rate = WarmUpThenDecay(1.0, 4, ScheduleConfig(kind="cosine", warmup_steps=8))
         assert [float(rate(step)) for step in range(4)] == pytest.approx([1 / 8, 2 / 8, 3 / 8, 0.5])
 
+    def test_plateau_scales_what_follows_the_warm_up(self) -> None:
+        rate = WarmUpThenDecay(2.0, 10, ScheduleConfig(kind="plateau", warmup_steps=4))
+        assert [float(rate(step)) for step in (0, 4, 10)] == pytest.approx([0.5, 2, 2])
+        rate.scale.assign(0.2)
+        assert [float(rate(step)) for step in (4, 10)] == pytest.approx([0.4, 0.4])
+
     def test_config_tells_it_whole(self) -> None:
         rate = WarmUpThenDecay(2.0, 110, ScheduleConfig(kind="linear", warmup_steps=10, floor=0.1))
         config = rate.get_config()

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,17 +14,16 @@ import polars as pl
 import pytest
 import tensorflow as tf
 from merlin.schema import Tags
-from worlds import weights_of, write_processed
+from worlds import fit_interactions, weights_of, write_processed
 
 from towermill.columns import ITEM_ID, USER_ID
 from towermill.errors import DataError, RecipeError
 from towermill.models.build import build_model
 from towermill.models.checkpoints import Checkpoints
-from towermill.models.config import TrainConfig, TwoTowerConfig
+from towermill.models.config import ScheduleConfig, TrainConfig, TwoTowerConfig
 from towermill.models.data import Processed
 from towermill.models.retriever import Retriever
 from towermill.models.train import load_model, train_model
-from towermill.models.training import fit
 
 MODEL = TwoTowerConfig(tower=(), embedding_dim=8)
 BASE: dict[str, Any] = {"batch_size": 256, "learning_rate": 0.01, "tensorboard": False}
@@ -49,7 +49,7 @@ class TestStopping:
         seen: list[Any] = []
         retriever = build_model(data, MODEL)
         config = TrainConfig(**{**BASE, "epochs": len(values), **options})
-        state = fit(retriever, data, config, folder, validate=judge(values, seen))
+        state = fit_interactions(retriever, data, config, folder, validate=judge(values, seen))
         return state, seen, weights_of(retriever)
 
     def test_stops_by_patience_and_restores_the_best(self, data: Processed, tmp_path: Path) -> None:
@@ -78,6 +78,62 @@ class TestStopping:
         assert again == state
         assert seen == []
         np.testing.assert_array_equal(weights[0], left[0])
+
+
+class TestPlateau:
+    VALUES = (0.5, 0.1, 0.5, 0.4, 0.3, 0.2, 0.6, 0.1)
+    #: Worse, or no better, at 2 and 3, at 4 and 5; a new best at 7, with two more to wait.
+    RATES = (1, 1, 1, 0.1, 0.1, 0.01, 0.01, 0.01)
+
+    def config(self, **options: Any) -> TrainConfig:
+        schedule = ScheduleConfig(**{"kind": "plateau", "factor": 0.1, "patience": 2, **options})
+        return TrainConfig(**{**BASE, "batch_size": 1200}, epochs=8, patience=0, schedule=schedule)
+
+    def run(
+        self, data: Processed, folder: Path, values: Sequence[float], **options: Any
+    ) -> tuple[list[float], list[Any]]:
+        seen: list[Any] = []
+        retriever, config = build_model(data, MODEL), self.config(**options)
+        validate = judge(list(values), seen)
+        state = fit_interactions(retriever, data, config, folder, validate=validate)
+        return [record["learning_rate"] / 0.01 for record in state.history], seen
+
+    def test_falls_after_so_many_no_better(self, data: Processed, tmp_path: Path) -> None:
+        rates, _ = self.run(data, tmp_path, self.VALUES)
+        assert rates == pytest.approx(self.RATES)
+
+    def test_steps_are_taken_at_the_lower_rate(self, data: Processed, tmp_path: Path) -> None:
+        _, seen = self.run(data, tmp_path, [0.5] * 8, factor=1e-5, patience=1)
+        moved = [np.abs(b[0] - a[0]).max() for a, b in itertools.pairwise(seen)]
+        assert moved[0] > 1e-3
+        assert moved[1] < 1e-6
+
+    @pytest.mark.parametrize("cut", [3, 4, 6])
+    def test_resumed_at_the_same_rate(
+        self, cut: int, data: Processed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        save = Checkpoints.save
+
+        def save_and_end(checkpoints: Checkpoints, state: Any) -> None:
+            save(checkpoints, state)
+            if state.epoch == cut:
+                raise InterruptedError
+
+        with monkeypatch.context() as patch:
+            patch.setattr(Checkpoints, "save", save_and_end)
+            with pytest.raises(InterruptedError):
+                self.run(data, tmp_path, self.VALUES)
+        rates, seen = self.run(data, tmp_path, self.VALUES[cut:])
+        assert rates == pytest.approx(self.RATES)
+        assert len(seen) == 8 - cut
+
+    def test_waits_in_validations_not_epochs(self, data: Processed, tmp_path: Path) -> None:
+        retriever, config = build_model(data, MODEL), self.config()
+        config = config.model_copy(update={"evaluate_every": 2})
+        validate = judge([0.5, 0.4, 0.3, 0.2], [])
+        state = fit_interactions(retriever, data, config, tmp_path, validate=validate)
+        rates = [record["learning_rate"] / 0.01 for record in state.history]
+        assert rates == pytest.approx([1] * 6 + [0.1] * 2)
 
 
 class TestTrainModel:
@@ -159,21 +215,21 @@ class TestSteps:
             Checkpoints, "save", lambda self, state: saved.append((state.epoch, state.step))
         )
         config = TrainConfig(**BASE, epochs=2, checkpoint_steps=4)
-        fit(build_model(data, MODEL), data, config, tmp_path)
+        fit_interactions(build_model(data, MODEL), data, config, tmp_path)
         assert saved == [(0, 4), (0, 8), (1, 0), (1, 4), (1, 8), (2, 0)]
 
     def test_damaged_checkpoint(self, data: Processed, tmp_path: Path) -> None:
         config = TrainConfig(**BASE, epochs=1)
-        fit(build_model(data, MODEL), data, config, tmp_path)
+        fit_interactions(build_model(data, MODEL), data, config, tmp_path)
         state = next((tmp_path / "checkpoints").glob("*/state.json"))
         state.write_text(state.read_text()[:30])
         with pytest.raises(DataError, match="to train from the beginning"):
-            fit(build_model(data, MODEL), data, config, tmp_path)
+            fit_interactions(build_model(data, MODEL), data, config, tmp_path)
 
     def test_loss_is_no_number(self, data: Processed, tmp_path: Path) -> None:
         config = TrainConfig(**{**BASE, "learning_rate": 1e30}, optimizer="sgd", epochs=3)
         with pytest.raises(DataError, match=r"loss is (nan|inf).*Lower `train.learning_rate`"):
-            fit(build_model(data, MODEL), data, config, tmp_path)
+            fit_interactions(build_model(data, MODEL), data, config, tmp_path)
 
     def test_infinite_features(self, feature_world: Path, tmp_path: Path) -> None:
         source = Processed(feature_world)
@@ -195,7 +251,7 @@ class TestCompilation:
             tf.keras.utils.set_random_seed(0)  # dense layers
             model, data = TwoTowerConfig(tower=(8,), negatives=negatives), Processed(id_world)
             config = TrainConfig(**{**BASE, "batch_size": 1000}, epochs=2, xla=xla)
-            state = fit(build_model(data, model), data, config, tmp_path / str(xla))
+            state = fit_interactions(build_model(data, model), data, config, tmp_path / str(xla))
             losses.append([record["loss"] for record in state.history])
         np.testing.assert_allclose(losses[1], losses[0], rtol=tolerance)
 

@@ -11,7 +11,7 @@ import pytest
 import tensorflow as tf
 from contract import RetrieverContract
 from merlin.schema import Tags
-from worlds import weights_of, write_processed
+from worlds import fit_interactions, weights_of, write_processed
 
 from towermill.columns import ITEM_ID, USER_ID
 from towermill.errors import DataError, SchemaError
@@ -20,7 +20,6 @@ from towermill.models.config import TrainConfig, TwoTowerConfig
 from towermill.models.data import Processed
 from towermill.models.evaluation import evaluate_retriever
 from towermill.models.train import load_model, train_model
-from towermill.models.training import fit
 
 BRIEF = TrainConfig(epochs=1, batch_size=256, learning_rate=0.01, tensorboard=False)
 SMALL = TwoTowerConfig(tower=(8,), embedding_dim=8)
@@ -112,7 +111,7 @@ class TestSettings:
         config = TwoTowerConfig(**settings)
         data = Processed(feature_world)
         retriever = build_model(data, config, batch_size=256)
-        state = fit(retriever, data, BRIEF.model_copy(update={"epochs": 3}), tmp_path)
+        state = fit_interactions(retriever, data, BRIEF.model_copy(update={"epochs": 3}), tmp_path)
         losses = [record["loss"] for record in state.history]
         assert losses[2] < losses[0]
         embeddings = retriever.embed_items(data.items)
@@ -147,7 +146,9 @@ class TestSettings:
         first = []
         for l2 in (0.0, 1.0):
             retriever = build_model(data, SMALL.model_copy(update={"l2": l2}))
-            first.append(fit(retriever, data, BRIEF, tmp_path / str(l2)).history[0]["loss"])
+            first.append(
+                fit_interactions(retriever, data, BRIEF, tmp_path / str(l2)).history[0]["loss"]
+            )
         assert first[1] > first[0] + 0.01
 
     def test_dropout_is_for_training_only(self, id_world: Path) -> None:
@@ -199,19 +200,19 @@ class TestHardData:
         )
         train = BRIEF.model_copy(update={"batch_size": 4, "epochs": 2})
         retriever = build_model(data, config, batch_size=4)
-        state = fit(retriever, data, train, tmp_path)
+        state = fit_interactions(retriever, data, train, tmp_path)
         assert [np.isfinite(record["loss"]) for record in state.history] == [True, True]
         assert np.isfinite(retriever.embed_items(data.items)).all()
 
     def test_batch_and_negatives_larger_than_the_data(self, tmp_path: Path) -> None:
         data = hand_made(tmp_path, pairs([3, 4, 5], [3, 4, 3]), catalogue(2))
         config = SMALL.model_copy(update={"negatives": "mixed", "num_negatives": 64})
-        state = fit(build_model(data, config), data, BRIEF, tmp_path)
+        state = fit_interactions(build_model(data, config), data, BRIEF, tmp_path)
         assert np.isfinite(state.history[0]["loss"])
 
     def test_one_item_leaves_nothing_to_tell_apart(self, tmp_path: Path) -> None:
         data = hand_made(tmp_path, pairs([3, 4, 5], [3, 3, 3]), catalogue(1))
-        state = fit(build_model(data, SMALL), data, BRIEF, tmp_path)
+        state = fit_interactions(build_model(data, SMALL), data, BRIEF, tmp_path)
         assert state.history[0]["loss"] == pytest.approx(0, abs=1e-6)
 
     @pytest.mark.parametrize("negatives", ["in_batch", "mixed", "uniform"])
@@ -219,7 +220,7 @@ class TestHardData:
         # With a frequency threshold, training rows may hold the id 2.
         data = hand_made(tmp_path, pairs([3, 4, 5, 6], [3, 2, 4, 3]), catalogue(2))
         config = SMALL.model_copy(update={"negatives": negatives, "num_negatives": 4})
-        state = fit(build_model(data, config), data, BRIEF, tmp_path)
+        state = fit_interactions(build_model(data, config), data, BRIEF, tmp_path)
         assert 0.2 < state.history[0]["loss"] < 4
 
     @pytest.mark.parametrize("lists", [[[], [], []], [[], [4], []], [None, [3, 4], [4]]])
@@ -230,7 +231,9 @@ class TestHardData:
         data = hand_made(tmp_path, train, items)
         config = SMALL.model_copy(update={"negatives": "mixed", "num_negatives": 2})
         retriever = build_model(data, config)
-        state = fit(retriever, data, BRIEF.model_copy(update={"batch_size": 2}), tmp_path)
+        state = fit_interactions(
+            retriever, data, BRIEF.model_copy(update={"batch_size": 2}), tmp_path
+        )
         assert np.isfinite(state.history[0]["loss"])
         assert np.isfinite(retriever.embed_items(data.items)).all()
 

@@ -12,6 +12,12 @@ from merlin.schema import ColumnSchema, Schema, Tags
 from merlin.schema.io.tensorflow_metadata import TensorflowMetadata
 
 from towermill.columns import FIRST_ID, ITEM_ID, OOV_ID, USER_ID
+from towermill.models.checkpoints import TrainState
+from towermill.models.config import TrainConfig
+from towermill.models.data import Processed
+from towermill.models.loader import InteractionBatches
+from towermill.models.retriever import Retriever
+from towermill.models.training import fit
 
 ID_TAGS = {USER_ID: [Tags.USER_ID], ITEM_ID: [Tags.ITEM_ID]}
 GROUPS = 6
@@ -128,6 +134,14 @@ def group_world(folder: Path, *, features: bool, users: int = 240, items: int = 
     sides |= {ITEM_ID: Tags.ITEM, "genres": Tags.ITEM, "year": Tags.ITEM}
     named = {name: tag for name, tag in sides.items() if name in splits["train"].columns}
     return write_processed(folder, splits, item_table, named)
+
+
+def fit_interactions(
+    retriever: Retriever, data: Processed, config: TrainConfig, folder: Path, **options: Any
+) -> TrainState:
+    """Fit on the training interactions, as `train_model` does but for its validation."""
+    batches = InteractionBatches(data, batch_size=config.batch_size)
+    return fit(retriever, batches, config, folder, **{"monitor": "ndcg@10", **options})
 
 
 def weights_of(retriever: Any) -> list[np.ndarray]:
