@@ -138,7 +138,7 @@ def _made_world(folder: Path) -> Path:
     ).write_parquet(folder / "articles.parquet")
     truth = []
     for part, first in (("train", 0), ("validation", 7)):
-        shown = [rng.choice(ids, 4, replace=False) for _ in range(60)]
+        shown = [rng.choice(ids, 4, replace=False).tolist() for _ in range(60)]
         days = first + np.sort(rng.random(60)) * 7
         (folder / part).mkdir()
         pl.DataFrame(
@@ -153,8 +153,8 @@ def _made_world(folder: Path) -> Path:
         pl.DataFrame(
             {
                 "user_id": np.arange(1, 9, dtype=np.uint32),
-                "article_id_fixed": [rng.choice(ids, 3) for _ in range(8)],
-                "impression_time_fixed": [np.full(3, start)] * 8,
+                "article_id_fixed": [rng.choice(ids, 3).tolist() for _ in range(8)],
+                "impression_time_fixed": [[start.item()] * 3] * 8,
             }
         ).write_parquet(folder / part / "history.parquet")
         truth = shown
