@@ -105,7 +105,7 @@ class NRMSConfig(_ModelConfig):
         Widths of dense layers, each with batch normalisation, after the news encoder's
         self-attention; the last has to be `heads` × `head_dim`.
     dropout
-        After word embeddings, attentions and dense layers.
+        Of the news encoder: after word embeddings, self-attention and dense layers.
     loss
         ``softmax`` over the click and its negatives, or ``bce`` on each of them.
     npratio

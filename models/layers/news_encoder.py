@@ -11,7 +11,6 @@ from towermill.models.layers.additive_attention import AdditiveAttention
 from towermill.models.layers.packing import packing
 from towermill.models.layers.self_attention import SelfAttention
 
-
 #: Parts of a batch by length, each padded to its own longest text.
 _LENGTHS = 4
 
@@ -100,7 +99,7 @@ class NewsEncoder(tf.keras.layers.Layer):  # type: ignore[misc]
         distinct, place = tf.unique(tf.reshape(tokens, [-1]))
         place = tf.reshape(place, tf.shape(tokens))
         words = self.after_words(self.words(distinct), training=training)
-        projected = self.attention.project(words)
+        projected = self.attention.projection(words)
         count, mixed = tf.shape(tokens)[0], []
         for part in range(_LENGTHS):
             own = slice(count * part // _LENGTHS, count * (part + 1) // _LENGTHS)

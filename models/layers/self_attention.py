@@ -25,27 +25,22 @@ class SelfAttention(tf.keras.layers.Layer):  # type: ignore[misc]
     def __init__(self, heads: int, head_dim: int, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.heads, self.head_dim = heads, head_dim
-
-    def build(self, input_shape: Any) -> None:
-        width = self.heads * self.head_dim
         # One matrix for the three of them; each block starts as a Glorot matrix of its own.
-        self.kernel = self.add_weight(
-            "kernel",
-            (int(input_shape[-1]), 3 * width),
-            initializer=_Blocks(3),
+        self.projection = tf.keras.layers.Dense(
+            3 * heads * head_dim, use_bias=False, kernel_initializer=_Blocks(3)
         )
-        super().build(input_shape)
+
+    @property
+    def kernel(self) -> tf.Variable:
+        """Of queries, keys and values side by side, ``(dim, 3 × heads × head_dim)``."""
+        return self.projection.kernel
 
     def call(self, values: tf.Tensor, packing: Packing) -> tf.Tensor:
         """Return ``(positions, heads × head_dim)`` for packed ``(positions, dim)``."""
-        return self.mix(packing.pad(self.project(values)), packing)
-
-    def project(self, values: tf.Tensor) -> tf.Tensor:
-        """Return queries, keys and values side by side, ``(…, 3 × heads × head_dim)``."""
-        return tf.matmul(values, self.kernel)
+        return self.mix(packing.pad(self.projection(values)), packing)
 
     def mix(self, projected: tf.Tensor, packing: Packing) -> tf.Tensor:
-        """Return ``(positions, heads × head_dim)`` for projected ``(sequences, length, …)``.
+        """Return ``(positions, heads × head_dim)`` for what `projection` made of a padded batch.
 
         What stands at padding counts for nothing.
         """

@@ -21,6 +21,7 @@ from towermill.columns import (
     IMPRESSION_ID,
     INVIEW,
     ITEM_ID,
+    LABELS,
     PUBLISHED,
     TIMESTAMP,
     TOKENS,
@@ -49,7 +50,7 @@ WORDS, CHAFF = 4, 4
 
 def impressions(rows: Sequence[Row], first: int = 100) -> pl.DataFrame:
     """Return rows of a split, numbered from `first`."""
-    return pl.DataFrame(
+    table = pl.DataFrame(
         [
             (first + i, user, history, NOON + timedelta(hours=hours), shown, clicked)
             for i, (user, history, hours, shown, clicked) in enumerate(rows)
@@ -57,6 +58,8 @@ def impressions(rows: Sequence[Row], first: int = 100) -> pl.DataFrame:
         schema=IMPRESSIONS,
         orient="row",
     )
+    labels = [[int(item in clicked) for item in shown] for *_, shown, clicked in rows]
+    return table.with_columns(pl.Series(LABELS, labels, dtype=pl.List(pl.Int8)))
 
 
 def articles(

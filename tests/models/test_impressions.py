@@ -16,7 +16,6 @@ from towermill.models.impressions import (
     AGE_HOURS,
     ImpressionData,
     Slates,
-    _contained,
     age_buckets,
     padded,
 )
@@ -96,28 +95,6 @@ class TestSlates:
         assert one.impression_ids.is_sorted()
         for limit in (0, 5, 6):
             assert slates.sample(limit) is slates
-
-
-class TestContained:
-    def test_great_ids_do_not_meet(self) -> None:
-        top = 2**31 - 1
-        rows = np.array([0, 0, 1, 1, 2])
-        items = np.array([top, 1, top, 0, top], np.int32)
-        lists = pl.Series([[1, top], [0], []], dtype=IDS)
-        assert _contained(rows, items, lists).tolist() == [True, True, False, True, False]
-
-    @pytest.mark.parametrize("lists", [[None, [4]], [[], [4]]])
-    def test_no_list_holds_nothing(self, lists: Any) -> None:
-        found = _contained(
-            np.array([0, 1, 1]), np.array([4, 4, 5], np.int32), pl.Series(lists, dtype=IDS)
-        )
-        assert found.tolist() == [False, True, False]
-
-    def test_order_and_repeats_do_not_matter(self) -> None:
-        found = _contained(
-            np.array([0, 0, 0]), np.array([5, 4, 5], np.int32), pl.Series([[5, 9, 5]], dtype=IDS)
-        )
-        assert found.tolist() == [True, False, True]
 
 
 class TestPadded:
@@ -204,7 +181,7 @@ class TestCatalogue:
         with pytest.raises(SchemaError, match=r"Set `text.vectors`"):
             _ = ImpressionData(path).vectors
         with pytest.raises(SchemaError, match="needs the list 'nothing'"):
-            data._list("nothing")
+            data.list_column("nothing")
 
 
 def test_slates_of_hand(data: ImpressionData) -> None:
