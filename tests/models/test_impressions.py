@@ -106,6 +106,14 @@ class TestContained:
         lists = pl.Series([[1, top], [0], []], dtype=IDS)
         assert _contained(rows, items, lists).tolist() == [True, True, False, True, False]
 
+    def test_no_pair_passes_for_another(self) -> None:
+        # Around each power of two, where row and item would run together in too few bits.
+        ids = sorted({i for p in range(31) for i in (2**p - 1, 2**p, 1000 * p)} | {2**31 - 1})
+        lists = [ids[::2], ids[1::2], [], ids[::3]]
+        rows, items = np.repeat(np.arange(4), len(ids)), np.array(ids * 4, np.int32)
+        expected = [i in lists[r] for r, i in zip(rows, items.tolist(), strict=True)]
+        assert _contained(rows, items, pl.Series(lists, dtype=IDS)).tolist() == expected
+
     @pytest.mark.parametrize("lists", [[None, [4]], [[], [4]]])
     def test_no_list_holds_nothing(self, lists: Any) -> None:
         found = _contained(
