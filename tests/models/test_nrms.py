@@ -107,9 +107,10 @@ def naive(retriever: Any, data: ImpressionData, batch: Any, *, masked: bool) -> 
     return tf.reduce_sum(users[:, None] * shown, axis=2)
 
 
-#: Rows share readers and articles; one has read nothing, and one lacks negatives.
+#: Rows share readers and articles; one has read nothing, one in part what is unknown, and one lacks
+#: negatives.
 BATCH = {
-    "history_id": tf.constant([1, 2, 1, 0, 9], tf.int32),
+    "history_id": tf.constant([1, 2, 1, 0, 49], tf.int32),
     "candidates": tf.constant(
         [[3, 4, 5], [4, 3, 3], [70, 3, 0], [6, 0, 0], [4, 5, 2]], tf.int32
     ),

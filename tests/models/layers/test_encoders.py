@@ -108,7 +108,7 @@ READ = np.array(
 
 @pytest.fixture
 def reader() -> UserEncoder:
-    encoder = UserEncoder(heads=2, head_dim=4, attention_dim=5, dropout=0.3)
+    encoder = UserEncoder(heads=2, head_dim=4, attention_dim=5)
     encoder(tf.constant(HISTORIES), tf.constant(READ))
     randomise(encoder)
     return encoder
@@ -130,12 +130,6 @@ class TestUserEncoder:
         vectors = np.pad(HISTORIES, [(0, 0), (0, 3), (0, 0)], constant_values=7)
         wider = reader(tf.constant(vectors), tf.constant(np.pad(READ, [(0, 0), (0, 3)])))
         np.testing.assert_allclose(wider, whole, atol=1e-6)
-
-    def test_dropout_is_for_training_only(self, reader: UserEncoder) -> None:
-        inputs = tf.constant(HISTORIES), tf.constant(READ)
-        np.testing.assert_array_equal(reader(*inputs), reader(*inputs))
-        dropped = reader(*inputs, training=True) - reader(*inputs)
-        assert np.abs(dropped).max() > 0.01
 
     def test_a_reader_of_nothing_has_gradients(self, reader: UserEncoder) -> None:
         with tf.GradientTape() as tape:
