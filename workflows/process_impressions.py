@@ -149,25 +149,27 @@ def _check(
             "`split` of impressions should be of kind given, time, or random by row. Received: "
             f"{split_config.kind}."
         )
-    frames = {"item": tables.items, "context": tables.impressions}
-    for entity, frame in frames.items():
+    for entity, frame, table in (
+        ("item", tables.items, "items"),
+        ("context", tables.impressions, "impressions"),
+    ):
         held = [] if frame is None else frame.collect_schema().names()
         for name, feature in features[entity].items():  # type: ignore[index]
-            if name not in held:
-                raise DataError(
-                    f"`features.{entity}` names the column {name!r}, which the {entity} table "
-                    f"lacks.{did_you_mean(name, held)} It has: "
-                    f"{', '.join(held) or 'no columns at all'}."
+            if feature.kind in ("hour", "weekday", "age"):
+                raise RecipeError(
+                    f"`features.{entity}.{name}` should not be of kind {feature.kind}: impressions "
+                    "do not have it. For the age of articles, set `model.age: true`."
                 )
             if name in _TAKEN:
                 raise RecipeError(
                     f"`features.{entity}` should not name {name!r}, a column that every source of "
                     "impressions has."
                 )
-            if feature.kind in ("hour", "weekday", "age"):
-                raise RecipeError(
-                    f"`features.{entity}.{name}` should not be of kind {feature.kind}: impressions "
-                    "do not have it. For the age of articles, set `model.age: true`."
+            if name not in held:
+                raise DataError(
+                    f"`features.{entity}` names the column {name!r}, which the {table} lack."
+                    f"{did_you_mean(name, held)} They have: "
+                    f"{', '.join(held) or 'no columns at all'}."
                 )
 
 
