@@ -32,7 +32,7 @@ from towermill.columns import (
     Features,
 )
 from towermill.errors import DataError, RecipeError, did_you_mean
-from towermill.workflows.config import FeatureConfig
+from towermill.workflows.config import FeatureConfig, check_for_impressions
 from towermill.workflows.dataset import open_dataset
 from towermill.workflows.features import build_impression_workflow
 from towermill.workflows.process import vocabulary
@@ -82,8 +82,9 @@ def process_impressions(
     RecipeError
         Features contradict one another, or are of a kind that impressions do not have.
     """
+    check_for_impressions(features, config)
     columns = features.over(tables.features)
-    _check(tables, columns, features, config)
+    _check(tables, columns)
     scratch = out / "scratch"
     scratch.mkdir(parents=True)
     raw = _write_raw(tables, columns, config, features.history_size, scratch)
@@ -129,26 +130,8 @@ def process_impressions(
     shutil.rmtree(scratch)
 
 
-def _check(
-    tables: ImpressionTables,
-    features: Mapping[Entity, Features],
-    config: FeatureConfig,
-    split_config: Split,
-) -> None:
-    """Refuse what impressions do not have, before any work."""
-    if features["user"] or config.positive:
-        key = "user" if features["user"] else "positive"
-        raise RecipeError(
-            f"`features.{key}` should be empty for a source of impressions: a reader is known by "
-            "the history. Leave it out."
-        )
-    if split_config.kind not in ("given", "time", "random") or (
-        split_config.kind == "random" and split_config.by == "user"
-    ):
-        raise RecipeError(
-            "`split` of impressions should be of kind given, time, or random by row. Received: "
-            f"{split_config.kind}."
-        )
+def _check(tables: ImpressionTables, features: Mapping[Entity, Features]) -> None:
+    """Refuse what these impressions do not have, before any work."""
     for entity, frame, table in (
         ("item", tables.items, "items"),
         ("context", tables.impressions, "impressions"),
