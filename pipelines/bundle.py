@@ -152,7 +152,7 @@ class Bundle:
         Raises
         ------
         BundleError
-            `k` is not a positive integer, or the model takes no history.
+            `k` is not a positive integer, `history` is no list, or the model takes none.
         """
         if isinstance(k, bool) or not isinstance(k, int) or k < 1:
             raise BundleError(f"`k` should be a positive integer. Received: k={k!r}")
@@ -173,8 +173,12 @@ class Bundle:
                 "The model of this bundle takes no `history`: only that of a news recipe does. "
                 "Give a `user_id`."
             )
+        if isinstance(history, str):
+            raise BundleError(f"`history` should be a list of ids. Received: {history!r}")
         raw = self._catalogue[RAW_PREFIX + ITEM_ID]
-        wanted = pl.Series(list(history), dtype=pl.String).cast(raw.dtype, strict=False)
+        # As text first: ids may come as numbers or as what was typed.
+        text = pl.Series([str(item) for item in history], dtype=pl.String)
+        wanted = text.cast(raw.dtype, strict=False)
         rows = {value: row for row, value in enumerate(raw.to_list())}
         known = [rows[value] for value in wanted.to_list() if value in rows]
         ids = pl.Series([[row + FIRST_ID for row in known]], dtype=pl.List(pl.Int32))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import keyword
 import re
 from collections.abc import Mapping
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, PositiveInt
 
@@ -83,6 +83,11 @@ class FeatureConfig(BaseModel):
                     "hash a feature."
                 )
         return chosen
+
+
+def described(features: Features) -> dict[str, Any]:
+    """Return features as JSON takes them."""
+    return {name: feature.model_dump(mode="json") for name, feature in features.items()}
 
 
 def check_for_impressions(features: FeatureConfig, split: Split) -> None:

@@ -32,7 +32,7 @@ from towermill.columns import (
     Features,
 )
 from towermill.errors import DataError, RecipeError, did_you_mean
-from towermill.workflows.config import FeatureConfig, check_for_impressions
+from towermill.workflows.config import FeatureConfig, check_for_impressions, described
 from towermill.workflows.dataset import open_dataset
 from towermill.workflows.features import build_impression_workflow
 from towermill.workflows.process import vocabulary
@@ -124,6 +124,7 @@ def process_impressions(
         "items": articles.height,
         "as_of": _last_moment(tables),
         "text": made.stats,
+        "item_columns": described(columns["item"]),
     }
     (out / "stats.json").write_text(json.dumps(stats, indent=2))
     workflow.executor._clear_worker_cache()
