@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import shutil
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
@@ -67,6 +68,15 @@ class Trained:
     @property
     def latest(self) -> Path:
         return self.out / self.recipe.name / "latest"
+
+    def changed(self, out: Path, **sections: dict[str, Any]) -> Trained:
+        """Run the recipe with other keys in some sections; what stays the same is not run again."""
+        content = self.recipe.model_dump(mode="json")
+        for name, keys in sections.items():
+            own = {} if "kind" in keys and name == "model" else content[name]
+            content[name] = {**own, **keys}
+        shutil.copytree(self.out, out, dirs_exist_ok=True, symlinks=True)
+        return to_the_end(content, out)
 
     def live(self) -> Any:
         """Return the processed data and the trained model."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -46,14 +45,9 @@ def embed(tmp_path: Path) -> Embed:
 @pytest.fixture(scope="module")
 def ageless(news: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The bundle of the same news, trained without ages and on text alone."""
-    from conftest import to_the_end  # type: ignore[import-not-found]
-
-    content = news.recipe.model_dump(mode="json")
-    content["model"] |= {"age": False, "features": []}
-    content["train"]["epochs"] = 1
-    out = tmp_path_factory.mktemp("ageless")
-    shutil.copytree(news.out, out, dirs_exist_ok=True, symlinks=True)
-    found: Path = to_the_end(content, out).bundle
+    model = {**news.recipe.model.model_dump(), "age": False, "features": []}
+    made = news.changed(tmp_path_factory.mktemp("ageless"), model=model, train={"epochs": 1})
+    found: Path = made.bundle
     return found
 
 
