@@ -255,11 +255,13 @@ def to_batch(frame: pl.DataFrame, schema: Schema) -> Batch:
     """Return a frame's columns as arrays in the form of Merlin's dataloader.
 
     Scalars have shape ``(rows,)``; lists are ``<name>__values`` and int32 ``<name>__offsets`` of
-    shape ``(rows + 1,)``. A null is an empty list.
+    shape ``(rows + 1,)``, those of one length too. A null is an empty list.
     """
     batch: Batch = {}
     for column in schema:
         values = frame[column.name]
+        if isinstance(values.dtype, pl.Array):
+            values = values.arr.to_list()
         if isinstance(values.dtype, pl.List):
             lengths = values.list.len().fill_null(0).to_numpy()
             flat = values.drop_nulls().explode(empty_as_null=False)

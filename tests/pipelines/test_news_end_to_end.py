@@ -116,7 +116,8 @@ class TestRecommend:
     def test_for_a_history(self, news: Any, bundle: Bundle, catalogue: pl.DataFrame) -> None:
         data, retriever = news.live()
         rows, raw = [4, 90, 17], catalogue["raw_item_id"].to_list()
-        frame = pl.DataFrame({"history": [[r + FIRST_ID for r in rows]]})
+        ids = pl.Series([[r + FIRST_ID for r in rows]], dtype=pl.List(pl.Int32))
+        frame = pl.DataFrame({"history": ids})
         scores = retriever.embed_items(data.items) @ retriever.embed_queries(frame)[0]
         scores[rows] = -np.inf
         best = np.argsort(-scores)[:5]
