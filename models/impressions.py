@@ -13,12 +13,12 @@ from merlin.schema import ColumnSchema, Schema, Tags
 from numpy.typing import NDArray
 
 from towermill.columns import (
-    CLICKED,
     FIRST_ID,
     HISTORY,
     HISTORY_ID,
     IMPRESSION_ID,
     INVIEW,
+    LABELS,
     PUBLISHED,
     TIMESTAMP,
     TOKENS,
@@ -112,7 +112,7 @@ class ImpressionData(Processed):
     @cached_property
     def query_schema(self) -> Schema:
         """The one input of a query: the reading history."""
-        return Schema([self._list(HISTORY)])
+        return Schema([self.list_column(HISTORY)])
 
     @cached_property
     def item_schema(self) -> Schema:
@@ -141,17 +141,17 @@ class ImpressionData(Processed):
     @property
     def history_size(self) -> int:
         """Articles that a history holds at most."""
-        return _longest(self._list(HISTORY))
+        return _longest(self.list_column(HISTORY))
 
     @property
     def title_size(self) -> int:
         """Tokens that an article's text holds at most."""
-        return _longest(self._list(TOKENS))
+        return _longest(self.list_column(TOKENS))
 
     @cached_property
     def tokens(self) -> NDArray[np.int32]:
         """Tokens by encoded id, int32 ``(items + 3, title_size)``, padded with 0."""
-        self._list(TOKENS)
+        self.list_column(TOKENS)
         return self._by_id(padded(self.items[TOKENS], self.title_size))
 
     @cached_property
@@ -212,12 +212,11 @@ class ImpressionData(Processed):
 
     def slates(self, split: str, start: int = 0, rows: int | None = None) -> Slates:
         """Return the impressions of a split, in the order of the source: all, or some `rows`."""
-        names = [IMPRESSION_ID, USER_ID, HISTORY_ID, TIMESTAMP, INVIEW, CLICKED]
+        names = [IMPRESSION_ID, USER_ID, HISTORY_ID, TIMESTAMP, INVIEW, LABELS]
         table = self.scan(split).slice(start, rows).select(names).collect()
         shown = table[INVIEW]
         offsets = np.concatenate([[0], np.cumsum(shown.list.len().to_numpy())]).astype(np.int64)
         items = shown.explode(empty_as_null=False).to_numpy().astype(np.int32)
-        own = np.repeat(np.arange(table.height), np.diff(offsets))
         return Slates(
             table[IMPRESSION_ID],
             table[USER_ID].to_numpy(),
@@ -225,10 +224,11 @@ class ImpressionData(Processed):
             _moments(table[TIMESTAMP]),
             items,
             offsets,
-            _contained(own, items, table[CLICKED]),
+            table[LABELS].explode(empty_as_null=False).to_numpy() > 0,
         )
 
-    def _list(self, name: str) -> ColumnSchema:
+    def list_column(self, name: str) -> ColumnSchema:
+        """Return the schema of a list; raise `SchemaError` if it is not there."""
         if name not in self.schema.column_names:
             raise SchemaError(
                 f"The model needs the list {name!r} in the processed schema. Found: "
@@ -263,13 +263,3 @@ def _moments(times: pl.Series) -> NDArray[np.datetime64]:
 
 def _longest(column: ColumnSchema) -> int:
     return max(int(column.value_count.max or 1), 1)
-
-
-def _contained(
-    rows: NDArray[np.int64], items: NDArray[np.int32], lists: pl.Series
-) -> NDArray[np.bool_]:
-    """Tell which (row, item) pairs have the item in the row's list."""
-    lengths = lists.list.len().fill_null(0).to_numpy()
-    own = np.repeat(np.arange(len(lists)), lengths).astype(np.int64)
-    values = lists.drop_nulls().explode(empty_as_null=False).to_numpy().astype(np.int64)
-    return np.isin(rows << 32 | items, own << 32 | values)

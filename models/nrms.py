@@ -151,6 +151,7 @@ class NRMS(tf.keras.layers.Layer):  # type: ignore[misc]
 
 
 def _item_schema(data: ImpressionData, config: NRMSConfig) -> Schema:
+    data.list_column(TOKENS)
     schema = data.item_schema
     scalars = [
         c.name

@@ -175,14 +175,12 @@ class Bundle:
             )
         if isinstance(history, str):
             raise BundleError(f"`history` should be a list of ids. Received: {history!r}")
-        raw = self._catalogue[RAW_PREFIX + ITEM_ID]
-        # As text first: ids may come as numbers or as what was typed.
-        text = pl.Series([str(item) for item in history], dtype=pl.String)
-        wanted = text.cast(raw.dtype, strict=False)
-        rows = {value: row for row, value in enumerate(raw.to_list())}
-        known = [rows[value] for value in wanted.to_list() if value in rows]
-        ids = pl.Series([[row + FIRST_ID for row in known]], dtype=pl.List(pl.Int32))
-        scores = self._items @ self._embed(pl.DataFrame({HISTORY: ids}))[0]
+        kind = self._catalogue.schema[RAW_PREFIX + ITEM_ID]
+        wanted = pl.Series([str(item) for item in history], dtype=pl.String)
+        ids = wanted.cast(kind, strict=False).to_list()
+        known = [self._row_of[item] for item in ids if item in self._row_of]
+        read = pl.Series([[row + FIRST_ID for row in known]], dtype=pl.List(pl.Int32))
+        scores = self._items @ self._embed(pl.DataFrame({HISTORY: read}))[0]
         if filter_seen:
             scores[known] = -np.inf
         return Recommendations(self._best(scores, k), bool(known))
@@ -242,6 +240,11 @@ class Bundle:
     @cached_property
     def _catalogue(self) -> pl.DataFrame:
         return pl.read_parquet(self.path / "item_features.parquet")
+
+    @cached_property
+    def _row_of(self) -> dict[Any, int]:
+        raw = self._catalogue[RAW_PREFIX + ITEM_ID].to_list()
+        return {item: row for row, item in enumerate(raw)}
 
     @cached_property
     def _items(self) -> NDArray[np.float32]:

@@ -100,6 +100,8 @@ def process(recipe: Recipe, inputs: Inputs, out: Path, runtime: Runtime) -> None
     if isinstance(tables, ImpressionTables):
         from towermill.workflows.process_impressions import process_impressions
 
+        if recipe.text.vectors:  # made by TensorFlow
+            _share_card(runtime)
         process_impressions(tables, recipe.split, recipe.features, recipe.text, out)
         return
     from towermill.workflows.process import process as process_tables

@@ -12,6 +12,9 @@ import pytest
 
 import towermill.runtime
 
+# Each process that a test starts would compile all of TensorFlow again: twelve seconds each.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+
 
 def _no_gpu() -> str:
     return towermill.runtime._missing_for_gpu()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 import os
 import shlex
 import sys
@@ -292,7 +293,7 @@ def _show_result(recipe: Recipe, steps: list[Step], out: Path, as_json: bool) ->
         _print_table(
             [f"{metrics['protocol']}, {metrics['queries']} queries", *columns],
             [
-                [name, *(f"{values[name]:.4f}" for values in columns.values())]
+                [name, *(f"{values.get(name, math.nan):.4f}" for values in columns.values())]
                 for name in metrics["metrics"]
             ],
         )

@@ -24,6 +24,8 @@ HISTORY_ID: Final = "history_id"
 HISTORY: Final = "history"
 INVIEW: Final = "inview"
 CLICKED: Final = "clicked"
+#: Beside `inview`, 1 for what was clicked: ids cannot tell, as unknown articles share one.
+LABELS: Final = "labels"
 #: Of an item: when it came out, the tokens of its text, the vector of its content.
 PUBLISHED: Final = "published"
 TOKENS: Final = "tokens"

@@ -20,6 +20,7 @@ from towermill.columns import (
     IMPRESSION_ID,
     INVIEW,
     ITEM_ID,
+    LABELS,
     PUBLISHED,
     RAW_PREFIX,
     SPLIT,
@@ -46,7 +47,7 @@ from towermill.workflows.workflow import Workflow
 from towermill.workflows.writing import to_table, write, write_schema
 
 #: What passes through the workflow unchanged.
-_PASSED = (IMPRESSION_ID, HISTORY_ID, TIMESTAMP)
+_PASSED = (IMPRESSION_ID, HISTORY_ID, TIMESTAMP, LABELS)
 _TAKEN = (*_PASSED, USER_ID, ITEM_ID, INVIEW, CLICKED, HISTORY, PUBLISHED, TOKENS, VECTOR)
 
 
@@ -57,7 +58,8 @@ def process_impressions(
 
     ``train/ valid/ test/ hidden/``
         Parquet: ``impression_id`` and ``timestamp`` as they came, ``user_id`` and context features
-        encoded, ``history_id``, and the lists ``inview`` and ``clicked`` of encoded article ids.
+        encoded, ``history_id``, the lists ``inview`` and ``clicked`` of encoded article ids, and
+        ``labels``, 1 for each of ``inview`` that was clicked.
         ``hidden`` is there where the source has impressions whose clicks are not told.
     ``histories.parquet``
         Row i is what ``history_id`` i had read, the last `features.history_size` articles, the last
@@ -175,12 +177,11 @@ def _write_raw(
         USER_ID,
         (pl.col(HISTORY_ID).cast(pl.Int32) + 1).fill_null(0),
         pl.col(INVIEW).list.drop_nulls(),
-        # What was clicked and not shown is no entry of the slate.
-        pl.col(CLICKED).list.set_intersection(pl.col(INVIEW).list.drop_nulls()),
+        CLICKED,
         *(n for n, f in context.items() if f.kind != "title"),
         *([SPLIT] if SPLIT in tables.impressions.collect_schema() else []),
     )
-    parts = split_impressions(impressions, config, scratch)
+    parts = split_impressions(labelled(impressions), config, scratch)
     read = tables.histories.sort(HISTORY_ID).select(
         pl.col(HISTORY_ID).cast(pl.Int32) + 1,
         pl.col(HISTORY).list.drop_nulls().list.tail(history_size),
@@ -206,6 +207,33 @@ def _write_raw(
     return paths
 
 
+def labelled(impressions: pl.LazyFrame) -> pl.LazyFrame:
+    """Return the impressions with ``labels``, and ``clicked`` without what was not shown."""
+    schema = pl.Schema({**impressions.collect_schema(), LABELS: pl.List(pl.Int8)})
+    return impressions.map_batches(_labelled, schema=schema, streamable=True)
+
+
+def _labelled(rows: pl.DataFrame) -> pl.DataFrame:
+    numbered = rows.select(INVIEW, CLICKED).with_row_index("row")
+    shown = numbered.select("row", pl.col(INVIEW).alias(ITEM_ID)).explode(
+        ITEM_ID, empty_as_null=False, keep_nulls=False
+    )
+    clicked = numbered.select("row", pl.col(CLICKED).alias(ITEM_ID)).explode(
+        ITEM_ID, empty_as_null=False, keep_nulls=False
+    )
+    marked = shown.join(
+        clicked.unique().with_columns(pl.lit(1, pl.Int8).alias(LABELS)),
+        on=["row", ITEM_ID],
+        how="left",
+        maintain_order="left",
+    )
+    lists = marked.group_by("row", maintain_order=True).agg(
+        pl.col(LABELS).fill_null(0), pl.col(ITEM_ID).filter(pl.col(LABELS) == 1).alias(CLICKED)
+    )
+    found = numbered.select("row").join(lists, on="row", how="left", maintain_order="left")
+    return rows.with_columns(found[CLICKED], found[LABELS])
+
+
 def split_impressions(
     impressions: pl.LazyFrame, config: Split, scratch: Path
 ) -> dict[str, pl.LazyFrame]:
@@ -213,10 +241,10 @@ def split_impressions(
 
     Hidden ones are those of the source's split ``hidden``. Nobody is dropped for being new.
     """
-    labelled, parts = impressions, {}
+    told, parts = impressions, {}
     if SPLIT in impressions.collect_schema():
         hidden = pl.col(SPLIT) == HIDDEN
-        labelled = impressions.filter(~hidden)
+        told = impressions.filter(~hidden)
         if row_count(impressions.filter(hidden)):
             parts[HIDDEN] = impressions.filter(hidden).drop(SPLIT)
     elif config.kind == "given":
@@ -224,7 +252,7 @@ def split_impressions(
             "`split.kind: given` needs a source that has parts; this one has none. Use "
             "`split.kind: time`."
         )
-    parts |= split(labelled, config.model_copy(update={"cold": "keep"}), scratch)
+    parts |= split(told, config.model_copy(update={"cold": "keep"}), scratch)
     return {name: part.drop(SPLIT, strict=False) for name, part in parts.items()}
 
 

@@ -247,6 +247,19 @@ class TestImpressions:
         last = made.split("train").row(-1, named=True)
         assert [len(last["inview"]), len(last["clicked"])] == [2, 1]
         assert last["clicked"] == [made.ids[20]]
+        assert last["labels"] == [0, 1]
+
+    def test_labels_stand_beside_what_was_shown(self, run: Callable[..., Mill]) -> None:
+        """Articles 60 to 62 are all unknown, and so one id: what was clicked is told by place."""
+        rows = [*ROWS, (107, 1, None, [61, 60, 10, 62], [62, 61], "test", None)]
+        last = run(with_rows(rows)).split("test").row(-1, named=True)
+        assert last["inview"] == [2, 2, 3, 2]
+        assert last["labels"] == [1, 0, 0, 1]
+
+    def test_labels_of_all(self, milled: Mill) -> None:
+        assert milled.split("train")["labels"].to_list() == [[0, 1, 0], [1, 0], [1], [0, 1]]
+        assert milled.split("test")["labels"].to_list() == [[1, 0], [], [1, 0, 0]]
+        assert milled.split(HIDDEN)["labels"].to_list() == [[0, 0, 0]]
 
     def test_all_dtypes(self, milled: Mill) -> None:
         types = milled.split("train").schema
