@@ -293,9 +293,9 @@ def _explain(problem: Any) -> str:
         found = f"{context['tag']!r} is unknown." if "tag" in context else "is missing."
         guess = did_you_mean(str(context.get("tag", "")), kinds)
         return f"`{'.'.join([*shown, 'kind'])}` {found}{guess} Known: {', '.join(kinds)}."
-    message, guess = problem["msg"].removeprefix("Value error, "), ""
+    message, guess = problem["msg"].removeprefix("Value error, ").rstrip("."), ""
     if not shown:  # of sections that contradict one another: the message names them
-        return f"{message.rstrip('.')}."
+        return f"{message}."
     if kind in ("model_type", "model_attributes_type", "dict_type"):
         message = "Expected a section: keys and their values"
     if kind == "literal_error":

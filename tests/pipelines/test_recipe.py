@@ -356,3 +356,4 @@ class TestText:
         with pytest.raises(RecipeError) as caught:
             validate_recipe({**NEWS, "model": {"kind": "nrms"}, "text": text})
         assert match in str(caught.value)
+        assert ".." not in str(caught.value)
