@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from numbers import Integral
@@ -173,7 +173,7 @@ class Bundle:
                 "The model of this bundle takes no `history`: only that of a news recipe does. "
                 "Give a `user_id`."
             )
-        if isinstance(history, str):
+        if isinstance(history, str) or not isinstance(history, Iterable):
             raise BundleError(f"`history` should be a list of ids. Received: {history!r}")
         kind = self._catalogue.schema[RAW_PREFIX + ITEM_ID]
         wanted = pl.Series([str(item) for item in history], dtype=pl.String)

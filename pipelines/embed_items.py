@@ -169,7 +169,7 @@ def _as_in_training(bundle: Bundle, values: pl.Series, kind: pl.DataType) -> pl.
     from towermill.workflows.raw_splits import typed
 
     name = values.name
-    told = bundle.manifest["item_columns"].get(name)
+    told = bundle.manifest.get("item_columns", {}).get(name)
     features = {} if told is None else {name: Feature.model_validate(told)}
     fitted = typed(pl.LazyFrame(schema={name: kind}), features, "item").collect_schema()[name]
     try:
@@ -187,7 +187,7 @@ def _left_out(
 ) -> pl.Expr:
     """Return a column that the workflow asks for and the model does not take."""
     if name == TIMESTAMP:  # ages are taken at the end of training, as those of its items
-        moment = bundle.manifest["as_of"]
+        moment = bundle.manifest.get("as_of")
         moment = None if moment is None else datetime.fromisoformat(moment)
         return pl.lit(moment, pl.Datetime("us")).alias(name)
     kind = known.get(name, known[ITEM_ID])  # a list of interactions holds ids of items

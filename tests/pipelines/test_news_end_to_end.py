@@ -179,9 +179,10 @@ class TestRecommend:
         by_user = bundle.recommend(row["raw_user_id"], 1000, filter_seen=False).items
         assert by_user == by_history
 
-    def test_a_text_for_a_list(self, bundle: Bundle) -> None:
+    @pytest.mark.parametrize("history", ["1,2", 5])
+    def test_no_list(self, bundle: Bundle, history: Any) -> None:
         with pytest.raises(BundleError, match="`history` should be a list of ids"):
-            bundle.recommend(history="1,2")
+            bundle.recommend(history=history)
 
     def test_a_model_without_histories(self, trained: Any) -> None:
         with pytest.raises(BundleError, match="takes no `history`"):
