@@ -147,7 +147,7 @@ def _by_workflow(bundle: Bundle, table: pl.DataFrame, wanted: list[str]) -> pl.D
 
     part = Workflow.load(bundle.path / "workflow").get_subworkflow("item")
     known = _raw_types(bundle)
-    columns = []
+    columns: list[pl.Series | pl.Expr] = []
     for name in part.input_schema.column_names:
         if name in wanted and name not in table.columns:
             raise DataError(
