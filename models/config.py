@@ -6,6 +6,8 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, model_validator
 
+from towermill.errors import RecipeError
+
 
 class _ModelConfig(BaseModel):
     """What every model's section has.
@@ -235,3 +237,15 @@ class TrainConfig(BaseModel):
                 f"Received: {self.weight_decay} with {self.optimizer}"
             )
         return self
+
+
+def check_monitor(monitor: str, model: ModelConfig) -> None:
+    """Raise `RecipeError` if a model of this kind is not validated by the metric `monitor`."""
+    name, _, k = monitor.partition("@")
+    within = name == "auc" or (name == "mrr" and not k) or (name in ("ndcg", "hit_rate") and k)
+    if not (within if model.ranks_impressions else k):
+        known = "auc, mrr, ndcg@k or hit_rate@k" if model.ranks_impressions else "ndcg@10"
+        raise RecipeError(
+            f"`train.monitor` should be a metric of what `model.kind: {model.kind}` is validated "
+            f"by, such as {known}. Received: {monitor!r}."
+        )

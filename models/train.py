@@ -16,7 +16,7 @@ import tensorflow as tf
 from towermill.errors import RecipeError
 from towermill.models.build import build_model, open_data
 from towermill.models.checkpoints import TrainState
-from towermill.models.config import ModelConfig, NRMSConfig, TrainConfig
+from towermill.models.config import ModelConfig, NRMSConfig, TrainConfig, check_monitor
 from towermill.models.data import Processed
 from towermill.models.evaluation import evaluate_retriever
 from towermill.models.impression_evaluation import evaluate_slates
@@ -67,7 +67,7 @@ def train_model(
     if not train.batch_size:
         train = train.model_copy(update={"batch_size": batch_size_for(data.rows("train"))})
     monitor = train.monitor or ("auc" if model.ranks_impressions else "ndcg@10")
-    _check_monitor(monitor, model)
+    check_monitor(monitor, model)
     _check_xla(train, data)
     try:
         retriever = _under_policy(data, model, train, seed)
@@ -126,19 +126,6 @@ def _under_policy(data: Processed, model: ModelConfig, train: TrainConfig, seed:
     tf.keras.backend.experimental.enable_tf_random_generator()
     seed_everything(seed)
     return build_model(data, model, batch_size=train.batch_size, seed=seed)
-
-
-def _check_monitor(monitor: str, model: ModelConfig) -> None:
-    """Refuse a metric of the other protocol."""
-    name, _, k = monitor.partition("@")
-    within = name == "auc" or (name == "mrr" and not k) or (name in ("ndcg", "hit_rate") and k)
-    over = bool(k)
-    if not (within if model.ranks_impressions else over):
-        known = "auc, mrr, ndcg@k or hit_rate@k" if model.ranks_impressions else "ndcg@10"
-        raise RecipeError(
-            f"`train.monitor` should be a metric of what `model.kind: {model.kind}` is validated "
-            f"by, such as {known}. Received: {monitor!r}."
-        )
 
 
 def _check_xla(train: TrainConfig, data: Processed) -> None:

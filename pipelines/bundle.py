@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from numbers import Integral
@@ -152,7 +152,7 @@ class Bundle:
         Raises
         ------
         BundleError
-            `k` is not a positive integer, or the model takes no history.
+            `k` is not a positive integer, `history` is no list, or the model takes none.
         """
         if isinstance(k, bool) or not isinstance(k, int) or k < 1:
             raise BundleError(f"`k` should be a positive integer. Received: k={k!r}")
@@ -173,6 +173,8 @@ class Bundle:
                 "The model of this bundle takes no `history`: only that of a news recipe does. "
                 "Give a `user_id`."
             )
+        if isinstance(history, str) or not isinstance(history, Iterable):
+            raise BundleError(f"`history` should be a list of ids. Received: {history!r}")
         kind = self._catalogue.schema[RAW_PREFIX + ITEM_ID]
         wanted = pl.Series([str(item) for item in history], dtype=pl.String)
         ids = wanted.cast(kind, strict=False).to_list()

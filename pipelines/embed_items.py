@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Mapping
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from towermill.columns import ITEM_ID, RAW_PREFIX, TOKENS, VECTOR
+from towermill.columns import ITEM_ID, RAW_PREFIX, TIMESTAMP, TOKENS, VECTOR, Feature
 from towermill.errors import BundleError, DataError, did_you_mean
 from towermill.models.impressions import AGE
 from towermill.pipelines.bundle import Bundle, tower_inputs
@@ -52,18 +53,14 @@ def embed_items(bundle: Path, items: Path, out: Path) -> int:
     BundleError
         The bundle is not whole.
     DataError
-        A column is missing, or an id stands twice.
+        There is no such file, a column is missing or of another type than in training, an id is
+        null or stands twice.
     """
+    if out.is_dir():
+        raise DataError(f"--out should name the file to write. Received: the folder {out}.")
     opened = Bundle.open(bundle)
     features: dict[str, Any] = opened.manifest["item_features"]
-    table = scan(find_files(items, "items")).collect()
-    if ITEM_ID not in table.columns or table[ITEM_ID].is_duplicated().any():
-        raise DataError(
-            f"{items} should have a column `item_id`, one row an id. Found: "
-            f"{', '.join(table.columns)}."
-        )
-    if table.is_empty():
-        raise DataError(f"{items} should hold items; it has no rows.")
+    table = _read(items, opened)
     encoded = _encode(opened, table, features)
     vectors = _through_tower(opened, encoded, features)
     if not np.isfinite(vectors).all():
@@ -76,6 +73,30 @@ def embed_items(bundle: Path, items: Path, out: Path) -> int:
     pl.DataFrame({ITEM_ID: table[ITEM_ID], **columns}).write_parquet(partial)
     partial.replace(out)
     return table.height
+
+
+def _read(items: Path, bundle: Bundle) -> pl.DataFrame:
+    # Text that looks like a number is text if it was in training.
+    text = {name: pl.String for name, kind in _raw_types(bundle).items() if kind == pl.String}
+    try:
+        table = scan(find_files(items, "items"), text).collect()
+    except pl.exceptions.PolarsError as error:
+        raise DataError(f"Cannot read {items}: {error}. Mend the file.") from error
+    ids = table[ITEM_ID] if ITEM_ID in table.columns else None
+    if ids is None or ids.null_count() or ids.is_duplicated().any():
+        raise DataError(
+            f"{items} should have a column `item_id`, one row an id and none without. Found: "
+            f"{', '.join(table.columns)}."
+        )
+    if table.is_empty():
+        raise DataError(f"{items} should hold items; it has no rows.")
+    return table
+
+
+def _raw_types(bundle: Bundle) -> dict[str, pl.DataType]:
+    """Return the raw columns that the training's items had, and their types."""
+    held = pl.read_parquet_schema(bundle.path / "item_features.parquet")
+    return {n.removeprefix(RAW_PREFIX): k for n, k in held.items() if n.startswith(RAW_PREFIX)}
 
 
 def _encode(bundle: Bundle, table: pl.DataFrame, features: Mapping[str, Any]) -> pl.DataFrame:
@@ -120,29 +141,59 @@ def _by_workflow(bundle: Bundle, table: pl.DataFrame, wanted: list[str]) -> pl.D
     import tempfile
 
     from towermill.workflows.dataset import open_dataset
+    from towermill.workflows.raw_splits import filled
     from towermill.workflows.workflow import Workflow
     from towermill.workflows.writing import to_table
 
     part = Workflow.load(bundle.path / "workflow").get_subworkflow("item")
-    known = pl.read_parquet_schema(bundle.path / "item_features.parquet")
-    columns = []
+    known = _raw_types(bundle)
+    columns: list[pl.Series | pl.Expr] = []
     for name in part.input_schema.column_names:
-        kind = known.get(RAW_PREFIX + name)
-        if name in table.columns:
-            columns.append(pl.col(name) if kind is None else pl.col(name).cast(kind))
-        elif kind is not None:
+        if name in wanted and name not in table.columns:
             raise DataError(
                 f"The items should have the column {name!r}, which the model takes."
                 f"{did_you_mean(name, table.columns)} They have: {', '.join(table.columns)}."
             )
-        else:  # of interactions: a list that shares the vocabulary of ids, or a moment
-            empty = pl.List(known[RAW_PREFIX + ITEM_ID])
-            is_list = part.input_schema[name].is_list
-            columns.append(pl.lit([] if is_list else None, empty if is_list else None).alias(name))
+        if name in wanted:
+            columns.append(_as_in_training(bundle, table[name], known[name]))
+        else:
+            columns.append(_left_out(bundle, name, part.input_schema[name].is_list, known))
     with tempfile.TemporaryDirectory() as folder:
         raw = Path(folder) / "items.parquet"
-        table.select(columns).write_parquet(raw)
+        filled(table.select(columns).lazy()).sink_parquet(raw)
         return to_table(part.transform(open_dataset(raw))).select(wanted)
+
+
+def _as_in_training(bundle: Bundle, values: pl.Series, kind: pl.DataType) -> pl.Series:
+    """Return a raw column in the type in which the workflow was fitted on it."""
+    from towermill.workflows.raw_splits import typed
+
+    name = values.name
+    told = bundle.manifest.get("item_columns", {}).get(name)
+    features = {} if told is None else {name: Feature.model_validate(told)}
+    fitted = typed(pl.LazyFrame(schema={name: kind}), features, "item").collect_schema()[name]
+    try:
+        values = values.cast(kind) if values.dtype == pl.Null else values
+        return typed(values.to_frame().lazy(), features, "item").collect()[name].cast(fitted)
+    except pl.exceptions.PolarsError as error:
+        raise DataError(
+            f"The items' column {name!r} should be of the type it had in training, {kind}. Its "
+            f"type is {values.dtype}, and some of it cannot be read so."
+        ) from error
+
+
+def _left_out(
+    bundle: Bundle, name: str, is_list: bool, known: Mapping[str, pl.DataType]
+) -> pl.Expr:
+    """Return a column that the workflow asks for and the model does not take."""
+    if name == TIMESTAMP:  # ages are taken at the end of training, as those of its items
+        moment = bundle.manifest.get("as_of")
+        moment = None if moment is None else datetime.fromisoformat(moment)
+        return pl.lit(moment, pl.Datetime("us")).alias(name)
+    kind = known.get(name, known[ITEM_ID])  # a list of interactions holds ids of items
+    if is_list:
+        return pl.lit([], kind if isinstance(kind, pl.List) else pl.List(kind)).alias(name)
+    return pl.lit(None, kind).alias(name)
 
 
 def _through_tower(

@@ -68,6 +68,7 @@ def export_bundle(
     _embedding_table(data.items[ITEM_ID], embeddings).write_parquet(out / "item_embeddings.parquet")
     parity = _parity(data, retriever, embeddings, out, recipe.export.tolerance)
     metrics = json.loads((inputs["evaluate"] / "metrics.json").read_text())
+    stats = json.loads((data.path / "stats.json").read_text())
     manifest = {
         "format": FORMAT,
         "towermill": __version__,
@@ -79,7 +80,9 @@ def export_bundle(
         "ids": {"padding": PADDING_ID, "null": NULL_ID, "unknown": OOV_ID, "first": FIRST_ID},
         "query_features": _describe(query_schema),
         "item_features": _describe(item_schema),
-        "title": json.loads((data.path / "stats.json").read_text())["title"],
+        "item_columns": stats["item_columns"],
+        "as_of": stats["as_of"],
+        "title": stats["title"],
         "dim": int(embeddings.shape[1]),
         "index": {"kind": recipe.export.index},
         "rows": {"users": data.users.height, "items": data.items.height},

@@ -52,7 +52,7 @@ def write_predictions(run: Path, out: Path, split: Literal["validation", "test"]
     Raises
     ------
     DataError
-        The run is not finished, or not of impressions.
+        The run is not finished or not of impressions, or `out` is no folder.
     """
     recipe = _recipe_of(run)
     data, retriever = load_model(run / "process", run / "train", recipe.model)
@@ -65,14 +65,20 @@ def write_predictions(run: Path, out: Path, split: Literal["validation", "test"]
     wanted = order[-1 if split == "test" else -2]
     if not data.has(wanted):
         raise DataError(f"The run at {run} has no {split} impressions.")
-    out.mkdir(parents=True, exist_ok=True)
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise DataError(
+            f"Predictions should be written into a folder. {out}: {error}. Choose another."
+        ) from error
     target = out / _NAMES.get(recipe.source.kind, _OTHERWISE)
     partial = target.with_suffix(".partial")
     with partial.open("wb") as file:
         for lines in _blocks(retriever, data, wanted):
             lines.write_csv(file, include_header=False, quote_style="never")
-    partial.replace(target)
     zipped = target.with_suffix(".zip")
+    zipped.unlink(missing_ok=True)  # of an earlier call: the two belong together
+    partial.replace(target)
     with zipfile.ZipFile(partial, "w", zipfile.ZIP_DEFLATED) as archive:
         archive.write(target, target.name)
     partial.replace(zipped)

@@ -20,8 +20,8 @@ from pydantic import (
 )
 
 from towermill.errors import RecipeError, did_you_mean
-from towermill.models.config import ModelConfig, TrainConfig, TwoTowerConfig
-from towermill.workflows.config import FeatureConfig
+from towermill.models.config import ModelConfig, TrainConfig, TwoTowerConfig, check_monitor
+from towermill.workflows.config import FeatureConfig, check_for_impressions
 from towermill.workflows.filters import Filters
 from towermill.workflows.sources import SOURCES
 from towermill.workflows.splits import Split
@@ -157,6 +157,17 @@ class Recipe(BaseModel):
             )
         return self
 
+    @model_validator(mode="after")
+    def _sections_agree(self) -> Recipe:
+        try:
+            if self.source.gives_impressions:
+                check_for_impressions(self.features, self.split)
+            if self.train.monitor is not None:
+                check_monitor(self.train.monitor, self.model)
+        except RecipeError as error:
+            raise ValueError(str(error).rstrip(".")) from None
+        return self
+
 
 def shipped_recipes() -> dict[str, str]:
     """Return the name and description of each recipe that ships."""
@@ -282,7 +293,9 @@ def _explain(problem: Any) -> str:
         found = f"{context['tag']!r} is unknown." if "tag" in context else "is missing."
         guess = did_you_mean(str(context.get("tag", "")), kinds)
         return f"`{'.'.join([*shown, 'kind'])}` {found}{guess} Known: {', '.join(kinds)}."
-    message, guess = problem["msg"].removeprefix("Value error, "), ""
+    message, guess = problem["msg"].removeprefix("Value error, ").rstrip("."), ""
+    if not shown:  # of sections that contradict one another: the message names them
+        return f"{message}."
     if kind in ("model_type", "model_attributes_type", "dict_type"):
         message = "Expected a section: keys and their values"
     if kind == "literal_error":

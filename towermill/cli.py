@@ -143,10 +143,10 @@ def recommend(
     read = None if history is None else [name.strip() for name in history.split(",")]
     found = opened.recommend(user, k, filter_seen=not keep_seen, history=read)
     if not found.known:
-        who = f"User {user!r}" if history is None else "Nothing of the history"
+        who = f"User {user!r} is not" if history is None else "Nothing of the history is"
         _say(
-            f"{who} is not known to this bundle: served as out of vocabulary, which is the "
-            "same for every new user."
+            f"{who} known to this bundle: served as out of vocabulary, which is the same for every "
+            "new user."
         )
     if as_json:
         _print_json(found.items)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import keyword
 import re
 from collections.abc import Mapping
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, PositiveInt
 
@@ -21,6 +21,7 @@ from towermill.columns import (
     Features,
 )
 from towermill.errors import RecipeError
+from towermill.workflows.splits import Split
 
 #: What TensorFlow takes as a name in a graph, Python as one of an argument, and a file system as
 #: one of a file; `labels` and `self` are names that Merlin and Python use themselves.
@@ -82,6 +83,28 @@ class FeatureConfig(BaseModel):
                     "hash a feature."
                 )
         return chosen
+
+
+def described(features: Features) -> dict[str, Any]:
+    """Return features as JSON takes them."""
+    return {name: feature.model_dump(mode="json") for name, feature in features.items()}
+
+
+def check_for_impressions(features: FeatureConfig, split: Split) -> None:
+    """Raise `RecipeError` if the sections ask for what no source of impressions has."""
+    if features.user or features.positive:
+        key = "user" if features.user else "positive"
+        raise RecipeError(
+            f"`features.{key}` should be empty for a source of impressions: a reader is known by "
+            "the history. Leave it out."
+        )
+    if split.kind not in ("given", "time", "random") or (
+        split.kind == "random" and split.by == "user"
+    ):
+        raise RecipeError(
+            "`split` of impressions should be of kind given, time, or random by row. Received: "
+            f"{split.kind}{' by user' if split.kind == 'random' else ''}."
+        )
 
 
 def _check(features: Mapping[Entity, Features]) -> None:

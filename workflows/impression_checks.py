@@ -62,7 +62,7 @@ def check_impressions(
         A column is missing, or ids are of unlike types; no impressions; null user ids (unless
         dropped); null timestamps, or any before 1970 or after 2100; ``history_id`` of impressions
         that no history has; duplicate or null ids in `items` or `vectors`; vectors of unlike
-        lengths.
+        lengths, or not finite.
     """
     _check_types(tables)
     nulls = _null_users(tables)
@@ -253,12 +253,22 @@ def _check_ids(frame: pl.LazyFrame, table: str) -> pl.DataFrame:
 
 
 def _check_vectors(vectors: pl.LazyFrame) -> int:
-    size = pl.col(VECTOR).list.len()
-    least, most = (
-        vectors.select(size.min().fill_null(0).alias("a"), size.max().fill_null(0).alias("b"))
+    size = pl.col(VECTOR).list.len().fill_null(0)
+    finite = pl.element().is_finite().fill_null(False).all()
+    least, most, wrong = (
+        vectors.select(
+            size.min().fill_null(0).alias("a"),
+            size.max().fill_null(0).alias("b"),
+            (~pl.col(VECTOR).list.eval(finite).list.first()).sum().alias("c"),
+        )
         .collect(engine="streaming")
         .row(0)
     )
+    if wrong:
+        raise DataError(
+            f"Vectors should hold finite numbers. {wrong} have a null, NaN or infinity. Mend them, "
+            "or leave these items out of the vectors."
+        )
     if least != most:
         raise DataError(
             f"Vectors should all have one length. Found lengths from {least} to {most}."

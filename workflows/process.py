@@ -24,7 +24,7 @@ from towermill.columns import (
     Features,
 )
 from towermill.errors import DataError, did_you_mean
-from towermill.workflows.config import FeatureConfig
+from towermill.workflows.config import FeatureConfig, described
 from towermill.workflows.dataset import open_dataset
 from towermill.workflows.features import build_workflow, require_timestamp
 from towermill.workflows.filters import Filters, apply_filters
@@ -55,7 +55,7 @@ def process(
         splits left out, too.
     ``stats.json``
         Row counts by split, vocabulary sizes, the moment of the last training row, the
-        item feature that is its title.
+        item feature that is its title, and how each of the items' columns is read.
 
     Raises
     ------
@@ -108,6 +108,7 @@ def process(
         "items": items,
         "vocabularies": {c.name: int(c.int_domain.max) + 1 for c in schema if c.int_domain},
         "as_of": None if as_of is None else as_of.isoformat(),
+        "item_columns": described(columns["item"]),
     }
     (out / "stats.json").write_text(json.dumps(stats, indent=2))
     # Lookup tables would stay in memory beside the training, or in the workers.

@@ -33,7 +33,7 @@ from towermill.columns import (
     Features,
 )
 from towermill.errors import DataError, RecipeError, did_you_mean
-from towermill.workflows.config import FeatureConfig
+from towermill.workflows.config import FeatureConfig, check_for_impressions, described
 from towermill.workflows.dataset import open_dataset
 from towermill.workflows.features import build_impression_workflow
 from towermill.workflows.process import vocabulary
@@ -84,8 +84,9 @@ def process_impressions(
     RecipeError
         Features contradict one another, or are of a kind that impressions do not have.
     """
+    check_for_impressions(features, config)
     columns = features.over(tables.features)
-    _check(tables, columns, features, config)
+    _check(tables, columns)
     scratch = out / "scratch"
     scratch.mkdir(parents=True)
     raw = _write_raw(tables, columns, config, features.history_size, scratch)
@@ -125,51 +126,36 @@ def process_impressions(
         "items": articles.height,
         "as_of": _last_moment(tables),
         "text": made.stats,
+        "item_columns": described(columns["item"]),
     }
     (out / "stats.json").write_text(json.dumps(stats, indent=2))
     workflow.executor._clear_worker_cache()
     shutil.rmtree(scratch)
 
 
-def _check(
-    tables: ImpressionTables,
-    features: Mapping[Entity, Features],
-    config: FeatureConfig,
-    split_config: Split,
-) -> None:
-    """Refuse what impressions do not have, before any work."""
-    if features["user"] or config.positive:
-        key = "user" if features["user"] else "positive"
-        raise RecipeError(
-            f"`features.{key}` should be empty for a source of impressions: a reader is known by "
-            "the history. Leave it out."
-        )
-    if split_config.kind not in ("given", "time", "random") or (
-        split_config.kind == "random" and split_config.by == "user"
+def _check(tables: ImpressionTables, features: Mapping[Entity, Features]) -> None:
+    """Refuse what these impressions do not have, before any work."""
+    for entity, frame, table in (
+        ("item", tables.items, "items"),
+        ("context", tables.impressions, "impressions"),
     ):
-        raise RecipeError(
-            "`split` of impressions should be of kind given, time, or random by row. Received: "
-            f"{split_config.kind}."
-        )
-    frames = {"item": tables.items, "context": tables.impressions}
-    for entity, frame in frames.items():
         held = [] if frame is None else frame.collect_schema().names()
         for name, feature in features[entity].items():  # type: ignore[index]
-            if name not in held:
-                raise DataError(
-                    f"`features.{entity}` names the column {name!r}, which the {entity} table "
-                    f"lacks.{did_you_mean(name, held)} It has: "
-                    f"{', '.join(held) or 'no columns at all'}."
+            if feature.kind in ("hour", "weekday", "age"):
+                raise RecipeError(
+                    f"`features.{entity}.{name}` should not be of kind {feature.kind}: impressions "
+                    "do not have it. For the age of articles, set `model.age: true`."
                 )
             if name in _TAKEN:
                 raise RecipeError(
                     f"`features.{entity}` should not name {name!r}, a column that every source of "
                     "impressions has."
                 )
-            if feature.kind in ("hour", "weekday", "age"):
-                raise RecipeError(
-                    f"`features.{entity}.{name}` should not be of kind {feature.kind}: impressions "
-                    "do not have it. For the age of articles, set `model.age: true`."
+            if name not in held:
+                raise DataError(
+                    f"`features.{entity}` names the column {name!r}, which the {table} lack."
+                    f"{did_you_mean(name, held)} They have: "
+                    f"{', '.join(held) or 'no columns at all'}."
                 )
 
 

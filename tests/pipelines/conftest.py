@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import shutil
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
@@ -24,6 +25,20 @@ TINY: dict[str, Any] = {
     "train": {"epochs": 2, "batch_size": 256, "learning_rate": 0.01},
     "evaluate": {"k": [5, 10]},
 }
+
+NEWS: dict[str, Any] = {
+    "name": "news",
+    "source": {
+        **{"kind": "news", "users": 80, "articles": 200, "impressions": 500},
+        **{"topics": 4, "hidden": 60},
+    },
+    "split": {"kind": "given"},
+    "features": {"history_size": 6},
+    "text": {"title_size": 6, "word_dim": 8},
+    "model": {"kind": "nrms", "heads": 2, "head_dim": 4, "attention_dim": 8, "age": True},
+    "train": {"epochs": 2, "batch_size": 64, "learning_rate": 0.01},
+}
+NEWS["model"]["features"] = ["category"]
 
 
 @pytest.fixture(autouse=True)
@@ -48,14 +63,43 @@ class Trained:
 
     @property
     def bundle(self) -> Path:
-        return self.out / "tiny" / "latest" / "bundle"
+        return self.latest / "bundle"
+
+    @property
+    def latest(self) -> Path:
+        return self.out / self.recipe.name / "latest"
+
+    def changed(self, out: Path, **sections: dict[str, Any]) -> Trained:
+        """Run the recipe with other keys in some sections; what stays the same is not run again."""
+        content = self.recipe.model_dump(mode="json")
+        for name, keys in sections.items():
+            own = {} if "kind" in keys and name == "model" else content[name]
+            content[name] = {**own, **keys}
+        shutil.copytree(self.out, out, dirs_exist_ok=True, symlinks=True)
+        return to_the_end(content, out)
+
+    def live(self) -> Any:
+        """Return the processed data and the trained model."""
+        from towermill.models.train import load_model
+
+        return load_model(self.stages["process"], self.stages["train"], self.recipe.model)
 
 
 @pytest.fixture(scope="session")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Trained:
     """A tiny synthetic world, run to the end in this process. Not to be written to."""
-    out = tmp_path_factory.mktemp("trained")
-    recipe = validate_recipe(TINY)
+    return to_the_end(TINY, tmp_path_factory.mktemp("trained"))
+
+
+@pytest.fixture(scope="session")
+def news(tmp_path_factory: pytest.TempPathFactory) -> Trained:
+    """A tiny world of news, likewise."""
+    return to_the_end(NEWS, tmp_path_factory.mktemp("news"))
+
+
+def to_the_end(content: dict[str, Any], out: Path) -> Trained:
+    """Run a recipe in this process."""
+    recipe = validate_recipe(content)
     steps = run(recipe, out)
     return Trained(recipe, out, {step.stage.name: step.folder for step in steps})
 

@@ -35,7 +35,17 @@ class TestManifest:
     def test_content(self, manifest: Any, trained: Any) -> None:
         assert set(manifest) == {
             *("format", "towermill", "packages", "recipe", "ids", "query_features"),
-            *("item_features", "title", "dim", "index", "rows", "parity", "metrics"),
+            *(
+                "item_features",
+                "item_columns",
+                "as_of",
+                "title",
+                "dim",
+                "index",
+                "rows",
+                "parity",
+                "metrics",
+            ),
             "files",
         }
         assert manifest["format"] == 1

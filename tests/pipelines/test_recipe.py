@@ -264,3 +264,96 @@ class TestWrongValues:
     def test_no_source(self) -> None:
         with pytest.raises(RecipeError, match="`source` is missing"):
             validate_recipe({"name": "x"})
+
+
+NEWS: dict[str, Any] = {"name": "x", "source": {"kind": "news"}}
+
+
+class TestOneProtocol:
+    """Impressions and interactions each have their own models; told before any work."""
+
+    @pytest.mark.parametrize(
+        ("content", "match"),
+        [
+            (
+                {"source": {"kind": "movielens", "path": "ml"}, "model": {"kind": "nrms"}},
+                "`model.kind: nrms` learns from impressions, and `source.kind: movielens` gives",
+            ),
+            (
+                {"source": {"kind": "news", "rows": "clicks"}, "model": {"kind": "content"}},
+                "`model.kind: content` learns from impressions",
+            ),
+            ({"model": {"kind": "two_tower"}}, "`model.kind: two_tower` learns from interactions"),
+            ({}, "`model.kind: two_tower` learns from interactions"),
+            ({"model": {"tower": [4]}}, "Set `source.rows: clicks`, or `model.kind: nrms`"),
+            ({"model": {"kind": "nrms"}, "filters": {"min_user": 2}}, "`filters` are for inter"),
+            ({"model": {"kind": "nrms"}, "train": {"monitor": "recall@5"}}, "such as auc, mrr"),
+            ({"model": {"kind": "nrms"}, "train": {"monitor": "mrr@5"}}, "such as auc, mrr"),
+            ({**SYNTHETIC, "train": {"monitor": "auc"}}, "such as ndcg@10. Received: 'auc'"),
+            ({**SYNTHETIC, "train": {"monitor": "mrr"}}, "such as ndcg@10. Received: 'mrr'"),
+            (
+                {"model": {"kind": "nrms"}, "split": {"kind": "leave_one_out"}},
+                "`split` of impressions should be of kind given, time, or random by row",
+            ),
+            (
+                {"model": {"kind": "nrms"}, "split": {"kind": "random", "by": "user"}},
+                "`split` of impressions should be of kind given, time, or random by row",
+            ),
+            (
+                {"model": {"kind": "nrms"}, "features": {"user": {"age": "number"}}},
+                "`features.user` should be empty for a source of impressions",
+            ),
+            (
+                {"model": {"kind": "nrms"}, "features": {"positive": {"click": 1}}},
+                "`features.positive` should be empty for a source of impressions",
+            ),
+            ({"model": {"kind": "nrms", "heads": 2, "head_dim": 3, "dense": [5]}}, "`dense`"),
+            ({"source": {"kind": "news", "articles": 3}}, "`source.articles`"),
+        ],
+    )
+    def test_refused(self, content: dict[str, Any], match: str) -> None:
+        with pytest.raises(RecipeError) as caught:
+            validate_recipe({**NEWS, **content})
+        message = str(caught.value)
+        assert match in message
+        # Of sections that contradict one another, the whole recipe is no help.
+        assert "``" not in message
+        assert "Received: {'name'" not in message
+
+    @pytest.mark.parametrize("monitor", ["auc", "mrr", "ndcg@3", "hit_rate@7", None])
+    def test_monitors_within_impressions(self, monitor: str | None) -> None:
+        recipe = validate_recipe({**NEWS, "model": {"kind": "nrms"}, "train": {"monitor": monitor}})
+        assert recipe.train.monitor == monitor
+
+    def test_clicks_of_the_same_source(self) -> None:
+        recipe = validate_recipe({"name": "x", "source": {"kind": "news", "rows": "clicks"}})
+        assert recipe.model.kind == "two_tower"
+
+    def test_model_without_kind(self) -> None:
+        recipe = validate_recipe({**SYNTHETIC, "model": {"tower": [4]}})
+        assert recipe.model.kind == "two_tower"
+
+    def test_read_back_from_what_it_dumps(self) -> None:
+        recipe = validate_recipe({**NEWS, "model": {"kind": "nrms"}, "text": {"word_dim": 9}})
+        assert validate_recipe(recipe.model_dump(mode="json")) == recipe
+
+
+class TestText:
+    @pytest.mark.parametrize(
+        ("text", "match"),
+        [
+            ({"words": "vectors.txt", "word_dim": 50}, "`text.word_dim` is the width"),
+            ({"words": "some/model"}, "Set both to the same name"),
+            ({"words": "some/model", "tokenizer": "other/model"}, "Set both to the same name"),
+            ({"tokenizer": "some/model", "vocabulary": 5}, "`text.vocabulary` is of a tokenizer"),
+            ({"columns": ["title", "title"]}, "should name a column once"),
+            ({"columns": []}, "`text.columns`"),
+            ({"title_size": 0}, "`text.title_size`"),
+            ({"titel_size": 3}, "Did you mean 'title_size'"),
+        ],
+    )
+    def test_refused(self, text: dict[str, Any], match: str) -> None:
+        with pytest.raises(RecipeError) as caught:
+            validate_recipe({**NEWS, "model": {"kind": "nrms"}, "text": text})
+        assert match in str(caught.value)
+        assert ".." not in str(caught.value)

@@ -189,3 +189,8 @@ class TestRefused:
     def test_vectors_of_unlike_lengths(self) -> None:
         with pytest.raises(DataError, match="lengths from 1 to 2"):
             check_impressions(make(GOOD, vectors={1: [0.0], 2: [1.0, 1.0]}))
+
+    @pytest.mark.parametrize("wrong", [float("nan"), float("inf"), None])
+    def test_vectors_that_are_not_finite(self, wrong: float | None) -> None:
+        with pytest.raises(DataError, match="1 have a null, NaN or infinity"):
+            check_impressions(make(GOOD, vectors={1: [0.0, 2.0], 2: [1.0, wrong]}))

@@ -60,7 +60,8 @@ def encode_articles(
     Raises
     ------
     DataError
-        A text column is missing, no article has text, or vectors stand twice.
+        A text column is missing or of lists, no article met has text, or the vectors given stand
+        twice, are of unlike lengths, not finite, or of other articles.
     """
     made = EncodedText()
     out.mkdir()
@@ -90,6 +91,11 @@ def joined(articles: pl.DataFrame, config: TextConfig) -> pl.Series:
             raise DataError(
                 f"`text.columns` names {name!r}, which the items lack."
                 f"{did_you_mean(name, held)} They have: {', '.join(held)}."
+            )
+        if (kind := articles.schema[RAW_PREFIX + name]).is_nested():
+            raise DataError(
+                f"`text.columns` names {name!r}, which should hold single values. Its type is "
+                f"{kind}. Take another column, or join its values in the raw data."
             )
     columns = [pl.col(RAW_PREFIX + name).cast(pl.String) for name in config.columns]
     text = pl.concat_str(columns, separator=" ", ignore_nulls=True).str.strip_chars()
@@ -156,7 +162,8 @@ def _add_vectors(made: EncodedText, vectors: NDArray[np.float32]) -> None:
 def _in_order(articles: pl.DataFrame, given: pl.DataFrame) -> NDArray[np.float32]:
     """Return the given vectors by encoded id; zeros for articles that have none."""
     lengths = given[VECTOR].list.len()
-    if given.is_empty() or lengths.n_unique() != 1 or given[ITEM_ID].is_duplicated().any():
+    one_length = lengths.n_unique() == 1 and lengths[0]
+    if not one_length or given[ITEM_ID].is_duplicated().any():
         raise DataError(
             "The source's vectors should be one an article, and all of one length. Found "
             f"{given.height}, of {lengths.n_unique()} lengths, for {given['item_id'].n_unique()} "
@@ -167,6 +174,11 @@ def _in_order(articles: pl.DataFrame, given: pl.DataFrame) -> NDArray[np.float32
         given, left_on=_KEY, right_on=ITEM_ID, how="left", maintain_order="left"
     )
     logger.info("%d of %d articles have a vector", found[VECTOR].count(), found.height)
+    if not found[VECTOR].count():
+        raise DataError(
+            f"The source's vectors should be of its articles; none of the {given.height} vectors "
+            "is. Look at their ids."
+        )
     nothing = pl.lit([0.0] * dim, dtype=pl.List(pl.Float32))
     filled = (
         found[VECTOR]
@@ -175,4 +187,10 @@ def _in_order(articles: pl.DataFrame, given: pl.DataFrame) -> NDArray[np.float32
         .select(pl.col(VECTOR).fill_null(nothing).list.to_array(dim))
     )
     vectors: NDArray[np.float32] = filled.to_series().to_numpy()
+    if not np.isfinite(vectors).all():  # a null is NaN here
+        wrong = int((~np.isfinite(vectors).all(axis=1)).sum())
+        raise DataError(
+            f"The source's vectors should be finite numbers; those of {wrong} articles are not. "
+            "Mend them, or leave these articles out of the vectors."
+        )
     return vectors
