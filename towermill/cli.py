@@ -134,11 +134,10 @@ def recommend(
     as_json: JsonOption = False,
 ) -> None:
     """Recommend items from a bundle to a user, or to whoever has read what is given."""
-    from towermill.errors import RecipeError
     from towermill.pipelines import Bundle
 
     if (user is None) == (history is None):
-        raise RecipeError("Give either --user or --history.")
+        raise typer.BadParameter("Give either --user or --history.")
     opened = Bundle.open(bundle)
     read = None if history is None else [name.strip() for name in history.split(",")]
     found = opened.recommend(user, k, filter_seen=not keep_seen, history=read)

@@ -79,7 +79,7 @@ def data(news_world: Path) -> ImpressionData:
 
 def built(data: ImpressionData, **options: Any) -> Any:
     """A model without dropout whose every weight shows in the result."""
-    settings = {"heads": 2, "head_dim": 4, "attention_dim": 4, "dropout": 0.0}
+    settings = {"heads": 2, "head_dim": 4, "attention_dim": 4, "dropout": 0.0, "user_dropout": 0.0}
     retriever = build_model(data, NRMSConfig(**{**settings, **options}))
     randomise(retriever.model)
     return retriever
