@@ -22,8 +22,8 @@ from towermill.workflows.sources.files import find_files, scan
 
 logger = logging.getLogger(__name__)
 
-#: Items encoded at a time.
-_ROWS = 8192
+#: Items encoded at a time: attention over words holds kilobytes a token.
+_ROWS = 1024
 
 
 def embed_items(bundle: Path, items: Path, out: Path) -> int:
