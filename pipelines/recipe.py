@@ -159,6 +159,12 @@ class Recipe(BaseModel):
 
     @model_validator(mode="after")
     def _sections_agree(self) -> Recipe:
+        given = self.source.gives_impressions and getattr(self.source, "vectors", None)
+        if given and self.text.vectors:
+            raise ValueError(
+                "`source.vectors` and `text.vectors` should not both be set: an article has one "
+                "vector. Leave one of them out"
+            )
         try:
             if self.source.gives_impressions:
                 check_for_impressions(self.features, self.split)
