@@ -54,6 +54,7 @@ class Case:
             attention_dim=sizes.attention_dim,
             dense=sizes.dense,
             dropout=sizes.dropout,
+            user_dropout=0.0,  # the plain recipe has none
             npratio=NPRATIO,
         )
 

@@ -108,6 +108,8 @@ class NRMSConfig(_ModelConfig):
         self-attention; the last has to be `heads` × `head_dim`.
     dropout
         Of the news encoder: after word embeddings, self-attention and dense layers.
+    user_dropout
+        Of the user encoder: after its self-attention. Widely copied implementations have none.
     loss
         ``softmax`` over the click and its negatives, or ``bce`` on each of them.
     npratio
@@ -132,6 +134,7 @@ class NRMSConfig(_ModelConfig):
     attention_dim: PositiveInt = 200
     dense: tuple[PositiveInt, ...] = ()
     dropout: float = Field(0.2, ge=0, lt=1)
+    user_dropout: float = Field(0.2, ge=0, lt=1)
     loss: Literal["softmax", "bce"] = "softmax"
     npratio: PositiveInt = 4
     replacement: bool = True

@@ -35,7 +35,7 @@ def build_content(data: ImpressionData) -> NewsRetriever:
 class MeanReader(tf.keras.layers.Layer):  # type: ignore[misc]
     """The mean of the articles read, ``(rows, dim)``; zeros where none was."""
 
-    def call(self, vectors: tf.Tensor, mask: tf.Tensor) -> tf.Tensor:
+    def call(self, vectors: tf.Tensor, mask: tf.Tensor, training: Any = None) -> tf.Tensor:
         weights = tf.cast(mask, vectors.dtype)[..., None]
         total = tf.reduce_sum(vectors * weights, axis=1)
         return total / tf.maximum(tf.reduce_sum(weights, axis=1), 1.0)

@@ -75,7 +75,7 @@ class HistoryTower(tf.keras.layers.Layer):  # type: ignore[misc]
             ids = tf.pad(ids, [[0, 0], [0, self.history_size - tf.shape(ids)[1]]])
         mask = ids >= FIRST_ID if self.masked else tf.ones_like(ids, tf.bool)
         vectors = tf.cast(tf.gather(self.articles, ids), self.compute_dtype)
-        return self.reader(vectors, mask)
+        return self.reader(vectors, mask, training=training)
 
 
 class _Untracked:

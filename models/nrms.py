@@ -71,7 +71,7 @@ def build_nrms(
             for name in config.features
         },
     )
-    reader = UserEncoder(**sizes, attention_dim=config.attention_dim)
+    reader = UserEncoder(**sizes, attention_dim=config.attention_dim, dropout=config.user_dropout)
     ages = None
     if config.age:
         ages = tf.keras.layers.Embedding(len(AGE_HOURS) + 2, config.dim, name=AGE)
@@ -141,7 +141,7 @@ class NRMS(tf.keras.layers.Layer):  # type: ignore[misc]
         if self.tower.ages is not None:
             shown += self.tower.age(batch["ages"])
         mask = read >= FIRST_ID if self.masked else tf.ones_like(read, tf.bool)
-        users = tf.gather(self.reader(of_read, mask), reader_of)
+        users = tf.gather(self.reader(of_read, mask, training=training), reader_of)
         users, shown = tf.cast(users, tf.float32), tf.cast(shown, tf.float32)
         return tf.einsum("bd,bcd->bc", users, shown)
 

@@ -18,17 +18,23 @@ class UserEncoder(tf.keras.layers.Layer):  # type: ignore[misc]
     ----------
     heads, head_dim, attention_dim
         Of `SelfAttention` and `AdditiveAttention`.
+    dropout
+        After the self-attention.
     """
 
-    def __init__(self, *, heads: int, head_dim: int, attention_dim: int, **kwargs: Any) -> None:
+    def __init__(
+        self, *, heads: int, head_dim: int, attention_dim: int, dropout: float = 0.0, **kwargs: Any
+    ) -> None:
         super().__init__(**kwargs)
         self.attention = SelfAttention(heads, head_dim)
         self.pooling = AdditiveAttention(attention_dim)
+        self.dropout = tf.keras.layers.Dropout(dropout)
 
-    def call(self, vectors: tf.Tensor, mask: tf.Tensor) -> tf.Tensor:
+    def call(self, vectors: tf.Tensor, mask: tf.Tensor, training: Any = None) -> tf.Tensor:
         """Return ``(users, dim)`` for ``(users, history_size, dim)`` and the mask of its first two.
 
         A user who has read nothing has the vector 0.
         """
         packed = packing(mask)
-        return self.pooling(self.attention(packed.pack(vectors), packed), packed)
+        values = self.attention(packed.pack(vectors), packed)
+        return self.pooling(self.dropout(values, training=training), packed)
