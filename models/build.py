@@ -22,13 +22,34 @@ def open_data(processed: Path, config: ModelConfig) -> Processed:
 def build_model(
     data: Processed, config: ModelConfig, *, batch_size: int = 4096, seed: int = 0
 ) -> Retriever:
-    """Return the untrained model of `config.kind`, every weight created."""
-    if isinstance(data, ImpressionData):
+    """Return the untrained model of `config.kind`, every weight created.
+
+    Parameters
+    ----------
+    data
+        As `open_data` returns it for this kind.
+    config
+        The recipe's `model` section.
+    batch_size, seed
+        See the models' own functions.
+
+    Raises
+    ------
+    DataError
+        The data is of impressions and the model learns from interactions, or the other way round.
+    SchemaError, RecipeError
+        See `build_two_tower`, `build_nrms` and `build_content`.
+    """
+    if isinstance(config, TwoTowerConfig):
+        if not isinstance(data, ImpressionData):
+            return build_two_tower(data, config, batch_size=batch_size, seed=seed)
+    elif isinstance(data, ImpressionData):
         if isinstance(config, NRMSConfig):
             return build_nrms(data, config, seed=seed)
         return build_content(data)
-    if isinstance(config, TwoTowerConfig):
-        return build_two_tower(data, config, batch_size=batch_size, seed=seed)
+    kinds = ("impressions", "interactions")
+    wanted, found = kinds if config.ranks_impressions else reversed(kinds)
     raise DataError(
-        f"`model.kind: {config.kind}` should be given processed impressions; these are not."
+        f"`model.kind: {config.kind}` should be given processed {wanted}. Received: {found}, at "
+        f"{data.path}. Open them with `open_data`, or choose another `model.kind`."
     )

@@ -72,7 +72,9 @@ def report_impressions(
 
     ``metrics`` are means over the impressions with something clicked and something not; the others
     are left out, and counted in ``left_out``. ``intervals`` hold the means in 95 of 100 draws of
-    users. ``baselines`` and ``slices`` are of the same impressions.
+    users (see `readers_of`), and are empty of a single one. ``baselines`` and ``slices`` are of the
+    same impressions. Slices by history go by what the model is given: the articles kept in
+    processing, at most `features.history_size`, unknown ones among them.
 
     Parameters
     ----------
@@ -84,18 +86,25 @@ def report_impressions(
         Cut-offs.
     seed
         Of the draws.
+
+    Raises
+    ------
+    DataError
+        No impression has something clicked and something not.
     """
     ranked = slates.where(slates.rankable)
     clicks = np.bincount(slates.rows[slates.clicked], minlength=len(slates))
-    scorers: dict[str, NDArray[Any]] = {"model": SlateScorer(retriever, data)(ranked)}
+    scorer = SlateScorer(retriever, data)
+    scorers: dict[str, NDArray[Any]] = {"model": scorer(ranked)}
     scorers["popularity"] = popularity_of_entries(ranked.items, data.id_counts)
     if data.published is not None:
         scorers["recency"] = recency_of_entries(ranked.items, data.published)
     scorers["random"] = chance_of_entries(ranked.offsets, seed)
-    vectors = data.vectors if VECTOR in data.items.columns else retriever.refresh()
+    vectors = data.vectors if VECTOR in data.items.columns else scorer.articles
     found = {name: _metrics(s, data, ranked, k, vectors) for name, s in scorers.items()}
     values = per_impression(scorers["model"], ranked.clicked, ranked.offsets, k)
-    enough = len(np.unique(ranked.users)) > 1
+    readers = readers_of(ranked)
+    enough = len(np.unique(readers)) > 1
     return {
         "queries": len(ranked),
         "queries_in_all": len(slates),
@@ -104,10 +113,22 @@ def report_impressions(
             "all_clicked": int((clicks > 0).sum()) - len(ranked),
         },
         "metrics": found.pop("model"),
-        "intervals": bootstrap_by_user(values, ranked.users, seed=seed) if enough else {},
+        "intervals": bootstrap_by_user(values, readers, seed=seed) if enough else {},
         "baselines": found,
         "slices": report_slices(values, _slices(data, ranked)),
     }
+
+
+def readers_of(slates: Slates) -> NDArray[np.int64]:
+    """Return who saw each impression, ``(impressions,)``, with unknown users told apart.
+
+    Users that were not in training share one encoded id, and drawn as one would make the interval
+    that of a single user. Their histories, one a user and part of the source, tell them apart; of
+    those without any, each impression counts as a user's.
+    """
+    alone = len(slates) + int(slates.histories.max(initial=0)) + np.arange(len(slates))
+    strangers = np.where(slates.histories > 0, slates.histories, alone)
+    return np.where(slates.users >= FIRST_ID, slates.users, -strangers.astype(np.int64))
 
 
 def _metrics(

@@ -78,7 +78,10 @@ class Slates:
         return (clicks > 0) & (clicks < np.diff(self.offsets))
 
     def sample(self, limit: int) -> Slates:
-        """Return at most `limit` impressions, always the same ones; all for 0."""
+        """Return at most `limit` impressions, always the same ones; all for 0.
+
+        They are drawn from all: those that are not `rankable` take their share.
+        """
         if not 0 < limit < len(self):
             return self
         chosen = np.zeros(len(self), bool)

@@ -35,14 +35,16 @@ def build_nrms(
     batch_size
         Not needed.
     seed
-        Of the first weights.
+        Of the first vectors of words and of `features`. All other weights begin from TensorFlow's
+        global seed: call `towermill.runtime.seed_everything` before, as `train_model` does.
 
     Raises
     ------
     SchemaError
         The processed data has no text or no histories.
     RecipeError
-        `model.features` names what is no category of the articles.
+        `model.features` names what is no category of the articles, or `model.age` is asked for and
+        the source does not say when they came out.
     """
     title_size, history_size = data.title_size, data.history_size  # refused where there are none
     schema = _item_schema(data, config)

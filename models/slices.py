@@ -39,8 +39,8 @@ def slices(
     known
         bool, (impressions,): whether the user was in training.
     history_lengths
-        Integers from 0, (impressions,): articles that the user had read, before the history was
-        cut to what the model takes.
+        Integers from 0, (impressions,): articles in the history. Of one that was cut to what the
+        model takes, bins above that size stay empty.
     ages
         Hours, (impressions,), as `clicked_ages` returns them; NaN is in no slice.
     history_bins, age_bins

@@ -137,6 +137,10 @@ class Bundle:
     ) -> Recommendations:
         """Return the `k` items that score highest for a user, or for a reading history.
 
+        Equal scores are ordered by encoded id, and so by how often the items were met in training.
+        To a news model, whoever has no known history scores all articles 0, and is given the most
+        frequent ones.
+
         Parameters
         ----------
         user_id
@@ -146,8 +150,8 @@ class Bundle:
         filter_seen
             Leave out what the user is known to have met, in any split, or the history.
         history
-            Raw ids of items, the last read last, instead of a user; those that are not known are
-            passed over. Of a news model.
+            Raw ids of items, the last read last, instead of a user, who is then not looked at;
+            those that are not known are passed over. Of a news model.
 
         Raises
         ------

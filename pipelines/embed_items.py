@@ -22,8 +22,8 @@ from towermill.workflows.sources.files import find_files, scan
 
 logger = logging.getLogger(__name__)
 
-#: Items encoded at a time.
-_ROWS = 8192
+#: Items encoded at a time: attention over words holds kilobytes a token.
+_ROWS = 1024
 
 
 def embed_items(bundle: Path, items: Path, out: Path) -> int:
@@ -54,7 +54,7 @@ def embed_items(bundle: Path, items: Path, out: Path) -> int:
         The bundle is not whole.
     DataError
         There is no such file, a column is missing or of another type than in training, an id is
-        null or stands twice.
+        null or stands twice, or the model takes vectors that came with the source.
     """
     if out.is_dir():
         raise DataError(f"--out should name the file to write. Received: the folder {out}.")

@@ -94,7 +94,7 @@ def plan(recipe: Recipe, out: str | Path, selection: Selection | None = None) ->
     Raises
     ------
     DataError
-        A raw file is missing.
+        A raw file, or one that `text` names, is missing.
     RecipeError
         A stage before the selection has not been run.
     """
@@ -109,6 +109,8 @@ def plan(recipe: Recipe, out: str | Path, selection: Selection | None = None) ->
         }
         if not stage.inputs:
             ingredients["files"] = fingerprints(recipe.source.files())
+        elif "text" in stage.settings and recipe.source.gives_impressions:
+            ingredients["files"] = fingerprints(recipe.text.files())
         key = key_of(ingredients)
         folder = out / recipe.name / stage.name / key
         upstream = [name for name in stage.inputs if steps[name].runs]

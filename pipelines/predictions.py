@@ -52,8 +52,11 @@ def write_predictions(run: Path, out: Path, split: Literal["validation", "test"]
     Raises
     ------
     DataError
-        The run is not finished or not of impressions, or `out` is no folder.
+        `split` is neither of the two or has no impressions, the run is not finished or not of
+        impressions, or `out` is no folder.
     """
+    if split not in ("validation", "test"):
+        raise DataError(f"`split` should be test or validation. Received: {split!r}.")
     recipe = _recipe_of(run)
     data, retriever = load_model(run / "process", run / "train", recipe.model)
     if not (isinstance(data, ImpressionData) and isinstance(retriever, NewsRetriever)):
@@ -64,7 +67,10 @@ def write_predictions(run: Path, out: Path, split: Literal["validation", "test"]
     order = ["valid", "test", HIDDEN] if data.has(HIDDEN) else ["valid", "test"]
     wanted = order[-1 if split == "test" else -2]
     if not data.has(wanted):
-        raise DataError(f"The run at {run} has no {split} impressions.")
+        raise DataError(
+            f"The run at {run} has no {split} impressions. Predict its other part, or process a "
+            "source that has them."
+        )
     try:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:

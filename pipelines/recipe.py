@@ -36,10 +36,10 @@ class EvaluateConfig(BaseModel):
     k
         Cut-offs. Left out: 10 and 100 over the catalogue, 5 and 10 within impressions.
     filter_seen
-        Leave out what the user met in earlier splits.
+        Over the catalogue: leave out what the user met in earlier splits.
     query
-        ``user``: one query a user, the mean over users. ``interaction``: one query a held-out
-        row, the mean over rows.
+        Over the catalogue. ``user``: one query a user, the mean over users. ``interaction``: one
+        query a held-out row, the mean over rows.
     max_queries
         Rank at most so many queries or impressions, a fixed sample (of validation as well); 0
         ranks all.
@@ -159,6 +159,12 @@ class Recipe(BaseModel):
 
     @model_validator(mode="after")
     def _sections_agree(self) -> Recipe:
+        given = self.source.gives_impressions and getattr(self.source, "vectors", None)
+        if given and self.text.vectors:
+            raise ValueError(
+                "`source.vectors` and `text.vectors` should not both be set: an article has one "
+                "vector. Leave one of them out"
+            )
         try:
             if self.source.gives_impressions:
                 check_for_impressions(self.features, self.split)

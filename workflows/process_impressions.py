@@ -6,7 +6,6 @@ import json
 import shutil
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
 
 import polars as pl
 from merlin.schema import Schema
@@ -23,7 +22,6 @@ from towermill.columns import (
     LABELS,
     PUBLISHED,
     RAW_PREFIX,
-    SPLIT,
     TIMESTAMP,
     TOKENS,
     TRAIN_COUNT,
@@ -37,9 +35,10 @@ from towermill.workflows.config import FeatureConfig, check_for_impressions, des
 from towermill.workflows.dataset import open_dataset
 from towermill.workflows.features import build_impression_workflow
 from towermill.workflows.process import vocabulary
+from towermill.workflows.raw_impressions import with_columns, write_raw_impressions
 from towermill.workflows.raw_splits import filled, typed
 from towermill.workflows.seen import write_seen
-from towermill.workflows.splits import Split, split
+from towermill.workflows.splits import Split
 from towermill.workflows.tables import ImpressionTables, row_count, sink
 from towermill.workflows.text.articles import EncodedText, encode_articles
 from towermill.workflows.text.config import TextConfig
@@ -70,17 +69,21 @@ def process_impressions(
         and ``train_count``, its clicks in training.
     ``users.parquet``
         The users met in training, by encoded id, with their latest ``history``.
-    ``schema.pbtxt``, ``workflow/``, ``seen.parquet``, ``stats.json``
+    ``schema.pbtxt``, ``workflow/``, ``seen.parquet``
         As `towermill.workflows.process.process` writes them. Articles share one vocabulary, fitted
         on what was shown, clicked and read in training and on the items table: all that can be
         recommended, new articles included.
+    ``stats.json``
+        Impressions by split, users and articles, the moment of the last impression, counts of the
+        text, the item feature that is its title, and how each of the items' columns is read.
     ``text/``
         The tokenizer, and what was made of the text.
 
     Raises
     ------
     DataError
-        A feature's column is missing, or a split is empty.
+        A feature's column is missing or of another type, a split is empty, or the text or the
+        vectors are not as `encode_articles` needs them.
     RecipeError
         Features contradict one another, or are of a kind that impressions do not have.
     """
@@ -89,7 +92,7 @@ def process_impressions(
     _check(tables, columns)
     scratch = out / "scratch"
     scratch.mkdir(parents=True)
-    raw = _write_raw(tables, columns, config, features.history_size, scratch)
+    raw = write_raw_impressions(tables, columns, config, features.history_size, scratch)
     workflow = build_impression_workflow(
         columns,
         {str(name): feature for name, feature in features.ids.items()},
@@ -159,114 +162,6 @@ def _check(tables: ImpressionTables, features: Mapping[Entity, Features]) -> Non
                 )
 
 
-def _write_raw(
-    tables: ImpressionTables,
-    features: Mapping[Entity, Features],
-    config: Split,
-    history_size: int,
-    scratch: Path,
-) -> dict[str, Path]:
-    """Write what the workflow reads: each split, histories, items, and all that it is fitted on.
-
-    Each file has every column of the last; those that it has nothing for are null, or empty lists.
-    """
-    context, own = features.get("context", {}), features.get("item", {})
-    impressions = typed(tables.impressions, context, "context").select(
-        IMPRESSION_ID,
-        TIMESTAMP,
-        USER_ID,
-        (pl.col(HISTORY_ID).cast(pl.Int32) + 1).fill_null(0),
-        pl.col(INVIEW).list.drop_nulls(),
-        CLICKED,
-        *(n for n, f in context.items() if f.kind != "title"),
-        *([SPLIT] if SPLIT in tables.impressions.collect_schema() else []),
-    )
-    parts = split_impressions(labelled(impressions), config, scratch)
-    read = tables.histories.sort(HISTORY_ID).select(
-        pl.col(HISTORY_ID).cast(pl.Int32) + 1,
-        pl.col(HISTORY).list.drop_nulls().list.tail(history_size),
-    )
-    nobody = pl.LazyFrame({HISTORY_ID: [0], HISTORY: [[]]}, schema_overrides=read.collect_schema())
-    frames = {**parts, "histories": pl.concat([nobody, read])}
-    if tables.items is not None:
-        wanted = {n: f for n, f in own.items() if f.kind != "title"}
-        frames["items"] = typed(tables.items.select(ITEM_ID, *wanted), wanted, "item")
-    used = parts["train"].select(HISTORY_ID).unique()
-    fit_on = [
-        parts["train"],
-        read.join(used, on=HISTORY_ID, how="semi").select(HISTORY),
-        *([frames["items"]] if "items" in frames else []),
-    ]
-    whole = filled(pl.concat(fit_on, how="diagonal"))
-    paths = {"fit": scratch / "fit.parquet"}
-    sink(_with_columns(whole, {ITEM_ID: _inner(tables.impressions, INVIEW)}), paths["fit"])
-    types = pl.read_parquet_schema(paths["fit"])
-    for name, frame in frames.items():
-        paths[name] = scratch / f"{name}.parquet"
-        sink(filled(_with_columns(frame, types)), paths[name])
-    return paths
-
-
-def labelled(impressions: pl.LazyFrame) -> pl.LazyFrame:
-    """Return the impressions with ``labels``, and ``clicked`` without what was not shown."""
-    schema = pl.Schema({**impressions.collect_schema(), LABELS: pl.List(pl.Int8)})
-    return impressions.map_batches(_labelled, schema=schema, streamable=True)
-
-
-def _labelled(rows: pl.DataFrame) -> pl.DataFrame:
-    numbered = rows.select(INVIEW, CLICKED).with_row_index("row")
-    shown = numbered.select("row", pl.col(INVIEW).alias(ITEM_ID)).explode(
-        ITEM_ID, empty_as_null=False, keep_nulls=False
-    )
-    clicked = numbered.select("row", pl.col(CLICKED).alias(ITEM_ID)).explode(
-        ITEM_ID, empty_as_null=False, keep_nulls=False
-    )
-    marked = shown.join(
-        clicked.unique().with_columns(pl.lit(1, pl.Int8).alias(LABELS)),
-        on=["row", ITEM_ID],
-        how="left",
-        maintain_order="left",
-    )
-    lists = marked.group_by("row", maintain_order=True).agg(
-        pl.col(LABELS).fill_null(0), pl.col(ITEM_ID).filter(pl.col(LABELS) == 1).alias(CLICKED)
-    )
-    found = numbered.select("row").join(lists, on="row", how="left", maintain_order="left")
-    return rows.with_columns(found[CLICKED], found[LABELS])
-
-
-def split_impressions(
-    impressions: pl.LazyFrame, config: Split, scratch: Path
-) -> dict[str, pl.LazyFrame]:
-    """Return ``train``, ``valid``, ``test`` and, where the source has some, ``hidden``.
-
-    Hidden ones are those of the source's split ``hidden``. Nobody is dropped for being new.
-    """
-    told, parts = impressions, {}
-    if SPLIT in impressions.collect_schema():
-        hidden = pl.col(SPLIT) == HIDDEN
-        told = impressions.filter(~hidden)
-        if row_count(impressions.filter(hidden)):
-            parts[HIDDEN] = impressions.filter(hidden).drop(SPLIT)
-    elif config.kind == "given":
-        raise DataError(
-            "`split.kind: given` needs a source that has parts; this one has none. Use "
-            "`split.kind: time`."
-        )
-    parts |= split(told, config.model_copy(update={"cold": "keep"}), scratch)
-    return {name: part.drop(SPLIT, strict=False) for name, part in parts.items()}
-
-
-def _with_columns(frame: pl.LazyFrame, types: Mapping[str, Any]) -> pl.LazyFrame:
-    held = frame.collect_schema()
-    return frame.with_columns(
-        pl.lit(None, dtype=kind).alias(name) for name, kind in types.items() if name not in held
-    )
-
-
-def _inner(frame: pl.LazyFrame, name: str) -> Any:
-    return frame.collect_schema()[name].inner  # type: ignore[attr-defined]
-
-
 def _encoded(workflow: Workflow, part: str, raw: Path, columns: Iterable[str]) -> pl.DataFrame:
     table = to_table(workflow.get_subworkflow(part).transform(open_dataset(raw)))
     return table.select(columns)
@@ -286,7 +181,7 @@ def _articles(
     wanted = [n for n, f in features.items() if f.kind != "title"]
     inputs = typed(raw.lazy().select(ITEM_ID, *wanted), features, "item")
     types = pl.read_parquet_schema(scratch / "fit.parquet")
-    sink(filled(_with_columns(inputs, types)), scratch / "articles.parquet")
+    sink(filled(with_columns(inputs, types)), scratch / "articles.parquet")
     encoded = _encoded(workflow, "item", scratch / "articles.parquet", [ITEM_ID, *wanted])
     published = [raw[PUBLISHED]] if PUBLISHED in raw.columns else []
     return pl.concat(

@@ -37,7 +37,7 @@ class Split(BaseModel):
         which the share is below one row gets one from training, as long as training keeps one.
     cold
         Rows of valid and test whose user or item has no row in training: ``drop``, ``keep``, or
-        ``flag`` in Boolean columns ``cold_user`` and ``cold_item``.
+        ``flag`` in Boolean columns ``cold_user`` and ``cold_item``. Of impressions all are kept.
     seed
         Of ``random``.
     """

@@ -28,7 +28,8 @@ class NewsEncoder(tf.keras.layers.Layer):  # type: ignore[misc]
         Widths of layers between the two, each ReLU, batch normalisation, dropout; the last one is
         that of the article's vector.
     dropout
-        After the embedding, the attention and each dense layer.
+        After the embedding (of a word once, wherever it stands in the batch), the attention and
+        each dense layer.
     masked
         Leave padding out; false reads padding as a word, as widely copied code does.
     features

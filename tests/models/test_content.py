@@ -14,7 +14,7 @@ from news_worlds import articles, impressions, write_impressions
 
 from towermill.errors import DataError, SchemaError
 from towermill.models.build import build_model
-from towermill.models.config import ContentConfig, NRMSConfig, TrainConfig
+from towermill.models.config import ContentConfig, NRMSConfig, TrainConfig, TwoTowerConfig
 from towermill.models.content import MeanReader
 from towermill.models.data import Processed
 from towermill.models.impressions import ImpressionData
@@ -69,3 +69,7 @@ class TestByHand:
     def test_needs_impressions(self, config: ContentConfig | NRMSConfig, id_world: Path) -> None:
         with pytest.raises(DataError, match=rf"`model\.kind: {config.kind}` should be given"):
             build_model(Processed(id_world), config)
+
+    def test_takes_no_other_models_place(self, news_world: Path) -> None:
+        with pytest.raises(DataError, match=r"two_tower` should be given processed interactions"):
+            build_model(ImpressionData(news_world), TwoTowerConfig())

@@ -18,6 +18,7 @@ from towermill.models.config import ContentConfig, NRMSConfig
 from towermill.models.impression_evaluation import (
     SlateScorer,
     evaluate_slates,
+    readers_of,
     report_impressions,
 )
 from towermill.models.impressions import AGE, ImpressionData
@@ -137,6 +138,45 @@ class TestReport:
         retriever: Any = build_model(data, ContentConfig())
         found = evaluate_slates(retriever, data, slates.where(slates.rankable), (1, 5))
         assert found == {name: report["metrics"][name] for name in found}
+
+    def test_strangers_are_users_of_their_own(self, data: ImpressionData, tmp_path: Path) -> None:
+        """They share the id 2, and drawn as one user would have no interval, or a wide one."""
+        rows: list[Row] = [
+            (5, 1, 1, [3, 4], [3]),
+            (5, 2, 1, [3, 4], [3]),
+            (2, 1, 1, [3, 4], [3]),
+            (2, 2, 1, [3, 4], [4]),
+            (2, 2, 2, [3, 4], [3]),
+            (2, 0, 1, [3, 4], [3]),
+            (2, 0, 1, [3, 4], [4]),
+        ]
+        splits = {"train": impressions(TRAIN), "test": impressions(rows)}
+        items = data.items.drop(AGE)
+        world = ImpressionData(write_impressions(tmp_path, splits, items, [[6], [5]]))
+        slates = world.slates("test")
+        readers = readers_of(slates)
+        assert len(set(readers.tolist())) == 5
+        assert readers[0] == readers[1] == 5
+        assert readers[3] == readers[4] != readers[2]
+        assert readers[5] != readers[6]
+        retriever: Any = build_model(world, ContentConfig())
+        strangers = slates.where(slates.users == 2)
+        assert report_impressions(retriever, world, strangers, (1,), 0)["intervals"].keys() == {
+            "auc", "mrr", "ndcg@1", "hit_rate@1",
+        }  # fmt: skip
+
+    def test_catalogue_is_encoded_once(
+        self, data: ImpressionData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        items = data.items.drop(AGE, "vector")
+        splits = {"train": impressions(TRAIN), "test": impressions(TEST)}
+        world = ImpressionData(write_impressions(tmp_path, splits, items, [[6], [5]]))
+        config = NRMSConfig(heads=2, head_dim=4, attention_dim=4)
+        retriever: Any = build_model(world, config)
+        encoded, encode = [], retriever.embed_items
+        monkeypatch.setattr(retriever, "embed_items", lambda t: encoded.append(t) or encode(t))
+        report_impressions(retriever, world, world.slates("test"), (1,), 0)
+        assert len(encoded) == 1
 
     def test_nothing_to_rank(self, data: ImpressionData) -> None:
         retriever: Any = build_model(data, ContentConfig())

@@ -273,6 +273,10 @@ class TestRefused:
         with pytest.raises(DataError, match="No finished run at"):
             write_predictions(news.bundle, tmp_path)
 
+    def test_another_split(self, tmp_path: Path) -> None:
+        with pytest.raises(DataError, match=r"test or validation\. Received: 'train'"):
+            write_predictions(tmp_path, tmp_path, "train")  # type: ignore[arg-type]
+
     def test_a_file_instead_of_a_folder(self, news: Any, tmp_path: Path) -> None:
         (tmp_path / "out").write_text("")
         with pytest.raises(DataError, match=r"should be written into a folder.*out"):

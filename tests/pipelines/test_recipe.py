@@ -309,6 +309,14 @@ class TestOneProtocol:
             ),
             ({"model": {"kind": "nrms", "heads": 2, "head_dim": 3, "dense": [5]}}, "`dense`"),
             ({"source": {"kind": "news", "articles": 3}}, "`source.articles`"),
+            (
+                {
+                    "source": {"kind": "mind", "path": "x", "vectors": "entities"},
+                    "model": {"kind": "content"},
+                    "text": {"vectors": "some/model"},
+                },
+                "`source.vectors` and `text.vectors` should not both be set",
+            ),
         ],
     )
     def test_refused(self, content: dict[str, Any], match: str) -> None:

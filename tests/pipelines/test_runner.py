@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from towermill.errors import RecipeError, SetupError, TowermillError
+from towermill.errors import DataError, RecipeError, SetupError, TowermillError
 from towermill.pipelines import (
     Recipe,
     Selection,
@@ -130,6 +130,20 @@ class TestChanges:
         assert reasons(recipe, tmp_path / "runs")["prepare"] == "raw file films.csv changed"
         run(recipe, tmp_path / "runs")
         assert fakes.taken() == ALL
+
+    def test_file_of_the_text(self, fakes: Any, tmp_path: Path) -> None:
+        words = tmp_path / "words.txt"
+        content = {"source": {"kind": "news"}, "split": {"kind": "given"}}
+        content |= {"name": "news", "model": {"kind": "nrms"}, "text": {"words": str(words)}}
+        recipe = validate_recipe(content)
+        with pytest.raises(DataError, match=r"Cannot read the raw file .*words\.txt"):
+            run(recipe, tmp_path / "runs")
+        assert fakes.taken() == []
+        words.write_text("a 1 2\n")
+        run(recipe, tmp_path / "runs")
+        assert fakes.taken() == ALL
+        words.write_text("a 2 1\n")
+        assert reasons(recipe, tmp_path / "runs")["process"] == "raw file words.txt changed"
 
     def test_code(self, fakes: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         run(fakes.recipe, tmp_path)

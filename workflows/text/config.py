@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import PurePath
+from pathlib import Path, PurePath
 from typing import Final
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -14,6 +14,8 @@ TRAINED: Final = (WORDPIECE, WORD)
 #: What a file of word vectors is called; whatever else `words` says is a transformer.
 _VECTOR_FILES: Final = (".txt", ".vec", ".gz", ".bin")
 _OF_TRAINED: Final = ("vocabulary", "min_frequency", "lowercase")
+#: Ends of what is read of a model's folder.
+_OF_MODELS: Final = (".json", ".safetensors")
 
 
 class TextConfig(BaseModel):
@@ -63,6 +65,23 @@ class TextConfig(BaseModel):
     def is_trained(self) -> bool:
         """Whether the tokenizer is trained on the items' own text."""
         return self.tokenizer in TRAINED
+
+    def files(self) -> list[Path]:
+        """Return the files here that tokenizer, words and vectors are read from, in a fixed order.
+
+        (Their fingerprints are keyed.) Of a model by its name on Hugging Face there are none; a
+        file that is named stands among them, there or not.
+        """
+        found: dict[Path, None] = {}
+        for source in (self.tokenizer, self.words, self.vectors):
+            if source is None or source in TRAINED:
+                continue
+            path = Path(source).expanduser()
+            inner = sorted([*path.glob("*"), *path.glob("*/*")])  # such as 1_Pooling/config.json
+            named = path.suffix == ".json" or is_vector_file(source)
+            files = [path] if named else [f for f in inner if f.suffix in _OF_MODELS]
+            found |= dict.fromkeys(files)
+        return list(found)
 
     @model_validator(mode="after")
     def _check(self) -> TextConfig:

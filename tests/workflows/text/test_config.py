@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -36,3 +37,17 @@ class TestTextConfig:
     @pytest.mark.parametrize("tokenizer", ["org/model", "copy/tokenizer.json"])
     def test_a_transformer_s_words_go_with_its_tokenizer(self, tokenizer: str) -> None:
         assert not TextConfig(words="org/model", tokenizer=tokenizer).is_trained
+
+    def test_files_are_those_here(self, tmp_path: Path) -> None:
+        model, words = tmp_path / "model", tmp_path / "glove.txt"
+        (model / "1_Pooling").mkdir(parents=True)
+        names = ("1_Pooling/config.json", "config.json", "model.safetensors")
+        for name in (*names, "README.md"):
+            (model / name).write_text("")
+        inner = [model / name for name in names]
+        assert TextConfig(vectors=str(model)).files() == inner
+        assert TextConfig(tokenizer=str(model), words=str(model)).files() == inner
+        # Not there, and named all the same: a run is refused before any work.
+        assert TextConfig(tokenizer="word", words=str(words)).files() == [words]
+        assert TextConfig(tokenizer="org/model", words="org/model").files() == []
+        assert TextConfig().files() == []
