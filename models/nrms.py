@@ -61,13 +61,7 @@ def build_nrms(
         dropout=config.dropout,
         masked=config.masks,
         features={
-            name: tf.keras.layers.Embedding(
-                int(schema[name].int_domain.max) + 1,
-                config.dim,
-                embeddings_initializer=tf.keras.initializers.RandomNormal(
-                    stddev=0.05, seed=(zlib.crc32(name.encode()) + seed) % 2**31
-                ),
-            )
+            name: _category_table(int(schema[name].int_domain.max) + 1, config.dim, name, seed)
             for name in config.features
         },
     )
@@ -177,6 +171,16 @@ def _item_schema(data: ImpressionData, config: NRMSConfig) -> Schema:
             "`model.age: false`."
         )
     return Schema([schema[name] for name in wanted])
+
+
+def _category_table(rows: int, dim: int, name: str, seed: int) -> Any:
+    """Return an embedding layer in which an unknown category begins by adding nothing."""
+    rng = np.random.default_rng((zlib.crc32(name.encode()), seed))
+    values = rng.normal(0.0, 0.05, (rows, dim)).astype(np.float32)
+    values[:FIRST_ID] = 0.0
+    return tf.keras.layers.Embedding(
+        rows, dim, embeddings_initializer=tf.keras.initializers.Constant(values)
+    )
 
 
 def _initial_words(data: ImpressionData, seed: int) -> NDArray[np.float32]:
