@@ -11,6 +11,7 @@ within each evaluation, and is timed at the plain one's batch size and at its ow
 
 ``--auc`` trains both on the same rows, batches and rate, with several seeds, and ranks the same
 impressions. ``--small`` is a small network, on which the plain recipe gets there in minutes.
+``--unmasked`` gives ours the plain one's network to the letter.
 ``--repeat 0`` leaves speed out. With ``--work``, a call that was cut off goes on where it was.
 Ratios are of medians.
 """
@@ -93,6 +94,7 @@ def _options() -> argparse.Namespace:
     add("--auc-rows", type=int, default=3000)
     add("--auc-epochs", type=int, default=2)
     add("--auc-impressions", type=int, default=500)
+    add("--unmasked", action="store_true", help="ours with `masks: false`, as the plain one is")
     add("--auc-rate", type=float, help="default: 0.0001 as published, 0.001 if small")
     add("--seeds", type=int, nargs="+", default=[0, 1, 2])
     add("--world-users", type=int, default=2000, help="of the world made without DATA")
@@ -189,6 +191,7 @@ def _auc(run: Callable[..., dict], options: argparse.Namespace) -> dict[str, Any
         "impressions": options.auc_impressions,
         "learning_rate": options.auc_rate or (1e-3 if options.small else 1e-4),
         "sizes": SMALL if options.small else PUBLISHED,
+        "masks": not options.unmasked,
     }
     runs = [
         run("auc", side, seed, told | {"seed": seed})

@@ -56,6 +56,7 @@ class Case:
             dropout=sizes.dropout,
             user_dropout=0.0,  # the plain recipe has none
             npratio=NPRATIO,
+            masks=self.options.get("masks", True),
         )
 
     @cached_property
