@@ -180,12 +180,15 @@ class ImpressionData(Processed):
 
         Row 0 is the empty history.
         """
-        table = pl.read_parquet(self.path / "histories.parquet")
-        return padded(table[HISTORY], self.history_size)
+        return padded(self._read[HISTORY], self.history_size)
 
     def history_frame(self, rows: NDArray[np.integer]) -> pl.DataFrame:
         """Return these rows of the histories as the inputs of a query tower."""
-        return pl.read_parquet(self.path / "histories.parquet")[rows].select(HISTORY)
+        return self._read[rows]
+
+    @cached_property
+    def _read(self) -> pl.DataFrame:
+        return pl.read_parquet(self.path / "histories.parquet", columns=[HISTORY])
 
     @cached_property
     def published(self) -> NDArray[np.datetime64] | None:

@@ -130,10 +130,7 @@ def build_workflow(
     columns[ITEM_ID] = _Column("item", ids.get(ITEM_ID, Feature()), "item")
     for entity in ENTITIES:
         columns |= _columns(features.get(entity, {}), entity, entity)
-    outputs: Any = None
-    for name, node in _parts(columns, categories).items():
-        part = Part(name, node)
-        outputs = part if outputs is None else outputs + part
+    outputs = _joined(_parts(columns, categories))
     for name in signals:
         outputs = outputs + [name]  # noqa: RUF005 - the operator of the graph, not of lists
     if positive:
@@ -171,11 +168,16 @@ def build_impression_workflow(
     }
     nodes = _parts(columns, categories)
     nodes["impression"] = nodes["impression"] + list(passed)
+    return Workflow(_joined(nodes))
+
+
+def _joined(nodes: Mapping[str, Any]) -> Any:
+    """Return the named nodes side by side, each as a part of the graph."""
     outputs: Any = None
     for name, node in nodes.items():
         part = Part(name, node)
         outputs = part if outputs is None else outputs + part
-    return Workflow(outputs)
+    return outputs
 
 
 @dataclass(frozen=True)
