@@ -26,10 +26,10 @@ from nrms_plain import PlainNRMS, Sizes
 
 from towermill.models.build import build_model
 from towermill.models.config import NRMSConfig, TrainConfig
-from towermill.models.impression_evaluation import SlateScorer
 from towermill.models.impression_metrics import impression_metrics
 from towermill.models.impressions import ImpressionData, Slates
 from towermill.models.slate_batches import slate_batches
+from towermill.models.slate_scoring import slate_scorer
 from towermill.models.training import fit
 from towermill.runtime import seed_everything
 
@@ -168,7 +168,7 @@ class Ours:
         return list(zip(seconds, batches.processor, strict=True))[extra:]
 
     def score(self, slates: Slates, at_once: int = 1) -> np.ndarray:  # all at once, anyway
-        return SlateScorer(self.retriever, self.case.data)(slates)
+        return slate_scorer(self.retriever, self.case.data)(slates)
 
 
 SIDES = {"plain": Plain, "ours": Ours}

@@ -5,29 +5,32 @@ from __future__ import annotations
 from pathlib import Path
 
 from towermill.errors import DataError
-from towermill.models.config import ModelConfig, NRMSConfig, TwoTowerConfig
+from towermill.models.config import ModelConfig, NCFConfig, NewsMFConfig, NRMSConfig
 from towermill.models.content import build_content
 from towermill.models.data import Processed
-from towermill.models.impressions import ImpressionData
+from towermill.models.impressions import ImpressionData, holds_impressions
+from towermill.models.ncf import build_ncf
+from towermill.models.news_mf import build_news_mf
 from towermill.models.nrms import build_nrms
+from towermill.models.ranker import Ranker
 from towermill.models.retriever import Retriever
 from towermill.models.two_tower import build_two_tower
 
 
-def open_data(processed: Path, config: ModelConfig) -> Processed:
-    """Return the processed data set at `processed`, as a model of this kind reads it."""
-    return ImpressionData(processed) if config.ranks_impressions else Processed(processed)
+def open_data(processed: Path) -> Processed:
+    """Return the processed data set at `processed`: `ImpressionData` if it is of impressions."""
+    return ImpressionData(processed) if holds_impressions(processed) else Processed(processed)
 
 
 def build_model(
     data: Processed, config: ModelConfig, *, batch_size: int = 4096, seed: int = 0
-) -> Retriever:
+) -> Retriever | Ranker:
     """Return the untrained model of `config.kind`, every weight created.
 
     Parameters
     ----------
     data
-        As `open_data` returns it for this kind.
+        As `open_data` returns it.
     config
         The recipe's `model` section.
     batch_size, seed
@@ -38,18 +41,21 @@ def build_model(
     DataError
         The data is of impressions and the model learns from interactions, or the other way round.
     SchemaError, RecipeError
-        See `build_two_tower`, `build_nrms` and `build_content`.
+        See `build_two_tower`, `build_nrms`, `build_content`, `build_news_mf` and `build_ncf`.
     """
-    if isinstance(config, TwoTowerConfig):
-        if not isinstance(data, ImpressionData):
-            return build_two_tower(data, config, batch_size=batch_size, seed=seed)
-    elif isinstance(data, ImpressionData):
-        if isinstance(config, NRMSConfig):
-            return build_nrms(data, config, seed=seed)
-        return build_content(data)
-    kinds = ("impressions", "interactions")
-    wanted, found = kinds if config.ranks_impressions else reversed(kinds)
-    raise DataError(
-        f"`model.kind: {config.kind}` should be given processed {wanted}. Received: {found}, at "
-        f"{data.path}. Open them with `open_data`, or choose another `model.kind`."
-    )
+    found = "impressions" if isinstance(data, ImpressionData) else "interactions"
+    if found not in config.learns_from:
+        raise DataError(
+            f"`model.kind: {config.kind}` should be given processed "
+            f"{' or '.join(config.learns_from)}. Received: {found}, at {data.path}. Choose another "
+            "`model.kind`."
+        )
+    if isinstance(config, NCFConfig):
+        return build_ncf(data, config, seed=seed)
+    if not isinstance(data, ImpressionData):
+        return build_two_tower(data, config, batch_size=batch_size, seed=seed)
+    if isinstance(config, NRMSConfig):
+        return build_nrms(data, config, seed=seed)
+    if isinstance(config, NewsMFConfig):
+        return build_news_mf(data, config, seed=seed)
+    return build_content(data)

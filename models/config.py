@@ -8,20 +8,23 @@ from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, m
 
 from towermill.errors import RecipeError
 
+#: What a model learns from, and is judged by.
+Events = Literal["interactions", "impressions"]
+
 
 class _ModelConfig(BaseModel):
     """What every model's section has.
 
     Attributes
     ----------
-    ranks_impressions
-        Whether it learns from impressions and ranks within them; else from interactions, ranking
-        the whole catalogue.
+    learns_from
+        Interactions, of which the whole catalogue is ranked; impressions, which are ranked within;
+        or either.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
-    ranks_impressions: ClassVar[bool] = False
+    learns_from: ClassVar[tuple[Events, ...]] = ("interactions",)
 
 
 class TwoTowerConfig(_ModelConfig):
@@ -56,6 +59,9 @@ class TwoTowerConfig(_ModelConfig):
         uniform; Yang et al., WWW 2020). Negatives are shared by the rows of a batch.
     num_negatives
         Drawn a batch, for all but ``in_batch``.
+    own_negatives
+        Draw them for each row instead (``uniform`` or ``popularity``), few then; none counts that
+        the user met in training.
     logq
         Subtract the log of each candidate's sampling probability (softmax only; Yi et al. 2019).
     popularity_power
@@ -75,6 +81,7 @@ class TwoTowerConfig(_ModelConfig):
     loss: Literal["softmax", "bce", "bpr"] = "softmax"
     negatives: Literal["in_batch", "uniform", "popularity", "mixed"] = "in_batch"
     num_negatives: PositiveInt = 1024
+    own_negatives: bool = False
     logq: bool = True
     popularity_power: float = Field(1.0, ge=0)
 
@@ -87,6 +94,11 @@ class TwoTowerConfig(_ModelConfig):
             raise ValueError(
                 f"`tower` and `item_tower` should end in the same width. Received: "
                 f"{list(self.tower)} and {list(item)}"
+            )
+        if self.own_negatives and self.negatives not in ("uniform", "popularity"):
+            raise ValueError(
+                "`own_negatives` are drawn from the catalogue: `negatives` should be uniform or "
+                f"popularity. Received: {self.negatives}"
             )
         return self
 
@@ -110,6 +122,9 @@ class NRMSConfig(_ModelConfig):
         Of the news encoder: after word embeddings, self-attention and dense layers.
     user_dropout
         Of the user encoder: after its self-attention. Widely copied implementations have none.
+    history_dropout
+        Share of the articles read that training leaves out of a history, others each time: where
+        readers are few and have many impressions, their histories are known by heart otherwise.
     loss
         ``softmax`` over the click and its negatives, or ``bce`` on each of them.
     npratio
@@ -126,7 +141,7 @@ class NRMSConfig(_ModelConfig):
         article, as in widely copied implementations: for parity with figures published with them.
     """
 
-    ranks_impressions: ClassVar[bool] = True
+    learns_from: ClassVar[tuple[Events, ...]] = ("impressions",)
 
     kind: Literal["nrms"] = "nrms"
     heads: PositiveInt = 20
@@ -135,6 +150,7 @@ class NRMSConfig(_ModelConfig):
     dense: tuple[PositiveInt, ...] = ()
     dropout: float = Field(0.2, ge=0, lt=1)
     user_dropout: float = Field(0.2, ge=0, lt=1)
+    history_dropout: float = Field(0.0, ge=0, lt=1)
     loss: Literal["softmax", "bce"] = "softmax"
     npratio: PositiveInt = 4
     replacement: bool = True
@@ -160,13 +176,71 @@ class NRMSConfig(_ModelConfig):
 class ContentConfig(_ModelConfig):
     """Nothing learned: articles by their given vectors, a reader by the mean of what was read."""
 
-    ranks_impressions: ClassVar[bool] = True
+    learns_from: ClassVar[tuple[Events, ...]] = ("impressions",)
 
     kind: Literal["content"] = "content"
 
 
+class NewsMFConfig(_ModelConfig):
+    """Matrix factorization of who clicked what of what was shown (Koren et al., 2009).
+
+    Learns whether each article shown was clicked, by binary cross-entropy.
+
+    Parameters
+    ----------
+    dim
+        Factors of a reader and of an article. Each has a bias, too.
+    features
+        Numbers of the articles, such as how likely each sentiment is: they stand beside an
+        article's factors, and their mean over what was read beside the reader's.
+    l2
+        Weight of the squared norms of the factors and biases of a row.
+    """
+
+    learns_from: ClassVar[tuple[Events, ...]] = ("impressions",)
+
+    kind: Literal["news_mf"] = "news_mf"
+    dim: PositiveInt = 10
+    features: tuple[str, ...] = ()
+    l2: float = Field(0.0, ge=0)
+
+
+class NCFConfig(_ModelConfig):
+    """Neural collaborative filtering, its MLP part (He et al., WWW 2017): scores pairs.
+
+    Learns by binary cross-entropy: of impressions whether each item shown was clicked, of
+    interactions which items are met and which were drawn at random.
+
+    Parameters
+    ----------
+    embedding_dim
+        Of users, and of items.
+    mlp
+        Widths of the dense layers over both embeddings joined; a last one of width 1 follows.
+    dropout
+        After each dense layer.
+    negatives
+        Of interactions: items drawn uniformly a row, afresh each time; none that the user met in
+        training counts.
+    l2
+        Weight of the squared norms of the two embeddings of a row.
+    """
+
+    learns_from: ClassVar[tuple[Events, ...]] = ("impressions", "interactions")
+
+    kind: Literal["ncf"] = "ncf"
+    embedding_dim: PositiveInt = 64
+    mlp: tuple[PositiveInt, ...] = (128, 64)
+    dropout: float = Field(0.0, ge=0, lt=1)
+    negatives: PositiveInt = 4
+    l2: float = Field(0.0, ge=0)
+
+
 #: All `model.kind`s.
-ModelConfig = Annotated[TwoTowerConfig | NRMSConfig | ContentConfig, Field(discriminator="kind")]
+ModelConfig = Annotated[
+    TwoTowerConfig | NRMSConfig | ContentConfig | NewsMFConfig | NCFConfig,
+    Field(discriminator="kind"),
+]
 
 
 class ScheduleConfig(BaseModel):
@@ -242,13 +316,13 @@ class TrainConfig(BaseModel):
         return self
 
 
-def check_monitor(monitor: str, model: ModelConfig) -> None:
-    """Raise `RecipeError` if a model of this kind is not validated by the metric `monitor`."""
+def check_monitor(monitor: str, events: Events) -> None:
+    """Raise `RecipeError` if a model of these events is not validated by the metric `monitor`."""
     name, _, k = monitor.partition("@")
     within = name == "auc" or (name == "mrr" and not k) or (name in ("ndcg", "hit_rate") and k)
-    if not (within if model.ranks_impressions else k):
-        known = "auc, mrr, ndcg@k or hit_rate@k" if model.ranks_impressions else "ndcg@10"
+    if not (within if events == "impressions" else k):
+        known = "auc, mrr, ndcg@k or hit_rate@k" if events == "impressions" else "ndcg@10"
         raise RecipeError(
-            f"`train.monitor` should be a metric of what `model.kind: {model.kind}` is validated "
-            f"by, such as {known}. Received: {monitor!r}."
+            f"`train.monitor` should be a metric of what {events} are validated by, such as "
+            f"{known}. Received: {monitor!r}."
         )

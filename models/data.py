@@ -10,7 +10,7 @@ from typing import Any, Literal
 import numpy as np
 import polars as pl
 from merlin.io import Dataset
-from merlin.schema import Schema, Tags
+from merlin.schema import ColumnSchema, Schema, Tags
 from merlin.schema.io.tensorflow_metadata import TensorflowMetadata
 from numpy.typing import NDArray
 
@@ -72,6 +72,16 @@ class Processed:
         if not (self.path / "schema.pbtxt").is_file():
             raise DataError(f"Expected a processed data set with schema.pbtxt in {self.path}.")
         return read_schema(self.path)
+
+    def column(self, name: str) -> ColumnSchema:
+        """Return the schema of an id; raise `SchemaError` if it is not there."""
+        if name not in self.schema.column_names:
+            raise SchemaError(
+                f"The model needs a column {name!r} in the processed schema. Found: "
+                f"{', '.join(self.schema.column_names)}. Process the data again with a source that "
+                "gives it."
+            )
+        return self.schema[name]
 
     @cached_property
     def query_schema(self) -> Schema:
@@ -147,6 +157,17 @@ class Processed:
         out = np.zeros(self.items.height + FIRST_ID, np.int64)
         out[counts[ITEM_ID].to_numpy()] = counts["rows"].to_numpy()
         return out
+
+    def occurrences(self, column: str) -> NDArray[np.int64]:
+        """Return how often each encoded id stands in a column of training, lists' values too."""
+        ids = self.scan("train").select(pl.col(column).alias("id"))
+        if isinstance(ids.collect_schema()["id"], pl.List):
+            ids = ids.explode("id", empty_as_null=True).drop_nulls()
+        found = ids.group_by("id").len().collect(engine="streaming")
+        size = int(self.schema[column].int_domain.max) + 1
+        counts = np.zeros(max(size, int(found["id"].max() or 0) + 1), np.int64)
+        counts[found["id"].to_numpy()] = found["len"].to_numpy()
+        return counts
 
     @property
     def item_counts(self) -> NDArray[np.int64]:

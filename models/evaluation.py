@@ -8,6 +8,7 @@ from functools import partial
 from towermill.models.baselines import popularity_scores, random_scores
 from towermill.models.data import Processed, Queries
 from towermill.models.metrics import ranking_metrics
+from towermill.models.ranker import Ranker
 from towermill.models.ranking import ScoreBlock, dot_product_scores, top_k
 from towermill.models.retriever import Retriever
 from towermill.progress import progress
@@ -28,12 +29,17 @@ def rank_catalogue(
     )
 
 
-def evaluate_retriever(
-    retriever: Retriever, data: Processed, queries: Queries, k: Sequence[int]
+def evaluate_catalogue(
+    model: Retriever | Ranker, data: Processed, queries: Queries, k: Sequence[int]
 ) -> dict[str, float]:
-    """Return the retriever's ranking metrics: each item encoded once, each query once."""
+    """Return the model's ranking metrics.
+
+    A retriever encodes each item once, each query once; a ranker scores every pair.
+    """
+    if isinstance(model, Ranker):
+        return rank_catalogue(model.scores(queries.features, data.catalogue), data, queries, k)
     scores = dot_product_scores(
-        retriever.embed_queries(queries.features), retriever.embed_items(data.catalogue)
+        model.embed_queries(queries.features), model.embed_items(data.catalogue)
     )
     return rank_catalogue(scores, data, queries, k)
 

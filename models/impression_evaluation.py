@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from towermill.columns import FIRST_ID, VECTOR
+from towermill.models.entry_metrics import auroc, best_threshold, f1_score
 from towermill.models.impression_baselines import (
     chance_of_entries,
     popularity_of_entries,
@@ -17,56 +18,26 @@ from towermill.models.impression_baselines import (
 from towermill.models.impression_metrics import impression_metrics, per_impression
 from towermill.models.impressions import ImpressionData, Slates
 from towermill.models.intervals import bootstrap_by_user
-from towermill.models.news import NewsRetriever
+from towermill.models.ranker import Ranker
+from towermill.models.retriever import Retriever
+from towermill.models.slate_scoring import SlateScorer, slate_scorer
 from towermill.models.slates import slate_metrics, top_of_slates
 from towermill.models.slices import clicked_ages, report_slices, slices
 
-#: Entries whose vectors are looked up at a time.
-_BLOCK = 1 << 16
-
-
-class SlateScorer:
-    """Scores slates by their dot products: each article of the catalogue is encoded once in all.
-
-    Parameters
-    ----------
-    retriever, data
-        Its present weights; its data.
-    """
-
-    def __init__(self, retriever: NewsRetriever, data: ImpressionData) -> None:
-        self.retriever, self.data = retriever, data
-        self.articles = retriever.refresh()
-        self.ages = retriever.age_vectors()
-
-    def __call__(self, slates: Slates) -> NDArray[np.float32]:
-        """Score every shown article for its reader, float32 ``(entries,)``.
-
-        Each distinct history is encoded once, and no slate is padded.
-        """
-        used, reader_of = np.unique(slates.histories, return_inverse=True)
-        readers = self.retriever.embed_queries(self.data.history_frame(used))
-        rows = reader_of[slates.rows]
-        scores = np.empty(len(slates.items), np.float32)
-        for start in range(0, len(scores), _BLOCK):
-            block = slice(start, start + _BLOCK)
-            own, shown = readers[rows[block]], self.articles[slates.items[block]]
-            np.einsum("ed,ed->e", own, shown, out=scores[block])
-        if self.ages is not None:
-            scores += (readers @ self.ages.T)[rows, self.data.ages(slates)]
-        return scores
+#: Of the validation split, on which the threshold is chosen.
+_THRESHOLD_IMPRESSIONS = 100_000
 
 
 def evaluate_slates(
-    retriever: NewsRetriever, data: ImpressionData, slates: Slates, k: Sequence[int]
+    model: Retriever | Ranker, data: ImpressionData, slates: Slates, k: Sequence[int]
 ) -> dict[str, float]:
     """Return the mean metrics within impressions."""
-    scores = SlateScorer(retriever, data)(slates)
+    scores = slate_scorer(model, data)(slates)
     return impression_metrics(scores, slates.clicked, slates.offsets, k)
 
 
 def report_impressions(
-    retriever: NewsRetriever, data: ImpressionData, slates: Slates, k: Sequence[int], seed: int
+    model: Retriever | Ranker, data: ImpressionData, slates: Slates, k: Sequence[int], seed: int
 ) -> dict[str, Any]:
     """Return all that ``metrics.json`` tells of a split.
 
@@ -74,11 +45,13 @@ def report_impressions(
     are left out, and counted in ``left_out``. ``intervals`` hold the means in 95 of 100 draws of
     users (see `readers_of`), and are empty of a single one. ``baselines`` and ``slices`` are of the
     same impressions. Slices by history go by what the model is given: the articles kept in
-    processing, at most `features.history_size`, unknown ones among them.
+    processing, at most `features.history_size`, unknown ones among them. ``entries`` takes all
+    that was shown as one list: the area under its ROC curve, the share that was clicked, and F1 at
+    the threshold that is best for the validation split, if there is one.
 
     Parameters
     ----------
-    retriever, data
+    model, data
         Trained; its data.
     slates
         Of the split.
@@ -94,7 +67,7 @@ def report_impressions(
     """
     ranked = slates.where(slates.rankable)
     clicks = np.bincount(slates.rows[slates.clicked], minlength=len(slates))
-    scorer = SlateScorer(retriever, data)
+    scorer = slate_scorer(model, data)
     scorers: dict[str, NDArray[Any]] = {"model": scorer(ranked)}
     scorers["popularity"] = popularity_of_entries(ranked.items, data.id_counts)
     if data.published is not None:
@@ -105,6 +78,7 @@ def report_impressions(
     values = per_impression(scorers["model"], ranked.clicked, ranked.offsets, k)
     readers = readers_of(ranked)
     enough = len(np.unique(readers)) > 1
+    entries = _entries(scorer, data, ranked, scorers)
     return {
         "queries": len(ranked),
         "queries_in_all": len(slates),
@@ -115,6 +89,7 @@ def report_impressions(
         "metrics": found.pop("model"),
         "intervals": bootstrap_by_user(values, readers, seed=seed) if enough else {},
         "baselines": found,
+        "entries": entries,
         "slices": report_slices(values, _slices(data, ranked)),
     }
 
@@ -131,12 +106,29 @@ def readers_of(slates: Slates) -> NDArray[np.int64]:
     return np.where(slates.users >= FIRST_ID, slates.users, -strangers.astype(np.int64))
 
 
+def _entries(
+    scorer: SlateScorer, data: ImpressionData, slates: Slates, scores: dict[str, NDArray[Any]]
+) -> dict[str, Any]:
+    """Return how well clicks are told from the rest across impressions."""
+    found: dict[str, Any] = {
+        "auroc": {name: auroc(values, slates.clicked) for name, values in scores.items()},
+        "clicked": float(slates.clicked.mean()),
+    }
+    if data.has("valid"):
+        valid = data.slates("valid").sample(_THRESHOLD_IMPRESSIONS)
+        if valid.clicked.any():
+            threshold = best_threshold(scorer(valid), valid.clicked)
+            found["threshold"] = threshold
+            found["f1"] = f1_score(scores["model"], slates.clicked, threshold)
+    return found
+
+
 def _metrics(
     scores: NDArray[Any],
     data: ImpressionData,
     slates: Slates,
     k: Sequence[int],
-    vectors: NDArray[np.float32],
+    vectors: NDArray[np.float32] | None,
 ) -> dict[str, float]:
     top = top_of_slates(scores, slates.items, slates.offsets, max(k))
     beyond = slate_metrics(
@@ -156,4 +148,10 @@ def _slices(data: ImpressionData, slates: Slates) -> dict[str, NDArray[np.bool_]
             slates.times, slates.items, slates.clicked, slates.offsets, data.published
         )
     read = (data.histories > 0).sum(axis=1)
-    return slices(known=slates.users >= FIRST_ID, history_lengths=read[slates.histories], ages=ages)
+    clicks = slates.rows[slates.clicked & (data.shown_counts[slates.items] > 0)]
+    return slices(
+        known=slates.users >= FIRST_ID,
+        shown_before=np.bincount(clicks, minlength=len(slates)) > 0,
+        history_lengths=read[slates.histories],
+        ages=ages,
+    )

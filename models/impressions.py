@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
@@ -18,6 +20,7 @@ from towermill.columns import (
     HISTORY_ID,
     IMPRESSION_ID,
     INVIEW,
+    ITEM_ID,
     LABELS,
     PUBLISHED,
     TIMESTAMP,
@@ -26,7 +29,7 @@ from towermill.columns import (
     USER_ID,
     VECTOR,
 )
-from towermill.errors import SchemaError
+from towermill.errors import RecipeError, SchemaError
 from towermill.models.data import Processed
 
 #: The column of an article's age at the end of the data: see `age_buckets`.
@@ -101,6 +104,11 @@ class Slates:
             np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64),
             self.clicked[entries],
         )
+
+
+def holds_impressions(processed: Path) -> bool:
+    """Whether a processed data set is of impressions; else it is of interactions."""
+    return (processed / "histories.parquet").is_file()
 
 
 class ImpressionData(Processed):
@@ -182,10 +190,6 @@ class ImpressionData(Processed):
         """
         return padded(self._read[HISTORY], self.history_size)
 
-    def history_frame(self, rows: NDArray[np.integer]) -> pl.DataFrame:
-        """Return these rows of the histories as the inputs of a query tower."""
-        return self._read[rows]
-
     @cached_property
     def _read(self) -> pl.DataFrame:
         return pl.read_parquet(self.path / "histories.parquet", columns=[HISTORY])
@@ -208,13 +212,59 @@ class ImpressionData(Processed):
         return age_buckets(slates.times[slates.rows] - self.published[slates.items])
 
     @cached_property
+    def click_rate(self) -> float:
+        """Clicks a shown article in training, between 0 and 1."""
+        labels = self.scan("train").select(pl.col(LABELS).explode(empty_as_null=False) > 0)
+        rate = labels.mean().collect(engine="streaming").item()
+        return min(max(float(rate or 0.5), 1e-6), 1 - 1e-6)
+
+    @cached_property
     def id_counts(self) -> NDArray[np.int64]:
         """Training clicks of each encoded id, ``(items + 3,)``; none of those that are no item."""
         return self._by_id(self.items[TRAIN_COUNT].to_numpy().astype(np.int64))
 
+    def numbers(self, names: Sequence[str]) -> NDArray[np.float32]:
+        """Return numbers by encoded id, float32 ``(items + 3, names)``; zeros if there is none."""
+        return self._by_id(self.items.select(names).to_numpy().astype(np.float32))
+
+    @cached_property
+    def items_by_id(self) -> pl.DataFrame:
+        """The catalogue behind three rows of what is no article: no text, unknown categories."""
+        ids = pl.int_range(FIRST_ID, dtype=pl.Int32)
+        kinds = self.items.schema
+        unknown = [n for n, t in kinds.items() if t == pl.Int32 and n != AGE]
+        zeros = [n for n, t in kinds.items() if t.is_float() or n == AGE]
+        blank = self.items.clear(FIRST_ID).with_columns(ids.alias(name) for name in unknown)
+        blank = blank.with_columns(pl.lit(0).cast(kinds[name]).alias(name) for name in zeros)
+        return pl.concat([blank, self.items])
+
+    def occurrences(self, column: str) -> NDArray[np.int64]:
+        """Return how often each encoded id stands in training: of items, how often one was shown.
+
+        So that what was shown and never clicked counts as met.
+        """
+        if column != ITEM_ID:
+            return super().occurrences(column)
+        shown = self.scan("train").select(pl.col(INVIEW).explode(empty_as_null=False).alias("id"))
+        found = shown.group_by("id").len().collect(engine="streaming")
+        counts = np.zeros(self.items.height + FIRST_ID, np.int64)
+        counts[found["id"].to_numpy()] = found["len"].to_numpy()
+        return counts
+
+    @cached_property
+    def shown_counts(self) -> NDArray[np.int64]:
+        """How often each encoded id was shown in training, ``(items + 3,)``."""
+        return self.occurrences(ITEM_ID)
+
     def query_sample(self, rows: int) -> pl.DataFrame:
-        """Return a few readers' histories."""
+        """Return a few readers with their histories."""
         return self.users.head(rows)
+
+    def query_frame(
+        self, users: NDArray[np.integer], histories: NDArray[np.integer]
+    ) -> pl.DataFrame:
+        """Return readers and these rows of the histories as the inputs of a query tower."""
+        return self._read[histories].with_columns(pl.Series(USER_ID, users, dtype=pl.Int32))
 
     def slates(self, split: str, start: int = 0, rows: int | None = None) -> Slates:
         """Return the impressions of a split, in the order of the source: all, or some `rows`."""
@@ -232,6 +282,16 @@ class ImpressionData(Processed):
             offsets,
             table[LABELS].explode(empty_as_null=False).to_numpy() > 0,
         )
+
+    def number(self, name: str) -> ColumnSchema:
+        """Return the schema of a number of the articles; raise `RecipeError` if it is none."""
+        numbers = [c.name for c in self.schema if {Tags.ITEM, Tags.CONTINUOUS} <= set(c.tags)]
+        if name not in numbers:
+            raise RecipeError(
+                "`model.features` should name numbers of the articles: "
+                f"{', '.join(numbers) or 'there are none'}. Received: {name!r}."
+            )
+        return self.schema[name]
 
     def list_column(self, name: str) -> ColumnSchema:
         """Return the schema of a list; raise `SchemaError` if it is not there."""

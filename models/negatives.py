@@ -58,9 +58,11 @@ class Catalogue(CandidateSampler):  # type: ignore[misc]
     probability
         float, ``(items,)``: with which an item is drawn.
     num_negatives
-        Drawn a batch.
+        Drawn a batch, or a row.
     seed
         With the counter, decides the draws.
+    own
+        Draw for each row of the batch: the first row's negatives come first, then the second's.
     """
 
     def __init__(
@@ -70,9 +72,11 @@ class Catalogue(CandidateSampler):  # type: ignore[misc]
         probability: NDArray[np.float64],
         num_negatives: int,
         seed: int,
+        own: bool = False,
         **kwargs: Any,
     ) -> None:
         super().__init__(max_num_samples=num_negatives, **kwargs)
+        self.own = own
         self.item_tower = item_tower
         self.items = _Table(items)
         self.cumulative = tf.constant(np.cumsum(probability) / probability.sum(), tf.float64)
@@ -85,16 +89,17 @@ class Catalogue(CandidateSampler):  # type: ignore[misc]
         self.draws = tf.Variable(0, trainable=False, dtype=tf.int64, name="draws")
 
     def call(self, positive: Candidate, training: bool = False, **_: Any) -> Candidate:
-        positions = self._positions()
+        rows = tf.size(positive.id) if self.own else 1
+        positions = self._positions(rows * self.max_num_samples)
         features = self.items.rows(positions)
         embedding = self.item_tower(features, training=training)
         ids = tf.cast(positions + FIRST_ID, positive.id.dtype)[:, tf.newaxis]
         return Candidate(id=ids, metadata={}).with_embedding(embedding)
 
-    def _positions(self) -> tf.Tensor:
+    def _positions(self, count: Any) -> tf.Tensor:
         step = self.draws.assign_add(1)
         uniform = tf.random.stateless_uniform(
-            [self.max_num_samples],
+            [count],
             seed=tf.stack([self.seed, step]),
             dtype=tf.float64,
             alg="philox",  # the same draws on CPU and GPU (but not those that XLA makes)
@@ -153,13 +158,14 @@ def sampler(
     popularity_power: float,
     batch_size: int,
     seed: int,
+    own: bool = False,
 ) -> CandidateSampler:
     """Return the sampler that a recipe's `model.negatives` names."""
     if kind == "in_batch":
         return InBatch(id_counts)
     power = popularity_power if kind == "popularity" else 0.0
     weights = np.power(id_counts[FIRST_ID:].astype(np.float64), power)
-    catalogue = Catalogue(item_tower, items, weights, num_negatives, seed)
+    catalogue = Catalogue(item_tower, items, weights, num_negatives, seed, own)
     if kind == "mixed":
         return Mixed(InBatch(id_counts), catalogue, batch_size)
     return catalogue

@@ -127,14 +127,12 @@ class NewsRetriever(Retriever):
         float32 ``(items + 3, dim)`` by encoded id, without what an article's age adds. Ids that are
         no article have zeros, or without masks what training reads there: a title of padding.
         """
-        items = self.data.items
+        items = self.data.items_by_id
         if AGE in items.columns:
             items = items.with_columns(pl.lit(0, pl.Int32).alias(AGE))
-        rows = self.embed_items(items)
-        others = np.zeros((FIRST_ID, rows.shape[1]), np.float32)
-        if not self.query_tower.masked:
-            others = self.embed_items(_without_text(items))
-        vectors = np.concatenate([others, rows])
+        vectors = self.embed_items(items)
+        if self.query_tower.masked:
+            vectors[:FIRST_ID] = 0.0
         self.query_tower.hold(vectors)
         self._stale = False
         return vectors
@@ -153,14 +151,6 @@ class NewsRetriever(Retriever):
         if side == "query" and self._stale:
             self.refresh()
         return super().encode(side, features)
-
-
-def _without_text(items: pl.DataFrame) -> pl.DataFrame:
-    """Return rows for the ids that are no article: no text, and the id itself as any category."""
-    ids = pl.int_range(FIRST_ID, dtype=pl.Int32)
-    categories = [n for n, t in items.schema.items() if t == pl.Int32 and n != AGE]
-    rows = items.clear(FIRST_ID).with_columns(ids.alias(name) for name in categories)
-    return rows.with_columns(pl.lit(0, pl.Int32).alias(AGE)) if AGE in items.columns else rows
 
 
 def dense_list(inputs: Mapping[str, tf.Tensor], name: str, last: int = 0) -> tf.Tensor:

@@ -117,6 +117,7 @@ class NRMS(tf.keras.layers.Layer):  # type: ignore[misc]
         super().__init__()
         self.tower, self.reader, self.masked = tower, reader, config.masks
         self._loss = IMPRESSION_LOSSES[config.loss]
+        self.forget = tf.keras.layers.Dropout(config.history_dropout)
         self._tokens = tf.constant(data.tokens)
         self._histories = tf.constant(data.histories)
         self._categories = {name: tf.constant(data.categories(name)) for name in config.features}
@@ -135,6 +136,7 @@ class NRMS(tf.keras.layers.Layer):  # type: ignore[misc]
         if self.tower.ages is not None:
             shown += self.tower.age(batch["ages"])
         mask = read >= FIRST_ID if self.masked else tf.ones_like(read, tf.bool)
+        mask &= self.forget(tf.ones_like(read, tf.float32), training=training) > 0
         users = tf.gather(self.reader(of_read, mask, training=training), reader_of)
         users, shown = tf.cast(users, tf.float32), tf.cast(shown, tf.float32)
         return tf.einsum("bd,bcd->bc", users, shown)

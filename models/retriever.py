@@ -12,9 +12,9 @@ import polars as pl
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from towermill.errors import DataError
 from towermill.models.data import Processed, to_batch
 from towermill.models.tensors import as_tensors, tensor_specs
+from towermill.models.weights import read_weights, write_weights
 
 Side = Literal["query", "item"]
 #: ``spread(side, slices)`` has the slices of a table encoded elsewhere, by this very model, and
@@ -87,7 +87,7 @@ class Retriever:
 
     def save(self, folder: Path) -> None:
         """Write the weights of both towers."""
-        self._towers().write(str(folder / "weights"))
+        write_weights(folder, query_tower=self.query_tower, item_tower=self.item_tower)
 
     def restore(self, folder: Path) -> None:
         """Read the weights that `save` wrote; the towers must have been built.
@@ -97,16 +97,7 @@ class Retriever:
         DataError
             There are none, or they are of another architecture.
         """
-        try:
-            self._towers().read(str(folder / "weights")).assert_consumed()
-        except (tf.errors.OpError, AssertionError, LookupError, ValueError) as error:
-            raise DataError(
-                f"Expected the weights of this model in {folder}; they are missing or of another "
-                f"model ({type(error).__name__}). Train again."
-            ) from error
-
-    def _towers(self) -> tf.train.Checkpoint:
-        return tf.train.Checkpoint(query_tower=self.query_tower, item_tower=self.item_tower)
+        read_weights(folder, query_tower=self.query_tower, item_tower=self.item_tower)
 
 
 class _Encoder:

@@ -24,6 +24,7 @@ AGE_BINS = (2.0, 6.0, 24.0, 72.0)
 def slices(
     *,
     known: ArrayLike | None = None,
+    shown_before: ArrayLike | None = None,
     history_lengths: ArrayLike | None = None,
     ages: ArrayLike | None = None,
     history_bins: Sequence[int] = HISTORY_BINS,
@@ -31,13 +32,16 @@ def slices(
 ) -> Masks:
     """Return masks of the impressions in each slice, for `report_slices`.
 
-    Names are ``user:known`` and ``user:cold``; ``history:none``, ``history:1-4`` and so on, and
-    ``age:<2h``, ``age:2-6h`` and so on, of which the upper end belongs to the next.
+    Names are ``user:known`` and ``user:cold``; ``click:known`` and ``click:new``;
+    ``history:none``, ``history:1-4`` and so on, and ``age:<2h``, ``age:2-6h`` and so on, of which
+    the upper end belongs to the next.
 
     Parameters
     ----------
     known
         bool, (impressions,): whether the user was in training.
+    shown_before
+        bool, (impressions,): whether something clicked was shown in training.
     history_lengths
         Integers from 0, (impressions,): articles in the history. Of one that was cut to what the
         model takes, bins above that size stay empty.
@@ -60,6 +64,9 @@ def slices(
     if known is not None:
         told = _column("known", known, "b", "bool")
         result |= {"user:known": told, "user:cold": ~told}
+    if shown_before is not None:
+        met = _column("shown_before", shown_before, "b", "bool")
+        result |= {"click:known": met, "click:new": ~met}
     if history_lengths is not None:
         length = _column("history_lengths", history_lengths, "iu", "integers")
         if len(length) and length.min() < 0:

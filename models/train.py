@@ -16,22 +16,33 @@ import tensorflow as tf
 from towermill.errors import RecipeError
 from towermill.models.build import build_model, open_data
 from towermill.models.checkpoints import TrainState
-from towermill.models.config import ModelConfig, NRMSConfig, TrainConfig, check_monitor
+from towermill.models.config import (
+    Events,
+    ModelConfig,
+    NCFConfig,
+    NewsMFConfig,
+    NRMSConfig,
+    TrainConfig,
+    check_monitor,
+)
 from towermill.models.data import Processed
-from towermill.models.evaluation import evaluate_retriever
+from towermill.models.entry_batches import EntryBatches
+from towermill.models.evaluation import evaluate_catalogue
 from towermill.models.impression_evaluation import evaluate_slates
 from towermill.models.impressions import ImpressionData
 from towermill.models.loader import InteractionBatches
-from towermill.models.retriever import Retriever, Spread
+from towermill.models.ranker import Ranker
+from towermill.models.retriever import Retriever
 from towermill.models.slate_batches import slate_batches
-from towermill.models.training import fit
+from towermill.models.training import Batches, fit
 from towermill.models.untrained import fill_untrained_rows
 from towermill.runtime import seed_everything
 
 logger = logging.getLogger(__name__)
 
+Model = Retriever | Ranker
 #: A model to its metrics on the validation split.
-Validation = Callable[[Retriever], dict[str, float]]
+Validation = Callable[[Any], dict[str, float]]
 
 
 def train_model(
@@ -63,31 +74,36 @@ def train_model(
     SchemaError, DataError, RecipeError
         See `build_model` and `fit`.
     """
-    data = open_data(processed, model)
+    data = open_data(processed)
+    events: Events = "impressions" if isinstance(data, ImpressionData) else "interactions"
     if not train.batch_size:
         train = train.model_copy(update={"batch_size": batch_size_for(data.rows("train"))})
-    monitor = train.monitor or ("auc" if model.ranks_impressions else "ndcg@10")
-    check_monitor(monitor, model)
+    monitor = train.monitor or ("auc" if events == "impressions" else "ndcg@10")
+    check_monitor(monitor, events)
     _check_xla(train, data)
     try:
-        retriever = _under_policy(data, model, train, seed)
+        trained = _under_policy(data, model, train, seed)
         state = TrainState()
-        if isinstance(data, ImpressionData):
-            if isinstance(model, NRMSConfig):
-                batches = slate_batches(data, model, train.batch_size, seed)
-                validate = _impression_validation(data, monitor, max_queries)
-                state = fit(retriever, batches, train, out, monitor=monitor, validate=validate)
-        else:
-            rows = InteractionBatches(data, batch_size=train.batch_size, seed=seed)
-            ranked = _catalogue_validation(data, monitor, query, filter_seen, max_queries)
-            state = fit(retriever, rows, train, out, monitor=monitor, validate=ranked)
-            fill_untrained_rows(retriever, data)
+        batches = _batches(data, model, train, seed)
+        if batches is not None:
+            validate = (
+                _impression_validation(data, monitor, max_queries)
+                if isinstance(data, ImpressionData)
+                else _catalogue_validation(data, monitor, query, filter_seen, max_queries)
+            )
+            state = fit(trained, batches, train, out, monitor=monitor, validate=validate)
+            towers = (
+                (trained.query_tower, trained.item_tower)
+                if isinstance(trained, Retriever)
+                else (trained.model,)
+            )
+            fill_untrained_rows(towers, data)
     finally:
         tf.keras.mixed_precision.set_global_policy("float32")
     weights = out / "weights"
     shutil.rmtree(weights, ignore_errors=True)
     weights.mkdir()
-    retriever.save(weights)
+    trained.save(weights)
     (out / "history.json").write_text(json.dumps(asdict(state), indent=2))
     for leftover in (out / "checkpoints", out / "best"):
         if leftover.exists():  # a kill half-way through must not leave half a checkpoint
@@ -102,24 +118,32 @@ def batch_size_for(rows: int) -> int:
     return min(max(2 ** round(math.log2(max(rows, 1) / 64)) if rows > 64 else 64, 64), 4096)
 
 
-def load_model(
-    processed: Path, trained: Path, model: ModelConfig, spread: Spread | None = None
-) -> tuple[Processed, Retriever]:
-    """Return the data set and the model that `train_model` wrote, whose tables `spread` encodes.
+def load_model(processed: Path, trained: Path, model: ModelConfig) -> tuple[Processed, Model]:
+    """Return the data set and the model that `train_model` wrote.
 
     Raises
     ------
     DataError
         The weights are missing or of another model.
     """
-    data = open_data(processed, model)
-    retriever = build_model(data, model)
-    retriever.restore(trained / "weights")
-    retriever.spread = spread
-    return data, retriever
+    data = open_data(processed)
+    loaded = build_model(data, model)
+    loaded.restore(trained / "weights")
+    return data, loaded
 
 
-def _under_policy(data: Processed, model: ModelConfig, train: TrainConfig, seed: int) -> Retriever:
+def _batches(data: Processed, model: ModelConfig, train: TrainConfig, seed: int) -> Batches | None:
+    """Return what a model of this kind trains on; None where there is nothing to learn."""
+    if not isinstance(data, ImpressionData):
+        return InteractionBatches(data, batch_size=train.batch_size, seed=seed)
+    if isinstance(model, NRMSConfig):
+        return slate_batches(data, model, train.batch_size, seed)
+    if isinstance(model, (NewsMFConfig, NCFConfig)):
+        return EntryBatches(data, batch_size=train.batch_size, seed=seed)
+    return None
+
+
+def _under_policy(data: Processed, model: ModelConfig, train: TrainConfig, seed: int) -> Model:
     precision = "float32" if train.mixed_precision == "none" else f"mixed_{train.mixed_precision}"
     tf.keras.mixed_precision.set_global_policy(precision)
     # Dropout draws from generators that are variables, so that a checkpoint holds their state.
@@ -156,8 +180,8 @@ def _catalogue_validation(
         return None
     k = int(monitor.partition("@")[2])
 
-    def validate(retriever: Retriever) -> dict[str, float]:
-        return evaluate_retriever(retriever, data, queries, (k,))
+    def validate(model: Model) -> dict[str, float]:
+        return evaluate_catalogue(model, data, queries, (k,))
 
     return validate
 
@@ -178,7 +202,7 @@ def _impression_validation(
         return None
     k = tuple(sorted({5, 10, int(monitor.partition("@")[2] or 10)}))
 
-    def validate(retriever: Any) -> dict[str, float]:
-        return evaluate_slates(retriever, data, slates, k)
+    def validate(model: Model) -> dict[str, float]:
+        return evaluate_slates(model, data, slates, k)
 
     return validate

@@ -1,4 +1,4 @@
-"""Fitting a retriever: resumable, stopped and picked by a metric of the validation split."""
+"""Fitting a model: resumable, stopped and picked by a metric of the validation split."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from towermill.errors import DataError
 from towermill.models.checkpoints import Checkpoints, TrainState
 from towermill.models.config import TrainConfig
 from towermill.models.optimizers import WarmUpThenDecay, create_slots, optimizer
-from towermill.models.retriever import Retriever
+from towermill.models.weights import Trainable
 from towermill.progress import progress
 
 logger = logging.getLogger(__name__)
@@ -47,13 +47,13 @@ class Batches(Protocol):
 
 
 def fit(
-    retriever: Retriever,
+    model: Trainable,
     batches: Batches,
     config: TrainConfig,
     folder: Path,
     *,
     monitor: str = "",
-    validate: Callable[[Retriever], dict[str, float]] | None = None,
+    validate: Callable[[Trainable], dict[str, float]] | None = None,
 ) -> TrainState:
     """Train until the epochs are done or `monitor` no longer rises, and restore the best weights.
 
@@ -62,7 +62,7 @@ def fit(
 
     Parameters
     ----------
-    retriever
+    model
         Built, on the seed and precision of this training.
     batches
         The training rows.
@@ -92,14 +92,14 @@ def fit(
     if config.mixed_precision == "float16":
         optimise = tf.keras.mixed_precision.LossScaleOptimizer(optimise)
     batch = batches.first()
-    retriever.model(batch)
-    create_slots(optimise, retriever.model.trainable_variables)
-    step = _step(retriever, optimise, config, batch)
+    model.model(batch)
+    create_slots(optimise, model.model.trainable_variables)
+    step = _step(model, optimise, config, batch)
     checkpoints = Checkpoints(
         folder / "checkpoints",
-        model=retriever.model,
+        model=model.model,
         optimizer=optimise,
-        generators=_generators(retriever.model),
+        generators=_generators(model.model),
     )
     state = checkpoints.restore() or TrainState()
     if state.epoch or state.step:
@@ -124,9 +124,9 @@ def fit(
             }
             last = state.epoch + 1 == config.epochs
             if validate is not None and (last or (state.epoch + 1) % config.evaluate_every == 0):
-                metrics = validate(retriever)
+                metrics = validate(model)
                 record["metrics"] = metrics
-                _judge(retriever, metrics[monitor], folder, state)
+                _judge(model, metrics[monitor], folder, state)
                 _reduce_on_plateau(config, state)
             state.history.append(record)
             state.epoch, state.step, state.loss_sum = state.epoch + 1, 0, 0.0
@@ -138,9 +138,9 @@ def fit(
     if state.best is not None:
         logger.info("the weights of epoch %d are kept", state.best_epoch)
     writer.close()
-    _check_weights(retriever.model, config)
+    _check_weights(model.model, config)
     if state.best is not None:
-        retriever.restore(folder / "best" / str(state.best_epoch))
+        model.restore(folder / "best" / str(state.best_epoch))
     return state
 
 
@@ -181,7 +181,7 @@ def _generators(model: Any) -> list[tf.random.Generator]:
 
 
 def _step(
-    retriever: Retriever, optimise: Any, config: TrainConfig, batch: dict[str, tf.Tensor]
+    model: Trainable, optimise: Any, config: TrainConfig, batch: dict[str, tf.Tensor]
 ) -> Callable[[dict[str, tf.Tensor]], tf.Tensor]:
     """Return one training step: a batch to its loss."""
     # XLA compiles for a length; without it one trace of open length serves every batch.
@@ -191,15 +191,15 @@ def _step(
     @tf.function(jit_compile=config.xla, input_signature=signature)  # type: ignore[untyped-decorator]
     def step(batch: dict[str, tf.Tensor]) -> tf.Tensor:
         with tf.GradientTape() as tape:
-            loss = retriever.loss(batch)
-        optimise.minimize(loss, retriever.model.trainable_variables, tape=tape)
+            loss = model.loss(batch)
+        optimise.minimize(loss, model.model.trainable_variables, tape=tape)
         return loss
 
     compiled: Callable[[dict[str, tf.Tensor]], tf.Tensor] = step
     return compiled
 
 
-def _judge(retriever: Retriever, value: float, folder: Path, state: TrainState) -> None:
+def _judge(model: Trainable, value: float, folder: Path, state: TrainState) -> None:
     """Note whether the epoch just trained is the best so far, and keep its weights if so."""
     if state.best is not None and value <= state.best:
         return
@@ -207,7 +207,7 @@ def _judge(retriever: Retriever, value: float, folder: Path, state: TrainState) 
     best = folder / "best" / str(state.best_epoch)
     shutil.rmtree(best, ignore_errors=True)
     best.mkdir(parents=True)
-    retriever.save(best)
+    model.save(best)
 
 
 def _reduce_on_plateau(config: TrainConfig, state: TrainState) -> None:

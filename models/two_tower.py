@@ -14,9 +14,10 @@ from merlin.models.tf.outputs.base import DotProduct
 from merlin.models.tf.outputs.sampling.base import Candidate
 from merlin.schema import Schema, Tags
 
-from towermill.columns import ITEM_ID
+from towermill.columns import ITEM_ID, USER_ID
 from towermill.models.config import TwoTowerConfig
 from towermill.models.data import Processed, to_batch
+from towermill.models.known_pairs import KnownPairs
 from towermill.models.losses import LOSSES
 from towermill.models.negatives import sampler
 from towermill.models.retriever import Retriever
@@ -57,8 +58,10 @@ def build_two_tower(
         popularity_power=config.popularity_power,
         batch_size=batch_size,
         seed=seed,
+        own=config.own_negatives,
     )
     output = SampledOutput(
+        known=KnownPairs(data) if config.own_negatives else None,
         temperature=config.temperature,
         to_call=DotProduct(),
         negative_samplers=[negatives],
@@ -99,11 +102,18 @@ class SampledOutput(mm.ContrastiveOutput):  # type: ignore[misc]
     Stock Merlin divides by the temperature after the logQ correction, and so scales the correction
     too; here the logit is s/T − log Q. It also fails on a batch of one row, or one negative, and
     gives an accidental hit a score that float16 can hold, −655; logits are float32 here.
+
+    Parameters
+    ----------
+    known
+        Given, the negatives are each row's own, and none of them counts that the user met.
     """
 
-    def __init__(self, temperature: float = 1.0, **kwargs: Any) -> None:
+    def __init__(
+        self, temperature: float = 1.0, known: KnownPairs | None = None, **kwargs: Any
+    ) -> None:
         super().__init__(**kwargs)
-        self.temperature = temperature
+        self.temperature, self.known = temperature, known
 
     def outputs(
         self, query_embedding: tf.Tensor, positive: Candidate, negative: Candidate
@@ -112,11 +122,19 @@ class SampledOutput(mm.ContrastiveOutput):  # type: ignore[misc]
         query = tf.cast(query_embedding, tf.float32) / self.temperature
         positive_embedding = tf.cast(positive.embedding, tf.float32)
         right = tf.reduce_sum(query * positive_embedding, axis=-1, keepdims=True)
-        wrong = tf.matmul(query, tf.cast(negative.embedding, tf.float32), transpose_b=True)
+        drawn = tf.cast(negative.embedding, tf.float32)
+        if self.known is None:
+            wrong = tf.matmul(query, drawn, transpose_b=True)
+            lists = [1, -1]
+            hit = _column(positive.id) == _row(negative.id)
+        else:
+            lists = [tf.shape(query)[0], -1]
+            wrong = tf.einsum("rd,rnd->rn", query, tf.reshape(drawn, [*lists, query.shape[-1]]))
+            items = tf.reshape(negative.id, lists)
+            hit = self.known(_column(positive.metadata[USER_ID]) + tf.zeros_like(items), items)
         if self.logq_sampling_correction:
             right -= tf.math.log(_column(positive.sampling_prob))
-            wrong -= tf.math.log(_row(negative.sampling_prob))
-        hit = _column(positive.id) == _row(negative.id)
+            wrong -= tf.math.log(tf.reshape(negative.sampling_prob, lists))
         wrong = tf.where(hit, ACCIDENTAL_HIT, wrong)
         targets = tf.concat([tf.ones_like(right), tf.zeros_like(wrong)], axis=1)
         return Prediction(tf.concat([right, wrong], axis=1), targets)

@@ -2,44 +2,45 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from typing import Any
+
 import numpy as np
-import polars as pl
 from merlin.models.tf.inputs.embedding import EmbeddingTable
 from numpy.typing import NDArray
 
-from towermill.columns import NULL_ID, OOV_ID
+from towermill.columns import PADDING_ID
 from towermill.models.data import Processed
-from towermill.models.retriever import Retriever
 
 
-def fill_untrained_rows(retriever: Retriever, data: Processed) -> None:
-    """Give null and out of vocabulary the mean of the other rows, weighted by training rows.
+def fill_untrained_rows(models: Iterable[Any], data: Processed) -> None:
+    """Give rows that training never met the mean of the others, weighted by how often each was met.
 
-    Only where training never met them: with every category kept, no training row is unknown, and
-    the row would stay at its first random values. A new user is then served like the average one.
+    They would stay at their first random values otherwise. Null and out of vocabulary are met only
+    where rare values are cut off; so a new user is served like the average one, and so is an item
+    that stands in the items table alone.
+
+    Parameters
+    ----------
+    models
+        Keras models with Merlin's embedding tables.
+    data
+        What they were trained on.
     """
-    for tower in (retriever.query_tower, retriever.item_tower):
-        tables = {id(m): m for m in tower.submodules if isinstance(m, EmbeddingTable)}
-        for table in tables.values():
-            _fill(table, _counts(data, table))
-
-
-def _counts(data: Processed, table: EmbeddingTable) -> NDArray[np.int64]:
-    """Return how often each id of the table stands in training, over the columns that share it."""
-    counts = np.zeros(table.input_dim, np.int64)
-    for name in table.schema.column_names:
-        column = data.scan("train").select(pl.col(name).alias("id"))
-        if isinstance(column.collect_schema()["id"], pl.List):
-            column = column.explode("id", empty_as_null=True).drop_nulls()
-        found = column.group_by("id").len().collect(engine="streaming")
-        np.add.at(counts, found["id"].to_numpy(), found["len"].to_numpy())
-    return counts
+    for model in models:
+        for table in {id(m): m for m in model.submodules if isinstance(m, EmbeddingTable)}.values():
+            columns = [data.occurrences(name) for name in table.schema.column_names]
+            counts = np.zeros(max(map(len, [*columns, range(table.input_dim)])), np.int64)
+            for found in columns:
+                counts[: len(found)] += found
+            _fill(table, counts[: table.input_dim])
 
 
 def _fill(table: EmbeddingTable, counts: NDArray[np.int64]) -> None:
     rows = table.table.embeddings
-    untrained = [row for row in (NULL_ID, OOV_ID) if row < len(counts) and not counts[row]]
-    if not untrained or not counts.any():
+    untrained = counts == 0
+    untrained[PADDING_ID] = False
+    if not untrained.any() or not counts.any():
         return
     values = rows.numpy()
     values[untrained] = np.average(values, axis=0, weights=counts)

@@ -164,30 +164,88 @@ class Bundle:
             return self._recommend_for(history, k, filter_seen)
         row = self._find_user(user_id)
         features = self._users[row] if row is not None else self._unknown_user()
-        scores = self._items @ self._embed(features)[0]
+        scores = self._scores(features)
         if row is not None and filter_seen:
             seen = self._seen.filter(pl.col(USER_ID) == features[USER_ID].item())
             if seen.height:
                 scores[seen[ITEM_ID].item().to_numpy() - FIRST_ID] = -np.inf
         return Recommendations(self._best(scores, k), row is not None)
 
+    def rank(self, user_id: Any, items: Sequence[Any]) -> Recommendations:
+        """Return these items in the order in which a user should see them.
+
+        Items that the bundle does not know come last, in the order given, with a score of None.
+
+        Parameters
+        ----------
+        user_id
+            Raw id, as for `recommend`.
+        items
+            Raw ids; a second mention of one is passed over.
+
+        Raises
+        ------
+        BundleError
+            `items` is no list.
+        """
+        given = list(dict.fromkeys(self._item_ids(items, "items")))
+        row = self._find_user(user_id)
+        features = self._users[row] if row is not None else self._unknown_user()
+        known = [self._row_of[item] for item in given if item in self._row_of]
+        scores = self._scores(features, np.array(known, np.int64))
+        found = [
+            {**self._item(known[i]), "score": float(scores[i])}
+            for i in np.argsort(-scores, kind="stable")
+        ]
+        strangers = [item for item in given if item not in self._row_of]
+        found += [{ITEM_ID: item, "score": None} for item in strangers]
+        return Recommendations(found, row is not None)
+
     def _recommend_for(self, history: Sequence[Any], k: int, filter_seen: bool) -> Recommendations:
-        if list(self.manifest["query_features"]) != [HISTORY]:
+        ranks = self.manifest["kind"] == "ranker"
+        if ranks or list(self.manifest["query_features"]) != [HISTORY]:
             raise BundleError(
                 "The model of this bundle takes no `history`: only that of a news recipe does. "
                 "Give a `user_id`."
             )
-        if isinstance(history, str) or not isinstance(history, Iterable):
-            raise BundleError(f"`history` should be a list of ids. Received: {history!r}")
-        kind = self._catalogue.schema[RAW_PREFIX + ITEM_ID]
-        wanted = pl.Series([str(item) for item in history], dtype=pl.String)
-        ids = wanted.cast(kind, strict=False).to_list()
+        ids = self._item_ids(history, "history")
         known = [self._row_of[item] for item in ids if item in self._row_of]
         read = pl.Series([[row + FIRST_ID for row in known]], dtype=pl.List(pl.Int32))
         scores = self._items @ self._embed(pl.DataFrame({HISTORY: read}))[0]
         if filter_seen:
             scores[known] = -np.inf
         return Recommendations(self._best(scores, k), bool(known))
+
+    @property
+    def item_ids(self) -> set[Any]:
+        """The raw ids of the catalogue."""
+        return set(self._row_of)
+
+    def _item_ids(self, items: Any, name: str) -> list[Any]:
+        """Return raw ids as the catalogue has them; None for what cannot be one."""
+        if isinstance(items, str) or not isinstance(items, Iterable):
+            raise BundleError(f"`{name}` should be a list of ids. Received: {items!r}")
+        kind = self._catalogue.schema[RAW_PREFIX + ITEM_ID]
+        wanted = pl.Series([str(item) for item in items], dtype=pl.String)
+        return wanted.cast(kind, strict=False).to_list()
+
+    def _scores(
+        self, user: pl.DataFrame, rows: NDArray[np.int64] | None = None
+    ) -> NDArray[np.float32]:
+        """Return the scores of these rows of the catalogue, or of all, for one user."""
+        if self.manifest["kind"] == "ranker":
+            items = self._catalogue if rows is None else self._catalogue[rows]
+            if not len(items):
+                return np.zeros(0, np.float32)
+            pairs = {
+                **tower_inputs(user[np.zeros(len(items), int)], self.manifest["query_features"]),
+                **tower_inputs(items, self.manifest["item_features"]),
+            }
+            scores: NDArray[np.float32] = self._signature("ranker")(**pairs)["score"].numpy()
+            return scores
+        vectors = self._items if rows is None else self._items[rows]
+        products: NDArray[np.float32] = vectors @ self._embed(user)[0]
+        return products
 
     def _best(self, scores: NDArray[np.float32], k: int) -> list[dict[str, Any]]:
         best = np.argsort(-scores, kind="stable")[:k]
@@ -222,20 +280,26 @@ class Bundle:
         missing = [name for name in features if name not in users.columns]
         users = users.with_columns(self._unknown_user()[missing]) if missing else users
         inputs = tower_inputs(users, features)
-        embedding: NDArray[np.float32] = self._query_tower(**inputs)["embedding"].numpy()
+        embedding: NDArray[np.float32] = self._signature("query_tower")(**inputs)[
+            "embedding"
+        ].numpy()
         return embedding
 
     def _item(self, row: int) -> dict[str, Any]:
         raw = self._catalogue.row(row, named=True)
         return {n.removeprefix(RAW_PREFIX): v for n, v in raw.items() if n.startswith(RAW_PREFIX)}
 
-    @cached_property
-    def _query_tower(self) -> Any:
-        import tensorflow as tf
+    def _signature(self, name: str) -> Any:
+        if name not in self._loaded:
+            import tensorflow as tf
 
-        # The module is kept: its signature holds no reference to the weights.
-        self._loaded = tf.saved_model.load(str(self.path / "query_tower"))
-        return self._loaded.signatures["serving_default"]
+            # The module is kept: its signature holds no reference to the weights.
+            self._loaded[name] = tf.saved_model.load(str(self.path / name))
+        return self._loaded[name].signatures["serving_default"]
+
+    @cached_property
+    def _loaded(self) -> dict[str, Any]:
+        return {}
 
     @cached_property
     def _users(self) -> pl.DataFrame:

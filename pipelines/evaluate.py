@@ -9,10 +9,10 @@ from typing import Any
 
 from towermill.errors import DataError
 from towermill.models.data import Processed
-from towermill.models.evaluation import evaluate_baselines, evaluate_retriever
+from towermill.models.evaluation import evaluate_baselines, evaluate_catalogue
 from towermill.models.impression_evaluation import report_impressions
 from towermill.models.impressions import ImpressionData
-from towermill.models.news import NewsRetriever
+from towermill.models.ranker import Ranker
 from towermill.models.retriever import Retriever, Spread
 from towermill.models.train import load_model
 from towermill.pipelines.recipe import Recipe
@@ -27,14 +27,16 @@ def evaluate_model(
 
     `spread` encodes users and items elsewhere.
     """
-    data, retriever = load_model(processed, trained, recipe.model, spread)
-    if isinstance(data, ImpressionData) and isinstance(retriever, NewsRetriever):
-        return _within_impressions(data, retriever, recipe)
-    return _over_catalogue(data, retriever, recipe)
+    data, model = load_model(processed, trained, recipe.model)
+    if isinstance(model, Retriever):
+        model.spread = spread
+    if isinstance(data, ImpressionData):
+        return _within_impressions(data, model, recipe)
+    return _over_catalogue(data, model, recipe)
 
 
 def _within_impressions(
-    data: ImpressionData, retriever: NewsRetriever, recipe: Recipe
+    data: ImpressionData, model: Retriever | Ranker, recipe: Recipe
 ) -> dict[str, Any]:
     """Return the metrics of the impression protocol: see `report_impressions`."""
     config = recipe.evaluate
@@ -45,12 +47,12 @@ def _within_impressions(
             f"its {len(slates)} none is. Change `split`."
         )
     result: dict[str, Any] = {"protocol": "impression", "split": "test"}
-    result |= report_impressions(retriever, data, slates, config.k or (5, 10), recipe.runtime.seed)
+    result |= report_impressions(model, data, slates, config.k or (5, 10), recipe.runtime.seed)
     _compare(result, "auc")
     return result
 
 
-def _over_catalogue(data: Processed, retriever: Retriever, recipe: Recipe) -> dict[str, Any]:
+def _over_catalogue(data: Processed, model: Retriever | Ranker, recipe: Recipe) -> dict[str, Any]:
     """Return the metrics of the catalogue protocol.
 
     ``metrics`` are means over ``queries``: users, or held-out rows with `evaluate.query:
@@ -77,31 +79,31 @@ def _over_catalogue(data: Processed, retriever: Retriever, recipe: Recipe) -> di
         "queries_in_all": queries.total,
         "catalogue": data.items.height,
         "left_out": {"cold_items": queries.cold, "seen_before": queries.repeated},
-        "metrics": evaluate_retriever(retriever, data, queries, k),
+        "metrics": evaluate_catalogue(model, data, queries, k),
         "baselines": evaluate_baselines(data, queries, k, recipe.runtime.seed),
     }
     _compare(result, f"ndcg@{min(k)}")
     if recipe.split.cold == "flag":
-        result["segments"] = _segments(data, retriever, recipe, k)
+        result["segments"] = _segments(data, model, recipe, k)
     return result
 
 
 def _compare(result: dict[str, Any], metric: str) -> None:
     """Say so if the model is no better than popularity."""
-    model, popularity = result["metrics"][metric], result["baselines"]["popularity"][metric]
-    if model <= popularity:
+    found, popularity = result["metrics"][metric], result["baselines"]["popularity"][metric]
+    if found <= popularity:
         logger.warning(
             "The model does not beat popularity: %s is %.4f, popularity's %.4f. Train longer "
             "(train.epochs, train.patience), in smaller steps (train.batch_size), or with fewer "
             "weights (see `model` in docs/recipes.md).",
             metric,
-            model,
+            found,
             popularity,
         )
 
 
 def _segments(
-    data: Processed, retriever: Retriever, recipe: Recipe, k: Sequence[int]
+    data: Processed, model: Retriever | Ranker, recipe: Recipe, k: Sequence[int]
 ) -> dict[str, Any]:
     config, found = recipe.evaluate, {}
     for segment in ("warm", "cold_user"):
@@ -111,6 +113,6 @@ def _segments(
         if len(queries):
             found[segment] = {
                 "queries": len(queries),
-                "metrics": evaluate_retriever(retriever, data, queries, k),
+                "metrics": evaluate_catalogue(model, data, queries, k),
             }
     return found

@@ -18,6 +18,7 @@ from towermill import __version__
 from towermill.columns import FIRST_ID, ITEM_ID, NULL_ID, OOV_ID, PADDING_ID
 from towermill.errors import BundleError
 from towermill.models.data import Processed, to_batch
+from towermill.models.ranker import Ranker
 from towermill.models.retriever import Retriever, Spread
 from towermill.models.tensors import as_tensors, tensor_specs
 from towermill.models.train import load_model
@@ -47,26 +48,23 @@ def export_bundle(
     Raises
     ------
     BundleError
-        An embedding is not finite, or a reloaded tower differs from the trained one by more than
-        `export.tolerance`.
+        An embedding or score is not finite, or what is reloaded differs from the trained model by
+        more than `export.tolerance`.
     """
-    data, retriever = load_model(inputs["process"], inputs["train"], recipe.model, spread)
+    data, model = load_model(inputs["process"], inputs["train"], recipe.model)
     shutil.rmtree(out, ignore_errors=True)
     out.mkdir(parents=True)
-    query_schema, item_schema = retriever.query_tower.schema, retriever.item_tower.schema
-    # First: a query tower may hold the vectors of the items.
-    embeddings = retriever.embed_items(data.items)
-    retriever.embed_queries(data.query_sample(1))
-    save_tower(retriever.query_tower, query_schema, out / "query_tower")
-    save_tower(retriever.item_tower, item_schema, out / "item_tower")
     for folder in ("workflow", "text"):
         if (data.path / folder).is_dir():
             shutil.copytree(data.path / folder, out / folder)
     data.users.write_parquet(out / "user_features.parquet")
     data.items.write_parquet(out / "item_features.parquet")
     shutil.copy(data.path / "seen.parquet", out / "seen_items.parquet")
-    _embedding_table(data.items[ITEM_ID], embeddings).write_parquet(out / "item_embeddings.parquet")
-    parity = _parity(data, retriever, embeddings, out, recipe.export.tolerance)
+    if isinstance(model, Ranker):
+        served = _export_ranker(data, model, recipe, out)
+    else:
+        model.spread = spread
+        served = _export_retriever(data, model, recipe, out)
     metrics = json.loads((inputs["evaluate"] / "metrics.json").read_text())
     stats = json.loads((data.path / "stats.json").read_text())
     manifest = {
@@ -78,15 +76,11 @@ def export_bundle(
             mode="json", exclude={"runtime": set(RuntimeConfig.model_fields) - {"seed"}}
         ),
         "ids": {"padding": PADDING_ID, "null": NULL_ID, "unknown": OOV_ID, "first": FIRST_ID},
-        "query_features": _describe(query_schema),
-        "item_features": _describe(item_schema),
+        **served,
         "item_columns": stats["item_columns"],
         "as_of": stats["as_of"],
         "title": stats["title"],
-        "dim": int(embeddings.shape[1]),
-        "index": {"kind": recipe.export.index},
         "rows": {"users": data.users.height, "items": data.items.height},
-        "parity": parity,
         "metrics": metrics,
         "files": {
             str(path.relative_to(out)): file_digest(path)
@@ -97,23 +91,82 @@ def export_bundle(
     (out / MANIFEST).write_text(json.dumps(manifest, indent=2, default=str))
 
 
-def save_tower(tower: Any, schema: Schema, path: Path) -> None:
-    """Write a tower as a SavedModel that needs neither Keras nor Merlin to load.
+def _export_retriever(
+    data: Processed, retriever: Retriever, recipe: Recipe, out: Path
+) -> dict[str, Any]:
+    """Write the towers and the items' embeddings; return what the manifest tells of them."""
+    # First: a query tower may hold the vectors of the items.
+    embeddings = retriever.embed_items(data.items)
+    retriever.embed_queries(data.query_sample(1))
+    for name, tower in (
+        ("query_tower", retriever.query_tower),
+        ("item_tower", retriever.item_tower),
+    ):
+        save_signature(tower, tower.schema, out / name, "embedding")
+    _embedding_table(data.items[ITEM_ID], embeddings).write_parquet(out / "item_embeddings.parquet")
+    if not np.isfinite(embeddings).all():
+        raise _not_finite("item embeddings")
+    queries, items = data.query_sample(_PARITY_ROWS), data.items.head(_PARITY_ROWS)
+    differences = {
+        "query_tower": _difference(
+            out / "query_tower",
+            to_batch(queries, retriever.query_tower.schema),
+            retriever.embed_queries(queries),
+        ),
+        "item_tower": _difference(
+            out / "item_tower",
+            to_batch(items, retriever.item_tower.schema),
+            embeddings[:_PARITY_ROWS],
+        ),
+    }
+    return {
+        "kind": "retriever",
+        "query_features": _describe(retriever.query_tower.schema),
+        "item_features": _describe(retriever.item_tower.schema),
+        "dim": int(embeddings.shape[1]),
+        "index": {"kind": recipe.export.index},
+        "parity": _parity(differences, recipe.export.tolerance, len(queries)),
+    }
+
+
+def _export_ranker(data: Processed, ranker: Ranker, recipe: Recipe, out: Path) -> dict[str, Any]:
+    """Write the ranker; return what the manifest tells of it."""
+    queries = data.users.select(ranker.query_schema.column_names)
+    items = data.items.select(ranker.item_schema.column_names)
+    save_signature(ranker.model, ranker.schema, out / "ranker", "score")
+    rng = np.random.default_rng(0)
+    users = queries[rng.integers(0, len(queries), _PARITY_ROWS)]
+    shown = items[rng.integers(0, len(items), _PARITY_ROWS)]
+    live = ranker.score(users, shown)
+    if not np.isfinite(live).all():
+        raise _not_finite("scores")
+    pairs = {**to_batch(users, ranker.query_schema), **to_batch(shown, ranker.item_schema)}
+    differences = {"ranker": _difference(out / "ranker", pairs, live)}
+    return {
+        "kind": "ranker",
+        "query_features": _describe(ranker.query_schema),
+        "item_features": _describe(ranker.item_schema),
+        "parity": _parity(differences, recipe.export.tolerance, len(users)),
+    }
+
+
+def save_signature(model: Any, schema: Schema, path: Path, output: str) -> None:
+    """Write a tower or a ranker as a SavedModel that needs neither Keras nor Merlin to load.
 
     Its signature ``serving_default`` takes each feature by name: shape ``(rows,)`` int32 or
     float32; a list as ``<name>__values`` ``(values,)`` and ``<name>__offsets`` ``(rows + 1,)``
-    int32. It returns ``embedding``, ``(rows, dim)`` float32.
+    int32. It returns `output`, float32: ``(rows, dim)`` of a tower, ``(rows,)`` of a ranker.
     """
 
     @tf.function  # type: ignore[untyped-decorator]
-    def embed(**features: tf.Tensor) -> dict[str, tf.Tensor]:
-        return {"embedding": tf.cast(tower(features, training=False), tf.float32)}
+    def serve(**features: tf.Tensor) -> dict[str, tf.Tensor]:
+        return {output: tf.cast(model(features, training=False), tf.float32)}
 
     named = {n: tf.TensorSpec(s.shape, s.dtype, name=n) for n, s in tensor_specs(schema).items()}
     module = tf.Module()
     # The weights alone: Keras' and Merlin's own objects would have to be importable to load.
-    module.weights = tower.variables
-    tf.saved_model.save(module, str(path), signatures=embed.get_concrete_function(**named))
+    module.weights = model.variables
+    tf.saved_model.save(module, str(path), signatures=serve.get_concrete_function(**named))
 
 
 def _describe(schema: Schema) -> dict[str, Any]:
@@ -133,32 +186,26 @@ def _embedding_table(ids: pl.Series, embeddings: NDArray[np.float32]) -> pl.Data
     return pl.DataFrame({ITEM_ID: ids, **columns})
 
 
-def _parity(
-    data: Processed,
-    retriever: Retriever,
-    items: NDArray[np.float32],
-    out: Path,
-    tolerance: float,
-) -> dict[str, Any]:
-    """Hold the reloaded towers against the live ones, and refuse what is wrong."""
-    if not np.isfinite(items).all():
-        raise BundleError(
-            "Expected finite item embeddings; found NaN or infinity. Train again with a lower "
-            "`train.learning_rate`; nothing was published."
-        )
-    held = data.query_sample(_PARITY_ROWS)
-    sample = data.items.head(_PARITY_ROWS)
-    differences = {}
-    for name, schema, rows, live in (
-        ("query_tower", retriever.query_tower.schema, held, retriever.embed_queries(held)),
-        ("item_tower", retriever.item_tower.schema, sample, items[:_PARITY_ROWS]),
-    ):
-        serve = tf.saved_model.load(str(out / name)).signatures["serving_default"]
-        loaded = serve(**as_tensors(to_batch(rows, schema)))["embedding"].numpy()
-        differences[name] = float(np.abs(loaded - live).max())
-        if not differences[name] <= tolerance:
+def _difference(path: Path, batch: Mapping[str, Any], live: NDArray[np.float32]) -> float:
+    """Return how far a reloaded signature is from the live model, at most."""
+    serve = tf.saved_model.load(str(path)).signatures["serving_default"]
+    (loaded,) = serve(**as_tensors(batch)).values()
+    return float(np.abs(loaded.numpy() - live).max())
+
+
+def _parity(differences: Mapping[str, float], tolerance: float, rows: int) -> dict[str, Any]:
+    """Return what the manifest tells of them, and refuse a reloaded model that differs."""
+    for name, difference in differences.items():
+        if not difference <= tolerance:
             raise BundleError(
-                f"The reloaded {name} differs from the trained one by {differences[name]:.3g}; "
+                f"The reloaded {name} differs from the trained one by {difference:.3g}; "
                 f"`export.tolerance` allows {tolerance:g}. Nothing was published."
             )
-    return {"max_abs_difference": differences, "tolerance": tolerance, "rows": len(held)}
+    return {"max_abs_difference": dict(differences), "tolerance": tolerance, "rows": rows}
+
+
+def _not_finite(what: str) -> BundleError:
+    return BundleError(
+        f"Expected finite {what}; found NaN or infinity. Train again with a lower "
+        "`train.learning_rate`; nothing was published."
+    )

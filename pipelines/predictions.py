@@ -15,9 +15,8 @@ import polars as pl
 from towermill.columns import HIDDEN
 from towermill.errors import DataError
 from towermill.models.impression_baselines import chance_of_entries
-from towermill.models.impression_evaluation import SlateScorer
 from towermill.models.impressions import ImpressionData, Slates
-from towermill.models.news import NewsRetriever
+from towermill.models.slate_scoring import SlateScorer, slate_scorer
 from towermill.models.train import load_model
 from towermill.pipelines.bundle import MANIFEST
 from towermill.pipelines.recipe import Recipe
@@ -58,8 +57,8 @@ def write_predictions(run: Path, out: Path, split: Literal["validation", "test"]
     if split not in ("validation", "test"):
         raise DataError(f"`split` should be test or validation. Received: {split!r}.")
     recipe = _recipe_of(run)
-    data, retriever = load_model(run / "process", run / "train", recipe.model)
-    if not (isinstance(data, ImpressionData) and isinstance(retriever, NewsRetriever)):
+    data, model = load_model(run / "process", run / "train", recipe.model)
+    if not isinstance(data, ImpressionData):
         raise DataError(
             f"Expected a run that ranks impressions, such as one with `model.kind: nrms`; {run} "
             f"has `model.kind: {recipe.model.kind}`."
@@ -80,7 +79,7 @@ def write_predictions(run: Path, out: Path, split: Literal["validation", "test"]
     target = out / _NAMES.get(recipe.source.kind, _OTHERWISE)
     partial = target.with_suffix(".partial")
     with partial.open("wb") as file:
-        for lines in _blocks(retriever, data, wanted):
+        for lines in _blocks(slate_scorer(model, data), data, wanted):
             lines.write_csv(file, include_header=False, quote_style="never")
     zipped = target.with_suffix(".zip")
     zipped.unlink(missing_ok=True)  # of an earlier call: the two belong together
@@ -102,8 +101,8 @@ def _recipe_of(run: Path) -> Recipe:
     return Recipe.model_validate(json.loads(manifest.read_text())["recipe"])
 
 
-def _blocks(retriever: NewsRetriever, data: ImpressionData, split: str) -> Iterator[pl.DataFrame]:
-    score, rows = SlateScorer(retriever, data), data.rows(split)
+def _blocks(score: SlateScorer, data: ImpressionData, split: str) -> Iterator[pl.DataFrame]:
+    rows = data.rows(split)
     with progress() as bars:
         bar = bars.add_task("ranking", total=rows)
         for start in range(0, rows, _BLOCK):

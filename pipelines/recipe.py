@@ -137,14 +137,14 @@ class Recipe(BaseModel):
 
     @model_validator(mode="after")
     def _of_one_protocol(self) -> Recipe:
-        shown, ranks = self.source.gives_impressions, self.model.ranks_impressions
-        if ranks and not shown:
+        shown, learns = self.source.gives_impressions, self.model.learns_from
+        if not shown and "interactions" not in learns:
             raise ValueError(
                 f"`model.kind: {self.model.kind}` learns from impressions, and `source.kind: "
                 f"{self.source.kind}` gives none. Use a source such as ebnerd, mind or news (with "
                 "`rows: impressions`), or `model.kind: two_tower`"
             )
-        if shown and not ranks:
+        if shown and "impressions" not in learns:
             raise ValueError(
                 f"`model.kind: {self.model.kind}` learns from interactions, and `source.kind: "
                 f"{self.source.kind}` gives impressions. Set `source.rows: clicks`, or "
@@ -169,7 +169,10 @@ class Recipe(BaseModel):
             if self.source.gives_impressions:
                 check_for_impressions(self.features, self.split)
             if self.train.monitor is not None:
-                check_monitor(self.train.monitor, self.model)
+                check_monitor(
+                    self.train.monitor,
+                    "impressions" if self.source.gives_impressions else "interactions",
+                )
         except RecipeError as error:
             raise ValueError(str(error).rstrip(".")) from None
         return self

@@ -98,6 +98,11 @@ def check_for_impressions(features: FeatureConfig, split: Split) -> None:
             f"`features.{key}` should be empty for a source of impressions: a reader is known by "
             "the history. Leave it out."
         )
+    if split.min_signal:
+        raise RecipeError(
+            "`split.min_signal` is for interactions: of impressions, clicks are the answers. Leave "
+            "it out."
+        )
     if split.kind not in ("given", "time", "random") or (
         split.kind == "random" and split.by == "user"
     ):

@@ -11,8 +11,9 @@ import polars as pl
 from pydantic import BaseModel, ConfigDict, Field
 
 from towermill.columns import ITEM_ID, RATING, USER_ID
-from towermill.errors import DataError, did_you_mean
+from towermill.errors import DataError
 from towermill.workflows.deduplicate import deduplicated
+from towermill.workflows.signals import at_least, require_signals
 from towermill.workflows.tables import Tables, row_count, sink
 from towermill.workflows.tallies import COUNT, counted, tallies
 
@@ -102,25 +103,15 @@ def _require(frame: pl.LazyFrame, filters: Filters) -> None:
             "`filters.min_rating` needs a rating in the interactions. Found columns: "
             f"{', '.join(names)}. Name it in `source`, or use `min_signal`."
         )
-    for signal in filters.min_signal:
-        if signal not in names:
-            raise DataError(
-                f"`filters.min_signal` names {signal!r}, which is no column of the interactions."
-                f"{did_you_mean(signal, names)} Found: {', '.join(names)}."
-            )
-
-
-def _at_least(column: str, least: float) -> pl.Expr:
-    # To Polars NaN is above all numbers; here it is no value.
-    return pl.col(column).cast(pl.Float64).fill_nan(None) >= least
+    require_signals(frame, filters.min_signal, "filters.min_signal")
 
 
 def _conditions(filters: Filters) -> dict[str, pl.Expr]:
     conditions: dict[str, pl.Expr] = {}
     if filters.min_rating is not None:
-        conditions[f"min_rating: {filters.min_rating:g}"] = _at_least(RATING, filters.min_rating)
+        conditions[f"min_rating: {filters.min_rating:g}"] = at_least(RATING, filters.min_rating)
     for signal, least in filters.min_signal.items():
-        conditions[f"min_signal: {{{signal}: {least:g}}}"] = _at_least(signal, least)
+        conditions[f"min_signal: {{{signal}: {least:g}}}"] = at_least(signal, least)
     return conditions
 
 

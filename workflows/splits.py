@@ -13,6 +13,7 @@ from towermill.columns import SPLIT
 from towermill.errors import DataError
 from towermill.workflows.cold import treat_cold
 from towermill.workflows.cuts import TRAIN, Cut, by_row, by_time, by_user, given, leave_one_out
+from towermill.workflows.signals import at_least, require_signals
 from towermill.workflows.tables import row_count
 
 
@@ -38,6 +39,9 @@ class Split(BaseModel):
     cold
         Rows of valid and test whose user or item has no row in training: ``drop``, ``keep``, or
         ``flag`` in Boolean columns ``cold_user`` and ``cold_item``. Of impressions all are kept.
+    min_signal
+        Signal to the least value with which a row of valid or test is an answer; rows below are
+        left out there, and stay in training.
     seed
         Of ``random``.
     """
@@ -49,6 +53,7 @@ class Split(BaseModel):
     test: float | date = 0.1
     by: Literal["row", "user"] = "row"
     cold: Literal["drop", "keep", "flag"] = "drop"
+    min_signal: dict[str, float] = {}
     seed: int = Field(default=0, ge=0, lt=2**63)
 
     @model_validator(mode="after")
@@ -100,12 +105,17 @@ def split(interactions: pl.LazyFrame, config: Split, scratch: Path) -> dict[str,
     DataError
         A column is missing, a timestamp null, a given split unknown, or a split empty.
     """
+    require_signals(interactions, config.min_signal, "split.min_signal")
     cut = _cut(interactions, config, scratch)
     names = interactions.collect_schema().names()
     if config.kind == "given":
         names.remove(SPLIT)
-    parts = {name: cut.frame.filter(rows).select(names) for name, rows in cut.conditions.items()}
-    counts = cut.frame.select(rows.sum().alias(name) for name, rows in cut.conditions.items())
+    conditions = dict(cut.conditions)
+    for signal, least in config.min_signal.items():
+        for name in conditions.keys() - {TRAIN}:
+            conditions[name] &= at_least(signal, least).fill_null(False)
+    parts = {name: cut.frame.filter(rows).select(names) for name, rows in conditions.items()}
+    counts = cut.frame.select(rows.sum().alias(name) for name, rows in conditions.items())
     found = counts.collect(engine="streaming").row(0, named=True)
     if config.cold != "keep" and found[TRAIN]:
         parts = treat_cold(parts, config.cold)

@@ -20,14 +20,18 @@ class SelfAttention(tf.keras.layers.Layer):  # type: ignore[misc]
     ----------
     heads, head_dim
         Their product is the width of the output.
+    plain_values
+        Begin with values that are the positions themselves (of the width of the output), so that
+        the untrained layer takes means of them; else with a random matrix as queries and keys.
     """
 
-    def __init__(self, heads: int, head_dim: int, **kwargs: Any) -> None:
+    def __init__(
+        self, heads: int, head_dim: int, *, plain_values: bool = False, **kwargs: Any
+    ) -> None:
         super().__init__(**kwargs)
-        self.heads, self.head_dim = heads, head_dim
-        # One matrix for the three of them; each block starts as a Glorot matrix of its own.
+        self.heads, self.head_dim, self.plain_values = heads, head_dim, plain_values
         self.projection = tf.keras.layers.Dense(
-            3 * heads * head_dim, use_bias=False, kernel_initializer=_Blocks(3)
+            3 * heads * head_dim, use_bias=False, kernel_initializer=_QueryKeyValue(plain_values)
         )
 
     @property
@@ -57,19 +61,26 @@ class SelfAttention(tf.keras.layers.Layer):  # type: ignore[misc]
         return packing.pack(joined)
 
     def get_config(self) -> dict[str, Any]:
-        return {**super().get_config(), "heads": self.heads, "head_dim": self.head_dim}
+        return {
+            **super().get_config(),
+            "heads": self.heads,
+            "head_dim": self.head_dim,
+            "plain_values": self.plain_values,
+        }
 
 
-class _Blocks(tf.keras.initializers.Initializer):  # type: ignore[misc]
-    """Glorot-uniform matrices side by side."""
+class _QueryKeyValue(tf.keras.initializers.Initializer):  # type: ignore[misc]
+    """The three matrices side by side, each Glorot-uniform; the last the identity if so asked."""
 
-    def __init__(self, blocks: int) -> None:
-        self.blocks = blocks
+    def __init__(self, plain_values: bool) -> None:
+        self.plain_values = plain_values
 
     def __call__(self, shape: Any, dtype: Any = None, **kwargs: Any) -> tf.Tensor:
-        part = (shape[0], shape[1] // self.blocks)
-        draws = [tf.keras.initializers.GlorotUniform()(part, dtype) for _ in range(self.blocks)]
-        return tf.concat(draws, axis=1)
+        part = (shape[0], shape[1] // 3)
+        blocks = [tf.keras.initializers.GlorotUniform()(part, dtype) for _ in range(3)]
+        if self.plain_values:
+            blocks[-1] = tf.eye(*part, dtype=dtype)
+        return tf.concat(blocks, axis=1)
 
     def get_config(self) -> dict[str, Any]:
-        return {"blocks": self.blocks}
+        return {"plain_values": self.plain_values}

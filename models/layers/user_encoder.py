@@ -26,7 +26,9 @@ class UserEncoder(tf.keras.layers.Layer):  # type: ignore[misc]
         self, *, heads: int, head_dim: int, attention_dim: int, dropout: float = 0.0, **kwargs: Any
     ) -> None:
         super().__init__(**kwargs)
-        self.attention = SelfAttention(heads, head_dim)
+        # Begins as a mean of what was read, of one meaning with the candidates it is compared with.
+        # From a random matrix the pairing of the two has to be learned before any word can be.
+        self.attention = SelfAttention(heads, head_dim, plain_values=True)
         self.pooling = AdditiveAttention(attention_dim)
         self.dropout = tf.keras.layers.Dropout(dropout)
 

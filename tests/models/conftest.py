@@ -14,7 +14,7 @@ import pytest
 sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parent / "layers")]
 pytest.register_assert_rewrite("contract")
 
-from news_worlds import topic_world  # noqa: E402
+from news_worlds import mood_world, taste_world, topic_world  # noqa: E402
 from worlds import group_world  # noqa: E402
 
 
@@ -34,6 +34,18 @@ def feature_world(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def news_world(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The article that a reader clicks is told by words and histories alone."""
     return topic_world(tmp_path_factory.mktemp("news-world"))
+
+
+@pytest.fixture(scope="session")
+def taste_impressions(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The article that a reader clicks is told by the ids of both alone."""
+    return taste_world(tmp_path_factory.mktemp("taste-world"))
+
+
+@pytest.fixture(scope="session")
+def mood_impressions(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The article that a reader clicks is told by numbers of what was read alone."""
+    return mood_world(tmp_path_factory.mktemp("mood-world"))
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""What every retriever has to hold; its test class inherits `RetrieverContract`."""
+"""What every model has to hold: its test class inherits `ModelContract`."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ from towermill.models import train as train_module
 from towermill.models.checkpoints import Checkpoints, TrainState
 from towermill.models.config import ModelConfig, ScheduleConfig, TrainConfig
 from towermill.models.data import Processed
-from towermill.models.evaluation import evaluate_baselines, evaluate_retriever
+from towermill.models.evaluation import evaluate_baselines, evaluate_catalogue
 from towermill.models.impression_evaluation import report_impressions
 from towermill.models.impressions import ImpressionData
 from towermill.models.retriever import Retriever
-from towermill.models.train import load_model, train_model
+from towermill.models.train import Model, load_model, train_model
 
 #: Ten steps an epoch; a checkpoint in the middle of each.
 CUT_OFF = TrainConfig(
@@ -76,26 +76,34 @@ def history_of(folder: Path) -> list[dict[str, Any]]:
     ]
 
 
-def judged(data: Processed, retriever: Retriever) -> tuple[float, float]:
+def judged(data: Processed, model: Model) -> tuple[float, float]:
     """Return the test metric of the model, 1 at best, and the best of the baselines'."""
     if isinstance(data, ImpressionData):
-        report = report_impressions(retriever, data, data.slates("test"), (10,), seed=0)  # type: ignore[arg-type]
+        report = report_impressions(model, data, data.slates("test"), (10,), seed=0)
         return report["metrics"]["auc"], max(m["auc"] for m in report["baselines"].values())
     queries = data.queries("test")
     baselines = evaluate_baselines(data, queries, (10,), seed=0)
-    found = evaluate_retriever(retriever, data, queries, (10,))
+    found = evaluate_catalogue(model, data, queries, (10,))
     return found["recall@10"], max(m["recall@10"] for m in baselines.values())
 
 
 def queries_of(data: Processed) -> pl.DataFrame:
-    """Return the inputs of the query tower for the test split."""
+    """Return what the model is asked on the test split."""
     if isinstance(data, ImpressionData):
-        return data.history_frame(np.arange(len(data.histories)))
+        slates = data.slates("test")
+        return data.query_frame(slates.users, slates.histories)
     return data.queries("test").features
 
 
+def outputs_of(model: Model, queries: pl.DataFrame, items: pl.DataFrame) -> list[np.ndarray]:
+    """Return all that is served: an array of a row a query, and of a retriever one of items."""
+    if isinstance(model, Retriever):
+        return [model.embed_queries(queries), model.embed_items(items)]
+    return [model.scores(queries, items)(0, len(queries))]
+
+
 class ServedContract:
-    """Recover the answer; save and load; embeddings that depend on their own row alone.
+    """Recover the answer; save and load; what is served depends on its own row alone.
 
     Attributes
     ----------
@@ -120,13 +128,11 @@ class ServedContract:
 
     @pytest.fixture(scope="class")
     @classmethod
-    def fitted(
-        cls, answer: Path, tmp_path_factory: pytest.TempPathFactory
-    ) -> tuple[Path, Retriever]:
+    def fitted(cls, answer: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Model]:
         """Where the model was written to, and the live one."""
         out, live = tmp_path_factory.mktemp("fitted"), []
 
-        def spy(*args: Any, **kwargs: Any) -> Retriever:
+        def spy(*args: Any, **kwargs: Any) -> Model:
             live.append(build(*args, **kwargs))
             return live[0]
 
@@ -138,48 +144,42 @@ class ServedContract:
 
     @pytest.fixture(scope="class")
     @classmethod
-    def loaded(cls, answer: Path, fitted: tuple[Path, Retriever]) -> tuple[Processed, Retriever]:
+    def loaded(cls, answer: Path, fitted: tuple[Path, Model]) -> tuple[Processed, Model]:
         return load_model(answer, fitted[0], cls.model)
 
-    def test_recovers_the_answer(self, loaded: tuple[Processed, Retriever]) -> None:
+    def test_recovers_the_answer(self, loaded: tuple[Processed, Model]) -> None:
         found, baseline = judged(*loaded)
         assert found > 0.95
         assert baseline < self.beaten
 
-    def test_loaded_embeddings_are_the_live_ones(
-        self, loaded: tuple[Processed, Retriever], fitted: tuple[Path, Retriever]
+    def test_loaded_is_the_live_one(
+        self, loaded: tuple[Processed, Model], fitted: tuple[Path, Model]
     ) -> None:
-        data, retriever = loaded
-        live, queries = fitted[1], queries_of(data)
-        found = retriever.embed_queries(queries), retriever.embed_items(data.items)
-        np.testing.assert_array_equal(found[0], live.embed_queries(queries))
-        np.testing.assert_array_equal(found[1], live.embed_items(data.items))
-        assert [a.dtype for a in found] == [np.float32, np.float32]
-        assert found[0].shape == (len(queries), found[1].shape[1])
+        data, model = loaded
+        queries = queries_of(data)
+        found = outputs_of(model, queries, data.items)
+        for one, other in zip(found, outputs_of(fitted[1], queries, data.items), strict=True):
+            np.testing.assert_array_equal(one, other)
+            assert one.dtype == np.float32
+        width = found[1].shape[1] if isinstance(model, Retriever) else data.items.height
+        assert found[0].shape == (len(queries), width)
 
-    def test_embeddings_do_not_depend_on_the_other_rows(
-        self, loaded: tuple[Processed, Retriever]
-    ) -> None:
-        data, retriever = loaded
+    def test_rows_do_not_depend_on_one_another(self, loaded: tuple[Processed, Model]) -> None:
+        data, model = loaded
         rows, queries = [5, 0, 7], queries_of(data)
-        close = {"rtol": 1e-5, "atol": 1e-7}
-        np.testing.assert_allclose(
-            retriever.embed_items(data.items[rows]),
-            retriever.embed_items(data.items)[rows],
-            **close,
-        )
-        np.testing.assert_allclose(
-            retriever.embed_queries(queries[rows]), retriever.embed_queries(queries)[rows], **close
-        )
-        assert retriever.embed_items(data.items.head(0)).shape[0] == 0
-        assert retriever.embed_queries(queries.head(0)).shape[0] == 0
+        items = data.items[rows] if isinstance(model, Retriever) else data.items
+        whole = outputs_of(model, queries, data.items)
+        for found, all_rows in zip(outputs_of(model, queries[rows], items), whole, strict=True):
+            np.testing.assert_allclose(found, all_rows[rows], rtol=1e-5, atol=1e-6)
+        for found in outputs_of(model, queries.head(0), data.items.head(0)):
+            assert found.shape[0] == 0
 
-    def test_leaves_only_what_is_wanted(self, fitted: tuple[Path, Retriever]) -> None:
+    def test_leaves_only_what_is_wanted(self, fitted: tuple[Path, Model]) -> None:
         found = {path.name for path in fitted[0].iterdir()}
         assert found - {"tensorboard"} == {"weights", "history.json"}
 
 
-class RetrieverContract(ServedContract):
+class ModelContract(ServedContract):
     """What is served, and: resume equals not stopping.
 
     Attributes

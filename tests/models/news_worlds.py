@@ -128,6 +128,11 @@ def write_impressions(
     ]
     if "category" in items.columns:
         columns.append(_category("category", int(items["category"].max()), [Tags.ITEM]))  # type: ignore[arg-type]
+    columns += [
+        ColumnSchema(name, dtype=np.float32, tags=[Tags.ITEM, Tags.CONTINUOUS])
+        for name, kind in items.schema.items()
+        if kind == pl.Float32
+    ]
     if VECTOR in items.columns:
         dim = items[VECTOR].dtype.size  # type: ignore[attr-defined]
         columns.append(
@@ -221,3 +226,82 @@ def topic_world(folder: Path) -> Path:
     histories.append([2, 5, 1, 4])  # of nobody: what it read is known in part
     words = FIRST_ID + TOPICS * WORDS + CHAFF
     return write_impressions(folder, splits, items, histories, words=words)
+
+
+def taste_world(folder: Path) -> Path:
+    """Write a world where a reader clicks the article of the own taste, told by ids alone.
+
+    There are `TOPICS` tastes, each article and each reader is of one; of five articles shown, one
+    is of the reader's. All readers and articles stand in training, and all articles are clicked
+    about as often: so a model of both ids has an AUC of 1, and popularity finds nothing. The number
+    ``mood`` says nothing.
+    """
+    rng = np.random.default_rng(5)
+    users, size = 48, 60
+    taste = np.arange(size) % TOPICS
+    items = articles([[FIRST_ID]] * size)
+    items = items.with_columns(pl.Series("mood", rng.normal(size=size), dtype=pl.Float32))
+    histories = [rng.choice(size, 3, replace=False) + FIRST_ID for _ in range(users)]
+
+    def rows(count: int) -> list[Row]:
+        made: list[Row] = []
+        for _ in range(count):
+            user = int(rng.integers(users))
+            own = taste == user % TOPICS
+            clicked = int(rng.choice(np.flatnonzero(own)))
+            others = rng.choice(np.flatnonzero(~own), 4, replace=False)
+            shown = (rng.permutation([clicked, *others]) + FIRST_ID).tolist()
+            hours = float(rng.uniform(0, 9))
+            made.append((user + FIRST_ID, user + 1, hours, shown, [clicked + FIRST_ID]))
+        return made
+
+    counts = {"train": 1000, "valid": 80, "test": 120}
+    splits = {
+        name: impressions(rows(count), first=2000 * i)
+        for i, (name, count) in enumerate(counts.items())
+    }
+    return write_impressions(folder, splits, items, histories)
+
+
+def mood_world(folder: Path) -> Path:
+    """Write a world where what was read tells the mood that is clicked, and ids tell nothing.
+
+    A reader has read cheerful articles or gloomy ones, and clicks the one shown that is like them.
+    Test readers are strangers, and test articles were never shown in training: so only the numbers
+    ``cheerful`` and ``gloomy``, averaged over what was read, find the click.
+    """
+    rng = np.random.default_rng(6)
+    sizes = {"train": 60, "valid": 30, "test": 30}
+    bounds = np.concatenate([[0], np.cumsum(list(sizes.values()))]) + FIRST_ID
+    total = sum(sizes.values())
+    cheerful = np.arange(total) % 2 == 0
+    moods = np.where(cheerful, rng.uniform(0.7, 1.0, total), rng.uniform(0.0, 0.3, total))
+    items = articles([[FIRST_ID]] * total).with_columns(
+        pl.Series("cheerful", moods, dtype=pl.Float32),
+        pl.Series("gloomy", 1 - moods, dtype=pl.Float32),
+    )
+    histories = [
+        rng.choice(np.flatnonzero(cheerful[: sizes["train"]] == (i % 2 == 0)), 3) + FIRST_ID
+        for i in range(40)
+    ]
+
+    def rows(first: int, last: int, count: int, *, known: bool) -> list[Row]:
+        made: list[Row] = []
+        ids = np.arange(first, last)
+        for _ in range(count):
+            history = int(rng.integers(len(histories)))
+            own = cheerful[ids - FIRST_ID] == (history % 2 == 0)
+            clicked = int(rng.choice(ids[own]))
+            shown = rng.permutation([clicked, *rng.choice(ids[~own], 4, replace=False)]).tolist()
+            user = FIRST_ID + history if known else 2
+            made.append((user, history + 1, float(rng.uniform(0, 9)), shown, [clicked]))
+        return made
+
+    counts = {"train": 600, "valid": 60, "test": 90}
+    splits = {
+        name: impressions(
+            rows(int(bounds[i]), int(bounds[i + 1]), count, known=name != "test"), first=1000 * i
+        )
+        for i, (name, count) in enumerate(counts.items())
+    }
+    return write_impressions(folder, splits, items, histories)

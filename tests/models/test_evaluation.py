@@ -16,7 +16,7 @@ from towermill.columns import ITEM_ID, USER_ID
 from towermill.models.build import build_model
 from towermill.models.config import TwoTowerConfig
 from towermill.models.data import Processed
-from towermill.models.evaluation import evaluate_baselines, evaluate_retriever, rank_catalogue
+from towermill.models.evaluation import evaluate_baselines, evaluate_catalogue, rank_catalogue
 
 
 @pytest.fixture(scope="module")
@@ -49,7 +49,7 @@ class TestCatalogueProtocol:
     def test_equals_a_slow_ranking(self, k: int, data: Processed) -> None:
         retriever = build_model(data, TwoTowerConfig(tower=(), embedding_dim=8), seed=3)
         queries = data.queries("test")
-        metrics = evaluate_retriever(retriever, data, queries, (k,))
+        metrics = evaluate_catalogue(retriever, data, queries, (k,))
         users = retriever.embed_queries(data.users)
         scores = users.astype(np.float64) @ retriever.embed_items(data.items).T
         for name, value in slow(data, scores, k).items():

@@ -16,12 +16,12 @@ from towermill.models import impression_evaluation as module
 from towermill.models.build import build_model
 from towermill.models.config import ContentConfig, NRMSConfig
 from towermill.models.impression_evaluation import (
-    SlateScorer,
     evaluate_slates,
     readers_of,
     report_impressions,
 )
 from towermill.models.impressions import AGE, ImpressionData
+from towermill.models.slate_scoring import slate_scorer
 
 
 class TestSlateScorer:
@@ -41,7 +41,7 @@ class TestSlateScorer:
         monkeypatch.setattr(module, "_BLOCK", block)
         retriever, data = nrms
         slates = data.slates("test")
-        found = SlateScorer(retriever, data)(slates)
+        found = slate_scorer(retriever, data)(slates)
         items = retriever.embed_items(data.items.with_columns(pl.lit(0, pl.Int32).alias(AGE)))
         added = retriever.item_tower.ages.embeddings.numpy()
         expected = []
@@ -49,7 +49,9 @@ class TestSlateScorer:
         assert len(set(ages.tolist())) > 5
         assert 0 in ages
         for i in range(len(slates)):
-            reader = retriever.embed_queries(data.history_frame(slates.histories[i : i + 1]))[0]
+            reader = retriever.embed_queries(
+                data.query_frame(slates.users[i : i + 1], slates.histories[i : i + 1])
+            )[0]
             for entry in range(slates.offsets[i], slates.offsets[i + 1]):
                 vector = items[slates.items[entry] - 3]
                 vector = vector + added[ages[entry]] * (ages[entry] > 0)
@@ -59,7 +61,7 @@ class TestSlateScorer:
 
     def test_of_nothing(self, nrms: tuple[Any, ImpressionData]) -> None:
         retriever, data = nrms
-        assert SlateScorer(retriever, data)(data.slates("test", 0, 0)).shape == (0,)
+        assert slate_scorer(retriever, data)(data.slates("test", 0, 0)).shape == (0,)
 
 
 #: Article 3 is clicked most in training, then 4, then 5; 6 never.

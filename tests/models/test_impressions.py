@@ -166,10 +166,22 @@ class TestCatalogue:
 
     def test_histories(self, data: ImpressionData) -> None:
         assert data.histories.tolist() == [[0] * 4, [4, 0, 0, 0], [3, 2, 4, 0], [6, 5, 4, 3]]
-        frame = data.history_frame(np.array([3, 0, 3]))
-        assert frame.columns == data.query_schema.column_names == ["history"]
+        frame = data.query_frame(np.array([7, 8, 7]), np.array([3, 0, 3]))
+        assert frame["user_id"].to_list() == [7, 8, 7]
+        assert data.query_schema.column_names == ["history"]
         assert frame["history"].to_list() == [[6, 5, 4, 3], [], [6, 5, 4, 3]]
         assert (data.history_size, data.title_size) == (4, 5)
+
+    def test_rows_of_no_article(self, data: ImpressionData) -> None:
+        blank = data.items_by_id.head(3)
+        assert data.items_by_id[3:].equals(data.items)
+        assert blank["item_id"].to_list() == blank["category"].to_list() == [0, 1, 2]
+        assert blank["tokens"].null_count() == 3
+
+    def test_how_often_shown(self, data: ImpressionData) -> None:
+        shown = data.scan("train").collect()["inview"].explode().to_list()
+        assert data.shown_counts.tolist() == [shown.count(i) for i in range(7)]
+        assert 0 < data.click_rate < 1
 
     def test_readers(self, data: ImpressionData) -> None:
         assert data.query_sample(2)["history"].to_list() == [[6, 5, 4, 3], [3, 2, 4]]

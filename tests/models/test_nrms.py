@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import tensorflow as tf
-from contract import CUT_OFF, RetrieverContract
+from contract import CUT_OFF, ModelContract
 from formulas import randomise
 from news_worlds import articles, impressions, write_impressions
 from pydantic import ValidationError
@@ -17,10 +17,10 @@ from pydantic import ValidationError
 from towermill.errors import RecipeError, SchemaError
 from towermill.models.build import build_model, open_data
 from towermill.models.config import NRMSConfig, ScheduleConfig, TrainConfig, TwoTowerConfig
-from towermill.models.impression_evaluation import SlateScorer
 from towermill.models.impressions import ImpressionData
 from towermill.models.losses import IMPRESSION_LOSSES
 from towermill.models.slate_batches import slate_batches
+from towermill.models.slate_scoring import slate_scorer
 from towermill.models.train import train_model
 
 SMALL = NRMSConfig(heads=2, head_dim=4, attention_dim=8, dropout=0.1)
@@ -37,7 +37,7 @@ WHOLE = NRMSConfig(
 BRIEF = TrainConfig(epochs=1, batch_size=97, learning_rate=0.01, tensorboard=False)
 
 
-class TestNRMS(RetrieverContract):
+class TestNRMS(ModelContract):
     model = SMALL
     train = TrainConfig(epochs=6, batch_size=32, learning_rate=0.01, patience=0)
     world = "news_world"
@@ -50,12 +50,12 @@ class TestNRMS(RetrieverContract):
     def test_half_precision_ranks_alike(self, precision: str, fitted: Any, loaded: Any) -> None:
         data, retriever = loaded
         slates = data.slates("test")
-        whole = SlateScorer(retriever, data)(slates)
+        whole = slate_scorer(retriever, data)(slates)
         tf.keras.mixed_precision.set_global_policy(precision)
         try:
             half = build_model(data, self.model)
             half.restore(fitted[0] / "weights")
-            found = SlateScorer(half, data)(slates)  # type: ignore[arg-type]
+            found = slate_scorer(half, data)(slates)  # type: ignore[arg-type]
         finally:
             tf.keras.mixed_precision.set_global_policy("float32")
         assert found.dtype == np.float32
@@ -154,7 +154,7 @@ class TestEachArticleOnce:
         }
         if "age" in options:
             batch["ages"] = tf.constant(data.ages(slates).reshape(-1, 5))
-        scores = SlateScorer(retriever, data)(slates)
+        scores = slate_scorer(retriever, data)(slates)
         expected = retriever.model(batch).numpy().ravel()
         np.testing.assert_allclose(scores, expected, rtol=1e-4, atol=1e-4)
 
@@ -277,5 +277,5 @@ class TestRefusals:
             ScheduleConfig(**{"kind": "plateau", setting: value})
 
     def test_data_of_the_kind(self, news_world: Path) -> None:
-        assert isinstance(open_data(news_world, SMALL), ImpressionData)
+        assert isinstance(open_data(news_world), ImpressionData)
         assert not isinstance(open_data(news_world, TwoTowerConfig()), ImpressionData)

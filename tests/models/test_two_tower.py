@@ -9,8 +9,9 @@ import numpy as np
 import polars as pl
 import pytest
 import tensorflow as tf
-from contract import RetrieverContract
+from contract import ModelContract, ServedContract
 from merlin.schema import Tags
+from pydantic import ValidationError
 from worlds import fit_interactions, weights_of, write_processed
 
 from towermill.columns import ITEM_ID, USER_ID
@@ -18,14 +19,15 @@ from towermill.errors import DataError, SchemaError
 from towermill.models.build import build_model
 from towermill.models.config import TrainConfig, TwoTowerConfig
 from towermill.models.data import Processed
-from towermill.models.evaluation import evaluate_retriever
+from towermill.models.evaluation import evaluate_catalogue
 from towermill.models.train import load_model, train_model
+from towermill.models.two_tower import ACCIDENTAL_HIT
 
 BRIEF = TrainConfig(epochs=1, batch_size=256, learning_rate=0.01, tensorboard=False)
 SMALL = TwoTowerConfig(tower=(8,), embedding_dim=8)
 
 
-class TestContract(RetrieverContract):
+class TestContract(ModelContract):
     model = TwoTowerConfig(tower=(32, 16), embedding_dim=16)
     train = TrainConfig(epochs=7, batch_size=256, learning_rate=0.01)
     resumed = TwoTowerConfig(
@@ -37,6 +39,43 @@ class TestContract(RetrieverContract):
         num_negatives=50,
         l2=1e-4,
     )
+
+
+class TestOwnNegatives(ServedContract):
+    model = TwoTowerConfig(
+        tower=(),
+        embedding_dim=16,
+        loss="bce",
+        negatives="uniform",
+        num_negatives=5,
+        own_negatives=True,
+    )
+    train = TrainConfig(epochs=25, batch_size=256, learning_rate=0.02, patience=0)
+
+    def test_batch_has_none_that_its_user_met(self, id_world: Path) -> None:
+        data = Processed(id_world)
+        retriever = build_model(data, self.model)
+        met = data.scan("train").collect()
+        first, item = met.row(0)[0], met.row(0)[1]
+        own = met.filter(pl.col("user_id") == first)["item_id"].to_list()
+        rows = 500
+        batch = {
+            "user_id": tf.fill([rows], np.int32(first)),
+            "item_id": tf.fill([rows], np.int32(item)),
+        }
+        output = retriever.model.model_outputs[0]  # type: ignore[union-attr]
+        logits = retriever.model(batch, training=True).outputs.numpy()  # type: ignore[union-attr]
+        assert logits.shape == (rows, 6)
+        hidden = (logits == ACCIDENTAL_HIT).mean(axis=0)
+        assert hidden[0] == 0
+        share = len(own) / data.items.height
+        assert hidden[1:].mean() == pytest.approx(share, abs=0.02)
+        assert output.known is not None
+        assert len(np.unique(logits[:, 1:])) > data.items.height * 0.8  # each row draws its own
+
+    def test_in_batch_ones_are_nobodys_own(self) -> None:
+        with pytest.raises(ValidationError, match="`negatives` should be uniform or popularity"):
+            TwoTowerConfig(own_negatives=True)
 
 
 class TestFeatures:
@@ -53,7 +92,7 @@ class TestFeatures:
         # A stranger's group has 20 items, of which any may be the answer.
         data, retriever = fitted
         queries = data.queries("test", by="interaction", filter_seen=False)
-        metrics = evaluate_retriever(retriever, data, queries, (10, 20))
+        metrics = evaluate_catalogue(retriever, data, queries, (10, 20))
         assert metrics["recall@20"] > 0.8
         assert 0.35 < metrics["recall@10"] < 0.65
 

@@ -34,7 +34,7 @@ def live(trained: Any) -> Any:
 class TestManifest:
     def test_content(self, manifest: Any, trained: Any) -> None:
         assert set(manifest) == {
-            *("format", "towermill", "packages", "recipe", "ids", "query_features"),
+            *("format", "kind", "towermill", "packages", "recipe", "ids", "query_features"),
             *(
                 "item_features",
                 "item_columns",

@@ -105,7 +105,7 @@ class TestFile:
         part = read("hidden", written.with_suffix(".txt"))
         slates = data.slates("hidden")
         articles, ages = retriever.refresh(), retriever.age_vectors()
-        readers = retriever.embed_queries(data.history_frame(slates.histories))
+        readers = retriever.embed_queries(data.query_frame(slates.users, slates.histories))
         for row, (_, ranks) in enumerate(part.lines[:20]):
             own = slice(slates.offsets[row], slates.offsets[row + 1])
             buckets = data.ages(slates)[own]

@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import polars as pl
 import pytest
 
@@ -16,6 +17,7 @@ from towermill.errors import DataError
 from towermill.workflows.checks import check_tables
 from towermill.workflows.impression_checks import check_impressions
 from towermill.workflows.sources.ebnerd import EbNerd
+from towermill.workflows.sources.ebnerd_articles import SENTIMENTS
 from towermill.workflows.tables import ImpressionTables, Tables
 
 NOON = datetime(2023, 5, 20, 12)
@@ -224,6 +226,7 @@ class TestItems:
         assert items.columns == [
             *("item_id", "published", "title", "subtitle", "body", "category", "subcategory"),
             *("topics", "premium", "article_type", "sentiment_label", "sentiment_score"),
+            *SENTIMENTS,
         ]
         assert items.row(0, named=True) | {"sentiment_score": 0.9} == {
             "item_id": 1,
@@ -238,6 +241,9 @@ class TestItems:
             "article_type": "article_default",
             "sentiment_label": "Negative",
             "sentiment_score": 0.9,
+            "sentiment_negative": pytest.approx(0.9),
+            "sentiment_neutral": pytest.approx(0.05),
+            "sentiment_positive": pytest.approx(0.05),
         }
         assert items.schema["published"] == pl.Datetime("us")
         assert tables.features == {
@@ -245,8 +251,29 @@ class TestItems:
                 "title": Feature(kind="title"),
                 "category": Feature(),
                 "sentiment_label": Feature(),
+                **{name: Feature(kind="number", normalize=False) for name in SENTIMENTS},
             }
         }
+
+    def test_sentiment_is_three_likelihoods(self, folder: Path, tmp_path: Path) -> None:
+        """The score is how likely the label is, no scale from negative to positive."""
+        told = articles([1, 2, 3, 4, 5]).with_columns(
+            pl.Series("sentiment_label", ["Negative", "Neutral", "Positive", None, "Mixed"]),
+            pl.Series("sentiment_score", [0.8, 0.6, 0.5, 0.9, 0.9], dtype=pl.Float32),
+        )
+        told.write_parquet(folder / "articles.parquet")
+        tables = read(tmp_path / "s", path=str(folder))
+        assert tables.items is not None
+        found = tables.items.select(SENTIMENTS).collect().to_numpy()
+        expected = [[0.8, 0.1, 0.1], [0.2, 0.6, 0.2], [0.25, 0.25, 0.5]]
+        np.testing.assert_allclose(found[:3], expected, atol=1e-6)
+        assert np.isnan(found[3:]).all()
+
+    def test_no_sentiment(self, folder: Path, tmp_path: Path) -> None:
+        articles([1]).drop("sentiment_score").write_parquet(folder / "articles.parquet")
+        tables = read(tmp_path / "s", path=str(folder))
+        assert tables.items is not None
+        assert tables.items.select(SENTIMENTS).collect().null_count().row(0) == (1, 1, 1)
 
     def test_category_without_a_name(self, folder: Path, tmp_path: Path) -> None:
         articles([1]).drop("category_str").write_parquet(folder / "articles.parquet")

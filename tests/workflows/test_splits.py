@@ -363,3 +363,30 @@ class TestReal:
         assert together.sort(key).equals(frame.collect().sort(key))
         again = split(frame, Split(**config, cold="keep"), tmp_path)
         assert all(parts[name].collect().equals(again[name].collect()) for name in parts)
+
+
+class TestMinSignal:
+    frame = pl.LazyFrame(
+        {
+            "user_id": [1] * 8,
+            "item_id": [1, 2, 1, 2, 1, 2, 1, 2],
+            "timestamp": [datetime(2024, 1, day) for day in range(1, 9)],
+            "rating": [1.0, 5.0, 2.0, 5.0, 4.0, 3.0, None, 5.0],
+        }
+    )
+
+    def test_answers_are_at_least_so_much(self, tmp_path: Path) -> None:
+        config = Split(kind="time", valid=0.25, test=0.25, min_signal={"rating": 4})
+        found = split(self.frame, config, tmp_path)
+        ratings = {name: part.collect()["rating"].to_list() for name, part in found.items()}
+        assert ratings == {"train": [1.0, 5.0, 2.0, 5.0], "valid": [4.0], "test": [5.0]}
+
+    def test_unknown_signal(self, tmp_path: Path) -> None:
+        config = Split(kind="time", min_signal={"ratings": 4})
+        with pytest.raises(DataError, match=r"`split.min_signal` names 'ratings'.*rating"):
+            split(self.frame, config, tmp_path)
+
+    def test_nothing_left(self, tmp_path: Path) -> None:
+        config = Split(kind="time", valid=0.25, test=0.25, min_signal={"rating": 6})
+        with pytest.raises(DataError, match="should leave rows in each split"):
+            split(self.frame, config, tmp_path)

@@ -29,11 +29,15 @@ _COLUMNS: dict[str, pl.DataType | type[pl.DataType]] = {
     "sentiment_label": pl.String,
     "sentiment_score": pl.Float32,
 }
+#: How likely an article is of each sentiment; together 1, null where it is not told.
+SENTIMENTS = ("sentiment_negative", "sentiment_neutral", "sentiment_positive")
 #: What is proposed.
 ITEM_FEATURES: Features = {
     "title": Feature(kind="title"),
     "category": Feature(),
     "sentiment_label": Feature(),
+    # Shares of one: as they are.
+    **{name: Feature(kind="number", normalize=False) for name in SENTIMENTS},
 }
 
 
@@ -54,7 +58,27 @@ def _read(file: Path) -> pl.LazyFrame:
         if name in names:
             source = "category_str" if name == "category" and "category_str" in names else name
             columns.append(pl.col(source).cast(kind).alias(name))
+    if {"sentiment_label", "sentiment_score"} <= set(names):
+        columns += _sentiments()
+    else:
+        columns += [pl.lit(None, pl.Float32).alias(name) for name in SENTIMENTS]
     return raw.select(columns)
+
+
+def _sentiments() -> list[pl.Expr]:
+    """Return the three likelihoods of a label and its score, which is the label's own likelihood.
+
+    The score is no scale from negative to positive: what it leaves is shared by the other two.
+    """
+    label = pl.col("sentiment_label").cast(pl.String).str.to_lowercase()
+    score = pl.col("sentiment_score").cast(pl.Float32).fill_nan(None).clip(0.0, 1.0)
+    told = label.is_in([name.removeprefix("sentiment_") for name in SENTIMENTS])
+    found = []
+    for name in SENTIMENTS:
+        own = label == name.removeprefix("sentiment_")
+        likely = pl.when(own).then(score).otherwise((1 - score) / 2)
+        found.append(pl.when(told).then(likely).alias(name))
+    return found
 
 
 def read_vectors(files: list[Path]) -> pl.LazyFrame:

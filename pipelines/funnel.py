@@ -1,0 +1,86 @@
+"""A funnel: one bundle brings candidates, another orders them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, PositiveInt
+
+from towermill.errors import BundleError
+from towermill.pipelines.bundle import Bundle, Recommendations
+
+
+class FunnelConfig(BaseModel):
+    """The `funnel` section of a recipe of that kind (Covington et al., RecSys 2016).
+
+    Parameters
+    ----------
+    retrieve
+        Folder of the bundle that brings candidates.
+    rank
+        Folder of the bundle that orders them, such as that of an `ncf`.
+    candidates
+        How many are brought.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    retrieve: Path
+    rank: Path
+    candidates: PositiveInt = 100
+
+
+class Funnel:
+    """Recommends as a `Bundle` does, in two steps.
+
+    Parameters
+    ----------
+    config
+        Names the bundles.
+
+    Raises
+    ------
+    BundleError
+        One of them is no whole bundle, or they have no item in common.
+    """
+
+    def __init__(self, config: FunnelConfig) -> None:
+        self.config = config
+        self.retriever, self.ranker = Bundle.open(config.retrieve), Bundle.open(config.rank)
+        if not self.retriever.item_ids & self.ranker.item_ids:
+            raise BundleError(
+                f"The bundles of a funnel should be of the same items; {config.retrieve} and "
+                f"{config.rank} have none in common."
+            )
+
+    def recommend(
+        self, user_id: Any = None, k: int = 10, filter_seen: bool = True
+    ) -> Recommendations:
+        """Return the `k` best of the candidates, in the ranker's order and with its scores.
+
+        Parameters
+        ----------
+        user_id, filter_seen
+            As for `Bundle.recommend`, which brings the candidates. What the ranker does not know
+            comes last, with a score of None.
+        k
+            How many, from 1 to `candidates`.
+
+        Raises
+        ------
+        BundleError
+            `k` is no such integer.
+        """
+        wanted = self.config.candidates
+        if isinstance(k, bool) or not isinstance(k, int) or not 1 <= k <= wanted:
+            raise BundleError(
+                f"`k` should be an integer from 1 to `funnel.candidates`, {wanted}. Received: "
+                f"k={k!r}"
+            )
+        found = self.retriever.recommend(user_id, wanted, filter_seen)
+        brought = {item["item_id"]: item for item in found.items}
+        ranked = self.ranker.rank(user_id, list(brought))
+        # With the raw features that the retriever has of them, which the ranker's may lack.
+        items = [{**brought[item["item_id"]], **item} for item in ranked.items[:k]]
+        return Recommendations(items, found.known and ranked.known)
