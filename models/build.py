@@ -5,7 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 
 from towermill.errors import DataError
-from towermill.models.config import ModelConfig, NCFConfig, NewsMFConfig, NRMSConfig
+from towermill.models.config import (
+    ContentConfig,
+    ModelConfig,
+    NCFConfig,
+    NewsMFConfig,
+    NRMSConfig,
+    TwoTowerConfig,
+)
 from towermill.models.content import build_content
 from towermill.models.data import Processed
 from towermill.models.impressions import ImpressionData, holds_impressions
@@ -43,19 +50,20 @@ def build_model(
     SchemaError, RecipeError
         See `build_two_tower`, `build_nrms`, `build_content`, `build_news_mf` and `build_ncf`.
     """
-    found = "impressions" if isinstance(data, ImpressionData) else "interactions"
-    if found not in config.learns_from:
-        raise DataError(
-            f"`model.kind: {config.kind}` should be given processed "
-            f"{' or '.join(config.learns_from)}. Received: {found}, at {data.path}. Choose another "
-            "`model.kind`."
-        )
     if isinstance(config, NCFConfig):
         return build_ncf(data, config, seed=seed)
-    if not isinstance(data, ImpressionData):
+    if isinstance(data, ImpressionData):
+        if isinstance(config, NRMSConfig):
+            return build_nrms(data, config, seed=seed)
+        if isinstance(config, NewsMFConfig):
+            return build_news_mf(data, config, seed=seed)
+        if isinstance(config, ContentConfig):
+            return build_content(data)
+    elif isinstance(config, TwoTowerConfig):
         return build_two_tower(data, config, batch_size=batch_size, seed=seed)
-    if isinstance(config, NRMSConfig):
-        return build_nrms(data, config, seed=seed)
-    if isinstance(config, NewsMFConfig):
-        return build_news_mf(data, config, seed=seed)
-    return build_content(data)
+    found = "impressions" if isinstance(data, ImpressionData) else "interactions"
+    raise DataError(
+        f"`model.kind: {config.kind}` should be given processed "
+        f"{' or '.join(config.learns_from)}. Received: {found}, at {data.path}. Choose another "
+        "`model.kind`."
+    )

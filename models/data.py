@@ -164,8 +164,7 @@ class Processed:
         if isinstance(ids.collect_schema()["id"], pl.List):
             ids = ids.explode("id", empty_as_null=True).drop_nulls()
         found = ids.group_by("id").len().collect(engine="streaming")
-        size = int(self.schema[column].int_domain.max) + 1
-        counts = np.zeros(max(size, int(found["id"].max() or 0) + 1), np.int64)
+        counts = np.zeros(int(self.schema[column].int_domain.max) + 1, np.int64)
         counts[found["id"].to_numpy()] = found["len"].to_numpy()
         return counts
 

@@ -43,10 +43,11 @@ class _DotProducts:
         self.retriever, self.data = retriever, data
         self.ages = None
         if isinstance(retriever, NewsRetriever):
-            self.articles: NDArray[np.float32] | None = retriever.refresh()
+            self._vectors = retriever.refresh()
             self.ages = retriever.age_vectors()
         else:
-            self.articles = retriever.embed_items(data.items_by_id)
+            self._vectors = retriever.embed_items(data.items_by_id)
+        self.articles: NDArray[np.float32] | None = self._vectors
 
     def __call__(self, slates: Slates) -> NDArray[np.float32]:
         both = np.stack([slates.users, slates.histories], axis=1)
@@ -56,7 +57,7 @@ class _DotProducts:
         scores = np.empty(len(slates.items), np.float32)
         for start in range(0, len(scores), _BLOCK):
             block = slice(start, start + _BLOCK)
-            own, shown = readers[rows[block]], self.articles[slates.items[block]]
+            own, shown = readers[rows[block]], self._vectors[slates.items[block]]
             np.einsum("ed,ed->e", own, shown, out=scores[block])
         if self.ages is not None:
             scores += (readers @ self.ages.T)[rows, self.data.ages(slates)]
@@ -66,7 +67,7 @@ class _DotProducts:
 class _Pairs:
     """Each article shown is scored for its reader."""
 
-    articles = None
+    articles: NDArray[np.float32] | None = None
 
     def __init__(self, ranker: Ranker, data: ImpressionData) -> None:
         self.ranker, self.data = ranker, data

@@ -29,11 +29,8 @@ def fill_untrained_rows(models: Iterable[Any], data: Processed) -> None:
     """
     for model in models:
         for table in {id(m): m for m in model.submodules if isinstance(m, EmbeddingTable)}.values():
-            columns = [data.occurrences(name) for name in table.schema.column_names]
-            counts = np.zeros(max(map(len, [*columns, range(table.input_dim)])), np.int64)
-            for found in columns:
-                counts[: len(found)] += found
-            _fill(table, counts[: table.input_dim])
+            counts = [data.occurrences(name) for name in table.schema.column_names]
+            _fill(table, np.sum(counts, axis=0))
 
 
 def _fill(table: EmbeddingTable, counts: NDArray[np.int64]) -> None:

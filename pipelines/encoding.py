@@ -127,5 +127,5 @@ def _load(model: TrainedModel) -> Retriever:
             tf.config.set_visible_devices([], "GPU")
     from towermill.models.train import load_model
 
-    retriever: Any = load_model(model.processed, model.trained, model.config)[1]
+    retriever: Retriever = load_model(model.processed, model.trained, model.config)[1]  # type: ignore[assignment]
     return retriever

@@ -12,7 +12,7 @@ from formulas import randomise
 from news_worlds import Row, articles, impressions, write_impressions
 
 from towermill.errors import DataError
-from towermill.models import impression_evaluation as module
+from towermill.models import slate_scoring
 from towermill.models.build import build_model
 from towermill.models.config import ContentConfig, NRMSConfig
 from towermill.models.impression_evaluation import (
@@ -38,7 +38,7 @@ class TestSlateScorer:
     def test_equals_a_loop(
         self, block: int, nrms: tuple[Any, ImpressionData], monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(module, "_BLOCK", block)
+        monkeypatch.setattr(slate_scoring, "_BLOCK", block)
         retriever, data = nrms
         slates = data.slates("test")
         found = slate_scorer(retriever, data)(slates)
@@ -105,6 +105,7 @@ class TestReport:
         beyond = {f"{n}@{k}" for n in ("coverage", "novelty", "diversity") for k in (1, 5)}
         assert report.keys() == {
             "queries", "queries_in_all", "left_out", "metrics", "intervals", "baselines", "slices",
+            "entries",
         }  # fmt: skip
         assert report["baselines"].keys() == {"popularity", "recency", "random"}
         for found in (report["metrics"], *report["baselines"].values()):
@@ -113,7 +114,7 @@ class TestReport:
         assert report["intervals"].keys() == ranking
         assert set(report["slices"]) == {
             "user:known", "user:cold", "history:none", "history:1-4", "age:2-6h", "age:<2h",
-            "age:6-24h",
+            "age:6-24h", "click:known", "click:new",
         }  # fmt: skip
 
     def test_planted_popularity_and_recency(self, report: dict[str, Any]) -> None:

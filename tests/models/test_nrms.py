@@ -7,16 +7,19 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import polars as pl
 import pytest
 import tensorflow as tf
 from contract import CUT_OFF, ModelContract
 from formulas import randomise
+from merlin.schema.io.tensorflow_metadata import TensorflowMetadata
 from news_worlds import articles, impressions, write_impressions
 from pydantic import ValidationError
 
 from towermill.errors import RecipeError, SchemaError
 from towermill.models.build import build_model, open_data
 from towermill.models.config import NRMSConfig, ScheduleConfig, TrainConfig, TwoTowerConfig
+from towermill.models.data import read_schema
 from towermill.models.impressions import ImpressionData
 from towermill.models.losses import IMPRESSION_LOSSES
 from towermill.models.slate_batches import slate_batches
@@ -245,7 +248,7 @@ class TestRefusals:
     @pytest.mark.parametrize("monitor", ["auc", "mrr"])
     def test_monitor_of_impressions(self, monitor: str, id_world: Path, tmp_path: Path) -> None:
         train = BRIEF.model_copy(update={"monitor": monitor})
-        with pytest.raises(RecipeError, match=r"`model\.kind: two_tower` is validated by"):
+        with pytest.raises(RecipeError, match="of what interactions are validated by"):
             train_model(id_world, TwoTowerConfig(), train, tmp_path, 0)
 
     @pytest.mark.parametrize("name", ["nothing", "tokens", "age", "item_id"])
@@ -263,7 +266,17 @@ class TestRefusals:
         self.refused(path, tmp_path, r"Set `model\.age: false`", model={"age": True})
 
     def test_no_text(self, id_world: Path, tmp_path: Path) -> None:
-        self.refused(id_world, tmp_path, "needs the list 'tokens'")
+        path = write_impressions(
+            tmp_path / "w",
+            {"train": impressions([(3, 1, 0, [3, 4], [3])])},
+            articles([[3]] * 2),
+            [[3]],
+        )
+        table = pl.read_parquet(path / "items.parquet").drop("tokens")
+        table.write_parquet(path / "items.parquet")
+        schema = read_schema(path).excluding_by_name(["tokens"])
+        TensorflowMetadata.from_merlin_schema(schema).to_proto_text_file(str(path))
+        self.refused(path, tmp_path, "needs the list 'tokens'")
 
     def test_widths_of_dense(self) -> None:
         with pytest.raises(ValidationError, match="`dense` should end in `heads` × `head_dim`, 8"):
@@ -276,6 +289,6 @@ class TestRefusals:
         with pytest.raises(ValidationError, match=setting):
             ScheduleConfig(**{"kind": "plateau", setting: value})
 
-    def test_data_of_the_kind(self, news_world: Path) -> None:
+    def test_data_of_the_kind(self, news_world: Path, id_world: Path) -> None:
         assert isinstance(open_data(news_world), ImpressionData)
-        assert not isinstance(open_data(news_world, TwoTowerConfig()), ImpressionData)
+        assert not isinstance(open_data(id_world), ImpressionData)
