@@ -131,6 +131,11 @@ class NRMSConfig(_ModelConfig):
         Negatives a click, drawn afresh each epoch from what was shown with it and not clicked.
     replacement
         Draw with replacement. Without, a click with fewer such articles has fewer negatives.
+    reader_ids
+        Add a learned vector of the reader to that of the history, the long-term interest of LSTUR
+        (An et al., ACL 2019): for readers who come back often. A stranger's is 0.
+    reader_dropout
+        Share of rows of which training leaves that vector out, so that histories go on to count.
     features
         Categories of the articles whose embeddings are added to their vectors.
     age
@@ -154,6 +159,8 @@ class NRMSConfig(_ModelConfig):
     loss: Literal["softmax", "bce"] = "softmax"
     npratio: PositiveInt = 4
     replacement: bool = True
+    reader_ids: bool = False
+    reader_dropout: float = Field(0.5, ge=0, lt=1)
     features: tuple[str, ...] = ()
     age: bool = False
     masks: bool = True

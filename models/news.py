@@ -11,7 +11,7 @@ import tensorflow as tf
 from merlin.schema import Schema
 from numpy.typing import NDArray
 
-from towermill.columns import FIRST_ID, HISTORY, TOKENS
+from towermill.columns import FIRST_ID, HISTORY, TOKENS, USER_ID
 from towermill.models.impressions import AGE, AGE_HOURS, ImpressionData
 from towermill.models.retriever import Retriever, Side
 
@@ -27,13 +27,15 @@ class HistoryTower(tf.keras.layers.Layer):  # type: ignore[misc]
     reader
         Layer from vectors ``(rows, history_size, dim)`` and their mask to ``(rows, dim)``.
     schema
-        Holds the list ``history`` alone.
+        Holds the list ``history``, and ``user_id`` for `long_term`.
     history_size
         Of a longer history, the last so many articles are read.
     dim
         Width of an article's vector.
     masked
         Leave padding and unknown articles out.
+    long_term
+        Layer from encoded user ids to vectors ``(rows, dim)`` that are added.
     """
 
     def __init__(
@@ -44,10 +46,12 @@ class HistoryTower(tf.keras.layers.Layer):  # type: ignore[misc]
         *,
         dim: int,
         masked: bool = True,
+        long_term: Any = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
         self.reader, self.schema, self.history_size = reader, schema, history_size
+        self.long_term = long_term
         self.dim, self.masked = dim, masked
         self._articles = _Untracked()
 
@@ -75,7 +79,8 @@ class HistoryTower(tf.keras.layers.Layer):  # type: ignore[misc]
             ids = tf.pad(ids, [[0, 0], [0, self.history_size - tf.shape(ids)[1]]])
         mask = ids >= FIRST_ID if self.masked else tf.ones_like(ids, tf.bool)
         vectors = tf.cast(tf.gather(self.articles, ids), self.compute_dtype)
-        return self.reader(vectors, mask, training=training)
+        readers = self.reader(vectors, mask, training=training)
+        return readers if self.long_term is None else readers + self.long_term(inputs[USER_ID])
 
 
 class _Untracked:

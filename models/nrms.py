@@ -11,7 +11,7 @@ import tensorflow as tf
 from merlin.schema import Schema, Tags
 from numpy.typing import NDArray
 
-from towermill.columns import FIRST_ID, ITEM_ID, TOKENS
+from towermill.columns import FIRST_ID, HISTORY, ITEM_ID, TOKENS, USER_ID
 from towermill.errors import RecipeError
 from towermill.models.config import NRMSConfig
 from towermill.models.impressions import AGE, AGE_HOURS, ImpressionData
@@ -70,10 +70,19 @@ def build_nrms(
     if config.age:
         ages = tf.keras.layers.Embedding(len(AGE_HOURS) + 2, config.dim, name=AGE)
     item_tower = TitleTower(encoder, ages, schema, title_size)
+    long_term, columns = None, [data.list_column(HISTORY)]
+    if config.reader_ids:
+        columns.insert(0, data.column(USER_ID))
+        long_term = LongTerm(int(columns[0].int_domain.max) + 1, config.dim)
     query_tower = HistoryTower(
-        reader, data.query_schema, history_size, masked=config.masks, dim=config.dim
+        reader,
+        Schema(columns),
+        history_size,
+        masked=config.masks,
+        dim=config.dim,
+        long_term=long_term,
     )
-    model = NRMS(data, item_tower, reader, config)
+    model = NRMS(data, item_tower, reader, long_term, config)
     retriever = NewsRetriever(query_tower, item_tower, model, model.loss)
     retriever.build(data)
     return retriever
@@ -103,18 +112,47 @@ class TitleTower(tf.keras.layers.Layer):  # type: ignore[misc]
         return tf.cast(self.ages(buckets), self.compute_dtype) * known
 
 
+class LongTerm(tf.keras.layers.Layer):  # type: ignore[misc]
+    """A vector of each reader, ``(rows, dim)``, that begins as 0; a stranger's stays 0.
+
+    Parameters
+    ----------
+    readers
+        Encoded ids.
+    dim
+        Width.
+    """
+
+    def __init__(self, readers: int, dim: int, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.table = tf.keras.layers.Embedding(readers, dim, embeddings_initializer="zeros")
+
+    def call(self, users: tf.Tensor) -> tf.Tensor:
+        known = tf.cast(users >= FIRST_ID, self.compute_dtype)[:, None]
+        return tf.cast(self.table(users), self.compute_dtype) * known
+
+
 class NRMS(tf.keras.layers.Layer):  # type: ignore[misc]
     """What trains both towers: each distinct article and reader of a batch is encoded once.
 
     A batch holds ``history_id`` ``(rows,)`` and ``candidates`` ``(rows, 1 + negatives)``, int32,
-    the click first, 0 where there is no further negative, and with ages ``ages`` like these.
+    the click first, 0 where there is no further negative, with ages ``ages`` like these, and
+    ``user_id`` ``(rows,)``.
     Tokens, categories and histories stand on the device and are looked up there.
     """
 
     def __init__(
-        self, data: ImpressionData, tower: TitleTower, reader: UserEncoder, config: NRMSConfig
+        self,
+        data: ImpressionData,
+        tower: TitleTower,
+        reader: UserEncoder,
+        long_term: LongTerm | None,
+        config: NRMSConfig,
     ) -> None:
         super().__init__()
+        self.long_term = long_term
+        if long_term is not None:
+            self.leave_out = tf.keras.layers.Dropout(config.reader_dropout)
         self.tower, self.reader, self.masked = tower, reader, config.masks
         self._loss = IMPRESSION_LOSSES[config.loss]
         self.forget = tf.keras.layers.Dropout(config.history_dropout)
@@ -138,6 +176,11 @@ class NRMS(tf.keras.layers.Layer):  # type: ignore[misc]
         mask = read >= FIRST_ID if self.masked else tf.ones_like(read, tf.bool)
         mask &= self.forget(tf.ones_like(read, tf.float32), training=training) > 0
         users = tf.gather(self.reader(of_read, mask, training=training), reader_of)
+        if self.long_term is not None:
+            own = self.long_term(batch[USER_ID])
+            # Of whole rows, and without the scaling of dropout: to serve is to have both.
+            kept = self.leave_out(tf.ones_like(own[:, :1], tf.float32), training=training) > 0
+            users += own * tf.cast(kept, own.dtype)
         users, shown = tf.cast(users, tf.float32), tf.cast(shown, tf.float32)
         return tf.einsum("bd,bcd->bc", users, shown)
 

@@ -10,6 +10,7 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
+from towermill.columns import HISTORY_ID, USER_ID
 from towermill.errors import DataError
 from towermill.models.config import NRMSConfig
 from towermill.models.impressions import ImpressionData, Slates
@@ -97,7 +98,7 @@ class SlateBatches:
             drawn = self._draw(order[start : start + _BLOCK], rng)
             if waiting:
                 drawn = {n: np.concatenate([waiting[n], v]) for n, v in drawn.items()}
-            whole = len(drawn["history_id"])
+            whole = len(drawn[HISTORY_ID])
             if start + _BLOCK < self.rows:
                 whole -= whole % self.batch_size
             for first in range(0, whole, self.batch_size):
@@ -123,7 +124,8 @@ class SlateBatches:
         entries = np.where(there, shown.unclicked[first[:, None] + np.where(there, place, 0)], 0)
         negatives = np.where(there, shown.items[entries], 0)
         batch = {
-            "history_id": shown.histories[impression],
+            USER_ID: shown.users[impression],
+            HISTORY_ID: shown.histories[impression],
             "candidates": np.column_stack([shown.items[click], negatives]).astype(np.int32),
         }
         if shown.ages is not None:
@@ -141,7 +143,7 @@ class _Shown:
     ----------
     items, ages
         ``(entries,)``.
-    histories
+    users, histories
         ``(impressions,)``.
     clicks, impressions
         The entry and the impression of each training row.
@@ -151,6 +153,7 @@ class _Shown:
 
     items: NDArray[np.int32]
     ages: NDArray[np.int32] | None
+    users: NDArray[np.int32]
     histories: NDArray[np.int32]
     clicks: NDArray[np.int64]
     impressions: NDArray[np.int64]
@@ -166,6 +169,7 @@ class _Shown:
         return cls(
             slates.items,
             ages,
+            slates.users,
             slates.histories,
             clicks,
             rows[clicks],

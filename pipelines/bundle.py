@@ -203,7 +203,7 @@ class Bundle:
 
     def _recommend_for(self, history: Sequence[Any], k: int, filter_seen: bool) -> Recommendations:
         ranks = self.manifest["kind"] == "ranker"
-        if ranks or list(self.manifest["query_features"]) != [HISTORY]:
+        if ranks or HISTORY not in self.manifest["query_features"]:
             raise BundleError(
                 "The model of this bundle takes no `history`: only that of a news recipe does. "
                 "Give a `user_id`."

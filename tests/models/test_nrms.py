@@ -35,6 +35,8 @@ WHOLE = NRMSConfig(
     dropout=0.2,
     features=("category",),
     age=True,
+    reader_ids=True,
+    history_dropout=0.2,
     replacement=False,
 )
 BRIEF = TrainConfig(epochs=1, batch_size=97, learning_rate=0.01, tensorboard=False)
@@ -73,6 +75,50 @@ class TestNRMS(ModelContract):
             "auc", "mrr", "ndcg@5", "ndcg@10", "hit_rate@5", "hit_rate@10",
         }  # fmt: skip
         assert state["best"] == max(r["metrics"]["auc"] for r in state["history"])
+
+
+class TestReaderIds:
+    config = SMALL.model_copy(update={"reader_ids": True, "reader_dropout": 0.0, "dropout": 0.0})
+
+    def test_a_stranger_is_the_history_alone(self, data: ImpressionData) -> None:
+        model: Any = built(data, **self.config.model_dump(exclude={"kind"}))
+        randomise(model.model)
+        assert model.query_tower.schema.column_names == ["user_id", "history"]
+        own = model.query_tower.long_term.table.embeddings.numpy()
+        users, histories = np.array([2, 1, 3, 4]), np.array([5, 5, 5, 5])
+        found = model.embed_queries(data.query_frame(users, histories))
+        np.testing.assert_array_equal(found[0], found[1])
+        np.testing.assert_allclose(found[2] - found[0], own[3], atol=1e-5)
+        np.testing.assert_allclose(found[3] - found[0], own[4], atol=1e-5)
+
+    def test_trained_and_served_logits_agree(self, data: ImpressionData) -> None:
+        model: Any = built(data, **self.config.model_dump(exclude={"kind"}))
+        randomise(model.model)
+        slates = data.slates("valid")
+        batch = {
+            "user_id": slates.users,
+            "history_id": slates.histories,
+            "candidates": slates.items.reshape(len(slates), -1),
+        }
+        expected = slate_scorer(model, data)(slates).reshape(len(slates), -1)
+        tensors = {name: tf.constant(values) for name, values in batch.items()}
+        np.testing.assert_allclose(model.model(tensors), expected, rtol=1e-4, atol=1e-4)
+
+
+class TestHistoryDropout:
+    def test_leaves_articles_out_in_training_only(self, data: ImpressionData) -> None:
+        model: Any = built(
+            data, heads=2, head_dim=4, dropout=0, user_dropout=0, history_dropout=0.5
+        )
+        batch = {
+            "user_id": tf.constant([3, 3]),
+            "history_id": tf.constant([1, 2]),
+            "candidates": tf.constant([[3, 4], [5, 6]]),
+        }
+        served = [model.model(batch, training=False).numpy() for _ in range(2)]
+        np.testing.assert_array_equal(*served)
+        trained = [model.model(batch, training=True).numpy() for _ in range(6)]
+        assert len({values.tobytes() for values in trained}) > 1
 
 
 @pytest.fixture(scope="module")
@@ -175,8 +221,8 @@ class TestGradients:
             values = tf.convert_to_tensor(gradient).numpy()
             assert np.isfinite(values).all(), weight.name
             assert np.abs(values).max() > 0, weight.name
-        # Words, 2 attentions, 2 poolings of 3, 2 dense layers of 4, a category, the ages.
-        assert len(weights) == 1 + 2 + 6 + 8 + 1 + 1
+        # Words, 2 attentions, 2 poolings of 3, 2 dense layers of 4, a category, ages, readers.
+        assert len(weights) == 1 + 2 + 6 + 8 + 1 + 1 + 1
         of_towers = [
             weight.ref()
             for tower in (retriever.query_tower, retriever.item_tower)

@@ -82,6 +82,7 @@ class TestRows:
     def test_shapes_and_types(self, data: ImpressionData) -> None:
         first, second = batches(data, ages=True).epoch(0)
         assert {n: v.shape.as_list() for n, v in first.items()} == {
+            "user_id": [3],
             "history_id": [3],
             "candidates": [3, 5],
             "ages": [3, 5],
@@ -139,7 +140,7 @@ class TestRows:
             made = batches(data, ages=True, replacement=replacement)
             for number in range(5):
                 rows = epoch(made, number)
-                for history, shown, ages in zip(*rows.values(), strict=True):
+                for _, history, shown, ages in zip(*rows.values(), strict=True):
                     expected = [by_history[int(history)][i] for i in shown.tolist()]
                     assert ages.tolist() == expected
 
@@ -169,7 +170,7 @@ class TestOrder:
         for rows in (later, other):
             assert (rows["history_id"] != one["history_id"]).any()
             assert sorted(rows["history_id"]) == sorted(one["history_id"]) == list(range(1, 101))
-            a, b = ({h: tuple(c) for h, c in zip(*r.values(), strict=True)} for r in (rows, one))
+            a, b = ({h: tuple(c) for _, h, c in zip(*r.values(), strict=True)} for r in (rows, one))
             assert a != b  # other negatives, too
 
     @pytest.mark.parametrize("replacement", [True, False])
