@@ -242,6 +242,11 @@ class TrainConfig(BaseModel):
         return self
 
 
+def monitor_of(train: TrainConfig, model: ModelConfig) -> str:
+    """Return the metric on the validation split by which a model of this kind is chosen."""
+    return train.monitor or ("auc" if model.ranks_impressions else "ndcg@10")
+
+
 def check_monitor(monitor: str, model: ModelConfig) -> None:
     """Raise `RecipeError` if a model of this kind is not validated by the metric `monitor`."""
     name, _, k = monitor.partition("@")

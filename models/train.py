@@ -16,7 +16,13 @@ import tensorflow as tf
 from towermill.errors import RecipeError
 from towermill.models.build import build_model, open_data
 from towermill.models.checkpoints import TrainState
-from towermill.models.config import ModelConfig, NRMSConfig, TrainConfig, check_monitor
+from towermill.models.config import (
+    ModelConfig,
+    NRMSConfig,
+    TrainConfig,
+    check_monitor,
+    monitor_of,
+)
 from towermill.models.data import Processed
 from towermill.models.evaluation import evaluate_retriever
 from towermill.models.impression_evaluation import evaluate_slates
@@ -24,7 +30,7 @@ from towermill.models.impressions import ImpressionData
 from towermill.models.loader import InteractionBatches
 from towermill.models.retriever import Retriever, Spread
 from towermill.models.slate_batches import slate_batches
-from towermill.models.training import fit
+from towermill.models.training import AfterEpoch, fit
 from towermill.models.untrained import fill_untrained_rows
 from towermill.runtime import seed_everything
 
@@ -44,11 +50,12 @@ def train_model(
     query: Literal["user", "interaction"] = "user",
     filter_seen: bool = True,
     max_queries: int = 0,
+    after_epoch: AfterEpoch | None = None,
 ) -> None:
     """Fit a model and write it to `out`; a call that was cut off goes on where it was.
 
     `query`, `filter_seen` and `max_queries` are those of the later evaluation: see
-    `Processed.queries`; of impressions, the last alone counts.
+    `Processed.queries`; of impressions, the last alone counts. `after_epoch` is as for `fit`.
 
     ``weights/``
         Of the best epoch by `train.monitor`, or of the last without a validation split; the rows
@@ -66,7 +73,7 @@ def train_model(
     data = open_data(processed, model)
     if not train.batch_size:
         train = train.model_copy(update={"batch_size": batch_size_for(data.rows("train"))})
-    monitor = train.monitor or ("auc" if model.ranks_impressions else "ndcg@10")
+    monitor = monitor_of(train, model)
     check_monitor(monitor, model)
     _check_xla(train, data)
     try:
@@ -76,11 +83,27 @@ def train_model(
             if isinstance(model, NRMSConfig):
                 batches = slate_batches(data, model, train.batch_size, seed)
                 validate = _impression_validation(data, monitor, max_queries)
-                state = fit(retriever, batches, train, out, monitor=monitor, validate=validate)
+                state = fit(
+                    retriever,
+                    batches,
+                    train,
+                    out,
+                    monitor=monitor,
+                    validate=validate,
+                    after_epoch=after_epoch,
+                )
         else:
             rows = InteractionBatches(data, batch_size=train.batch_size, seed=seed)
             ranked = _catalogue_validation(data, monitor, query, filter_seen, max_queries)
-            state = fit(retriever, rows, train, out, monitor=monitor, validate=ranked)
+            state = fit(
+                retriever,
+                rows,
+                train,
+                out,
+                monitor=monitor,
+                validate=ranked,
+                after_epoch=after_epoch,
+            )
             fill_untrained_rows(retriever, data)
     finally:
         tf.keras.mixed_precision.set_global_policy("float32")
