@@ -16,8 +16,6 @@ from towermill.pipelines.tuning.config import ParameterRange, TuneConfig
 
 #: All trials share what the earlier stages made, and are judged alike.
 _SECTIONS = ("model", "train")
-#: By which trials are compared.
-_FIXED = ("train.monitor",)
 _EXAMPLE = """tune:
   parameters:
     train.learning_rate: {low: 0.0005, high: 0.02, log: true}"""
@@ -157,10 +155,9 @@ def _check_key(base: Recipe, key: str) -> None:
         near = [f"{s}.{k}" for s in _SECTIONS for k in type(getattr(base, s)).model_fields]
         raise RecipeError(
             f"`tune.parameters` should name keys of `model` and `train`, as all trials share what "
-            f"`process` made. Received: {key!r}.{did_you_mean(key, near)}"
+            f"`process` made. Received: {key!r}."
+            + ("" if parts[0] in Recipe.model_fields else did_you_mean(key, near))
         )
-    if key in _FIXED:
-        raise RecipeError(f"`{key}` cannot be tuned: trials are compared by it.")
     for place, part in enumerate(parts):
         known = list(type(value).model_fields) if isinstance(value, BaseModel) else []
         if part not in known:
@@ -175,12 +172,19 @@ def _check_key(base: Recipe, key: str) -> None:
 def _substituted(base: Recipe, key: str, value: Any) -> Any:
     """Return the value as a recipe holds it that has it under `key`."""
     try:
-        return _value(_changed(base, {key: value}), key)
+        changed = _changed(base, {key: value})
     except RecipeError as error:
         _, _, why = str(error).partition("\n")
         raise RecipeError(
             f"`tune.parameters.{key}`: {value!r} does not make a valid recipe:\n{why}"
         ) from error
+    metric, other = (monitor_of(recipe.train, recipe.model) for recipe in (base, changed))
+    if metric != other:
+        raise RecipeError(
+            f"`tune.parameters.{key}` should leave `train.monitor` as it is: trials are compared by "
+            f"it. Received: {value!r}, by which it is {other}."
+        )
+    return _value(changed, key)
 
 
 def _changed(base: Recipe, values: Mapping[str, Any]) -> Recipe:

@@ -14,7 +14,6 @@ from towermill.pipelines.stages import Stage
 from towermill.pipelines.tuning.config import PrunerConfig
 from towermill.runtime import Runtime
 
-
 #: What is a trial's own fault: it fails, and the study goes on.
 FAILURES = (DataError, RecipeError, SchemaError, StageError)
 
