@@ -100,7 +100,7 @@ class _Work:
 
     def until(self, trials: int, found: Workers) -> None:
         """Have trials trained until there are as many as wanted."""
-        at_work: dict[Future[None], tuple[Trial, Step]] = {}
+        at_work: dict[Future[TowermillError | None], tuple[Trial, Step]] = {}
         while True:
             while len(at_work) < found.at_a_time and (trial := self.study.next(trials)) is not None:
                 logger.info("trial %d: %s", trial.number, _in_words(trial))
@@ -118,11 +118,11 @@ class _Work:
         if len(self.study.trials()) < trials:
             logger.info("the ranges hold no more recipes to try")
 
-    def _begin(self, trial: Trial, found: Workers) -> tuple[Future[None], Step]:
+    def _begin(self, trial: Trial, found: Workers) -> tuple[Future[TowermillError | None], Step]:
         recipe = self.space.recipe(trial.values)
         step, inputs = _train_step(recipe, self.out)
         if not step.runs:
-            done: Future[None] = Future()
+            done: Future[TowermillError | None] = Future()
             done.set_result(None)
             return done, step
         judge = Judge(
@@ -184,10 +184,10 @@ def _train_step(recipe: Recipe, out: Path) -> tuple[Step, dict[str, Path]]:
     return step, {name: steps[name].folder for name in step.stage.inputs}
 
 
-def _error_of(future: Future[None]) -> TowermillError | None:
+def _error_of(future: Future[TowermillError | None]) -> TowermillError | None:
     """Return the error of a training; raise what is no training's, the cluster's end among it."""
     try:
-        future.result()
+        return future.result()
     except TowermillError as error:
         return error
     except BaseException as error:
@@ -195,4 +195,3 @@ def _error_of(future: Future[None]) -> TowermillError | None:
             return StageError(f"Workers died over it, one after another ({error}).")
         with cluster_failures():
             raise
-    return None

@@ -178,11 +178,11 @@ def _substituted(base: Recipe, key: str, value: Any) -> Any:
         raise RecipeError(
             f"`tune.parameters.{key}`: {value!r} does not make a valid recipe:\n{why}"
         ) from error
-    metric, other = (monitor_of(recipe.train, recipe.model) for recipe in (base, changed))
-    if metric != other:
+    metric, there = (monitor_of(recipe.train, recipe.model) for recipe in (base, changed))
+    if metric != there:
         raise RecipeError(
-            f"`tune.parameters.{key}` should leave `train.monitor` as it is: trials are compared by "
-            f"it. Received: {value!r}, by which it is {other}."
+            f"`tune.parameters.{key}` should leave `train.monitor` as it is: trials are compared "
+            f"by {metric}. Received: {value!r}."
         )
     return _value(changed, key)
 

@@ -18,13 +18,13 @@ if TYPE_CHECKING:
     from optuna.samplers import BaseSampler
     from optuna.trial import FrozenTrial
 
-#: A trial that has brought down its process so often is not begun again.
+#: A trial whose process has ended so often, and no epoch further, is not begun again.
 ATTEMPTS = 3
 #: Draws at random before it is said that there is nothing left to draw.
 _DRAWS = 200
-# Attributes of a trial: the lock of who trains it, how often it was begun (a trial without was
-# never handed out), whether it is the recipe as it is, and why it failed.
-_OWNER, _ATTEMPT, _OWN, _REASON = "owner", "attempt", "own", "reason"
+# Attributes of a trial: the lock of who trains it; how often it was begun at how many epochs (a
+# trial without was never handed out); whether it is the recipe as it is; and why it failed.
+_OWNER, _BEGUN, _OWN, _REASON = "owner", "begun", "own", "reason"
 
 
 @dataclass(frozen=True)
@@ -82,13 +82,15 @@ class SharedStudy:
             for trial in self._study.get_trials(deepcopy=False):
                 if trial.state.is_finished() or self._at_work(trial):
                     continue
-                attempt = trial.user_attrs.get(_ATTEMPT)
-                if attempt is None:
+                if _BEGUN not in trial.user_attrs:
                     self._drop(trial.number)
-                elif attempt >= ATTEMPTS:
-                    self.fail(trial.number, f"its process ended {attempt} times")
-                else:
-                    return self._hand_out(trial.number, attempt + 1)
+                    continue
+                times, at = trial.user_attrs[_BEGUN]
+                if len(trial.intermediate_values) > at:
+                    times = 0
+                if times < ATTEMPTS:
+                    return self._hand_out(trial.number, times + 1)
+                self.fail(trial.number, f"its process ended {times} times at epoch {at + 1}")
             if len(self.trials()) >= wanted:
                 return None
             number = self._draw()
@@ -97,7 +99,7 @@ class SharedStudy:
     def trials(self) -> list[FrozenTrial]:
         """Return all trials that were ever handed out."""
         found = self._study.get_trials(deepcopy=False)
-        return [trial for trial in found if _ATTEMPT in trial.user_attrs]
+        return [trial for trial in found if _BEGUN in trial.user_attrs]
 
     def complete(self, number: int, value: float, by_epoch: Mapping[int, float]) -> None:
         """Note a trial's best validation, and those of its epochs."""
@@ -129,10 +131,10 @@ class SharedStudy:
         except TowermillError:
             return True
 
-    def _hand_out(self, number: int, attempt: int) -> Trial:
-        self._note(number, _OWNER, self._owner)
-        self._note(number, _ATTEMPT, attempt)
+    def _hand_out(self, number: int, times: int) -> Trial:
         drawn = self._trial(number)
+        self._note(number, _OWNER, self._owner)
+        self._note(number, _BEGUN, (times, len(drawn.intermediate_values)))
         own = bool(drawn.user_attrs.get(_OWN))
         return Trial(number, {} if own else self._space.values(drawn.params), own)
 

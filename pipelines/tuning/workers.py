@@ -5,15 +5,15 @@ from __future__ import annotations
 import contextlib
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from towermill.cluster import cluster_client
-from towermill.errors import SetupError
+from towermill.cluster import cluster_client, cores
+from towermill.errors import SetupError, TowermillError
 from towermill.pipelines.child import run_in_child
 from towermill.pipelines.execution import run_step
 from towermill.pipelines.planning import Step
@@ -81,9 +81,9 @@ def workers(recipe: Recipe, root: Path, runtime: Runtime, jobs: int) -> Iterator
             yield Workers(1, partial(_here, runtime=runtime))
 
 
-def _here(order: Order, runtime: Runtime) -> Future[None]:
+def _here(order: Order, runtime: Runtime) -> Future[TowermillError | None]:
     """Train in this process, at once: TensorFlow is started but once."""
-    done: Future[None] = Future()
+    done: Future[TowermillError | None] = Future()
     step = order.step
     trial = replace(step, stage=judged(step.stage, order.judge))
     try:
@@ -110,18 +110,24 @@ def _in_processes(runtime: Runtime, jobs: int) -> Iterator[Workers]:
     stopped = threading.Event()
     with ThreadPoolExecutor(jobs) as pool:
         try:
-            yield Workers(
-                jobs,
-                partial(pool.submit, _in_child, runtime=runtime, stop=stopped.is_set),
+            # Else each would have a thread a core, and they would wait for one another.
+            share = {"TF_NUM_INTRAOP_THREADS": str(max(cores() // jobs, 1))}
+            submit = partial(
+                pool.submit,
+                _in_child,
+                runtime=runtime,
+                environment={**share, **os.environ},
+                stop=stopped.is_set,
             )
+            yield Workers(jobs, submit)
         except BaseException:
             stopped.set()
             raise
 
 
-def _in_child(order: Order, runtime: Runtime, **options: Any) -> None:
-    # Progress bars of several processes would write over one another.
-    environment = {**(options.pop("environment", None) or os.environ), "TTY_COMPATIBLE": "0"}
+def _in_child(
+    order: Order, runtime: Runtime, environment: Mapping[str, str], **options: Any
+) -> None:
     run_in_child(
         order.step,
         order.recipe,
@@ -131,7 +137,8 @@ def _in_child(order: Order, runtime: Runtime, **options: Any) -> None:
         judge=order.judge,
         log_level=order.log_level,
         log_format=f"trial {order.judge.number}: %(message)s",
-        environment=environment,
+        # Progress bars of several processes would write over one another.
+        environment={**environment, "TTY_COMPATIBLE": "0"},
         **options,
     )
 
@@ -164,17 +171,24 @@ def _on_cluster(
         raise
 
 
-def _on_worker(order: Order, runtime: Runtime, folder: Path) -> None:
-    """Train in a process beside this worker, which takes no other work meanwhile; a task."""
+def _on_worker(order: Order, runtime: Runtime, folder: Path) -> TowermillError | None:
+    """Train in a process beside this worker, which takes no other work meanwhile; a task.
+
+    An error of the training is returned: Dask would log one that is raised as the task's.
+    """
     from distributed import get_worker
 
     from towermill.pipelines.submission import is_cancelled, whole_environment
 
     worker = get_worker()
-    _in_child(
-        order,
-        runtime,
-        folder=folder if folder.is_dir() else None,
-        environment=whole_environment(),
-        stop=partial(is_cancelled, worker, worker.get_current_task()),
-    )
+    try:
+        _in_child(
+            order,
+            runtime,
+            whole_environment(),
+            folder=folder if folder.is_dir() else None,
+            stop=partial(is_cancelled, worker, worker.get_current_task()),
+        )
+    except TowermillError as error:
+        return error
+    return None
