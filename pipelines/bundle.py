@@ -20,6 +20,9 @@ from towermill.errors import BundleError
 
 FORMAT: Final = 1
 MANIFEST: Final = "manifest.json"
+#: Users go through the query tower so many at a time, for one of them as for all: the last bits of
+#: an embedding depend on how many rows go with it.
+TOGETHER: Final = 64
 
 
 def file_digest(path: Path) -> str:
@@ -163,13 +166,47 @@ class Bundle:
         if history is not None:
             return self._recommend_for(history, k, filter_seen)
         row = self._find_user(user_id)
-        features = self._users[row] if row is not None else self._unknown_user()
-        scores = self._items @ self._embed(features)[0]
-        if row is not None and filter_seen:
-            seen = self._seen.filter(pl.col(USER_ID) == features[USER_ID].item())
+        if row is None:
+            scores = self.score(self.encode(self._unknown_user())[0])
+            return Recommendations(self._best(scores, k), False)
+        beside = self._users.slice(row // TOGETHER * TOGETHER, TOGETHER)
+        scores = self.score(self.encode(beside)[row % TOGETHER])
+        if filter_seen:
+            seen = self._seen.filter(pl.col(USER_ID) == self._users[USER_ID][row])
             if seen.height:
                 scores[seen[ITEM_ID].item().to_numpy() - FIRST_ID] = -np.inf
-        return Recommendations(self._best(scores, k), row is not None)
+        return Recommendations(self._best(scores, k), True)
+
+    def encode(self, users: pl.DataFrame) -> NDArray[np.float32]:
+        """Return the embeddings of rows of ``user_features.parquet``, float32 ``(rows, dim)``."""
+        features = self.manifest["query_features"]
+        # A context feature that was not given is as unknown as an unknown user's.
+        missing = [name for name in features if name not in users.columns]
+        if missing:
+            blank = self._unknown_user()[missing]
+            users = users.with_columns(pl.lit(blank[name]).first().alias(name) for name in missing)
+        inputs = tower_inputs(users, features)
+        embedding: NDArray[np.float32] = self._query_tower(**inputs)["embedding"].numpy()
+        return embedding
+
+    def score(self, queries: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return the score of each item of the catalogue, float32 ``(…, catalogue)``.
+
+        Computed in float64, so that a score is the same however many queries there are, and items
+        of one embedding tie.
+
+        Parameters
+        ----------
+        queries
+            Embeddings, ``(…, dim)``.
+        """
+        scores: NDArray[np.float64] = queries.astype(np.float64) @ self._items.T
+        return scores.astype(np.float32)
+
+    @property
+    def item_ids(self) -> pl.Series:
+        """Raw ids of the catalogue, in the order of `score`."""
+        return self._catalogue[RAW_PREFIX + ITEM_ID]
 
     def _recommend_for(self, history: Sequence[Any], k: int, filter_seen: bool) -> Recommendations:
         if list(self.manifest["query_features"]) != [HISTORY]:
@@ -184,7 +221,7 @@ class Bundle:
         ids = wanted.cast(kind, strict=False).to_list()
         known = [self._row_of[item] for item in ids if item in self._row_of]
         read = pl.Series([[row + FIRST_ID for row in known]], dtype=pl.List(pl.Int32))
-        scores = self._items @ self._embed(pl.DataFrame({HISTORY: read}))[0]
+        scores = self.score(self.encode(pl.DataFrame({HISTORY: read}))[0])
         if filter_seen:
             scores[known] = -np.inf
         return Recommendations(self._best(scores, k), bool(known))
@@ -216,15 +253,6 @@ class Bundle:
             values[name] = pl.Series([[] if feature["list"] else blank], dtype=dtype)
         return pl.DataFrame(values)
 
-    def _embed(self, users: pl.DataFrame) -> NDArray[np.float32]:
-        features = self.manifest["query_features"]
-        # A context feature that was not given is as unknown as an unknown user's.
-        missing = [name for name in features if name not in users.columns]
-        users = users.with_columns(self._unknown_user()[missing]) if missing else users
-        inputs = tower_inputs(users, features)
-        embedding: NDArray[np.float32] = self._query_tower(**inputs)["embedding"].numpy()
-        return embedding
-
     def _item(self, row: int) -> dict[str, Any]:
         raw = self._catalogue.row(row, named=True)
         return {n.removeprefix(RAW_PREFIX): v for n, v in raw.items() if n.startswith(RAW_PREFIX)}
@@ -251,9 +279,9 @@ class Bundle:
         return {item: row for row, item in enumerate(raw)}
 
     @cached_property
-    def _items(self) -> NDArray[np.float32]:
+    def _items(self) -> NDArray[np.float64]:
         table = pl.read_parquet(self.path / "item_embeddings.parquet").drop(ITEM_ID)
-        return table.to_numpy().astype(np.float32)
+        return table.to_numpy().astype(np.float64)
 
     @cached_property
     def _seen(self) -> pl.DataFrame:

@@ -131,13 +131,31 @@ def recommend(
     keep_seen: Annotated[
         bool, typer.Option("--keep-seen", help="Recommend what the user has met, too.")
     ] = False,
+    everyone: Annotated[
+        bool, typer.Option("--all", help="To every known user, as Parquet: see --out.")
+    ] = False,
+    users: Annotated[
+        Path | None, typer.Option("--users", help="To those in a file's column user_id, likewise.")
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", help="Of --all and --users: the file to write.")
+    ] = None,
+    device: DeviceOption = None,
+    cluster: ClusterOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Recommend items from a bundle to a user, or to whoever has read what is given."""
+    """Recommend items from a bundle to a user, to whoever has read what is given, or to all."""
     from towermill.pipelines import Bundle
 
-    if (user is None) == (history is None):
-        raise typer.BadParameter("Give either --user or --history.")
+    if sum([user is not None, history is not None, everyone, users is not None]) != 1:
+        raise typer.BadParameter("Give one of --user, --history, --all and --users.")
+    if (everyone or users is not None) != (out is not None):
+        raise typer.BadParameter("--out goes with --all or --users, and they with it.")
+    if out is not None:
+        _recommend_all(bundle, out, k, not keep_seen, users, device, cluster, as_json)
+        return
+    if device or cluster:
+        raise typer.BadParameter("--device and --cluster go with --all or --users.")
     opened = Bundle.open(bundle)
     read = None if history is None else [name.strip() for name in history.split(",")]
     found = opened.recommend(user, k, filter_seen=not keep_seen, history=read)
@@ -261,6 +279,30 @@ def main() -> None:
         sys.exit(2)
     except KeyboardInterrupt:
         sys.exit(130)
+
+
+def _recommend_all(
+    bundle: Path,
+    out: Path,
+    k: int,
+    filter_seen: bool,
+    users: Path | None,
+    device: str | None,
+    cluster: str | None,
+    as_json: bool,
+) -> None:
+    from towermill.runtime import resolve
+
+    runtime = resolve(device or "auto", cluster or "none")
+    from towermill.pipelines.bulk import recommend_all
+
+    written = recommend_all(bundle, out, k, filter_seen=filter_seen, users=users, runtime=runtime)
+    if written.unknown:
+        _say(f"{written.unknown} users of {users} are not known to this bundle, and left out.")
+    if as_json:
+        _print_json(vars(written) | {"out": out})
+    else:
+        typer.echo(f"{written.users} users, {written.rows} rows: {out}")
 
 
 @contextlib.contextmanager
