@@ -114,6 +114,9 @@ def recommend_all(
                 writer.write_table(table)
                 rows += table.num_rows
                 bars.advance(bar, block.size)
+        except BaseException:
+            partial.unlink(missing_ok=True)
+            raise
         finally:
             if writer is not None:
                 writer.close()
@@ -160,7 +163,10 @@ def _rows_of(bundle: Bundle, users: Path) -> tuple[NDArray[np.int64], int]:
         raise DataError(
             f"`user_id` of {users} should be text or whole numbers. Its type is {columns[USER_ID]}."
         )
-    ids = table.select(USER_ID).unique().collect()[USER_ID]
+    try:
+        ids = table.select(USER_ID).unique().collect()[USER_ID]
+    except pl.exceptions.PolarsError as error:
+        raise DataError(f"Cannot read {users}: {error}. Mend the file.") from error
     asked = len(ids)
     if ids.dtype.is_float():
         ids = ids.filter(ids == ids.floor())  # a cast to an integer would make another user's

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import sys
 import threading
 from collections.abc import Iterator, Mapping
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
@@ -97,12 +98,9 @@ def _here(order: Order, runtime: Runtime) -> Future[TowermillError | None]:
 
 
 def _forget_models() -> None:
-    import gc
-
-    import tensorflow as tf
-
-    tf.keras.backend.clear_session()
-    gc.collect()
+    tf = sys.modules.get("tensorflow")
+    if tf is not None:
+        tf.keras.backend.clear_session()
 
 
 @contextlib.contextmanager
