@@ -16,7 +16,16 @@ from distributed import LocalCluster
 from tuning_world import CONTENT, World, recipe_of
 
 from towermill.errors import DataError, RecipeError, SetupError, StageError
-from towermill.pipelines import Recipe, child, load_recipe, plan, run, tune, validate_recipe
+from towermill.pipelines import (
+    Recipe,
+    Selection,
+    child,
+    load_recipe,
+    plan,
+    run,
+    tune,
+    validate_recipe,
+)
 
 
 def rate(low: float, high: float) -> Callable[[Recipe], bool]:
@@ -230,7 +239,7 @@ class TestTowers:
         assert "The training loss is" in by_rate[1e30]["reason"]
         # The one tried second is what it is when it is trained alone.
         changed = {**content, "train": {**content["train"], "learning_rate": 0.02}}
-        steps = run(validate_recipe(changed), tmp_path / "alone")
+        steps = run(validate_recipe(changed), tmp_path / "alone", Selection(last="train"))
         history = json.loads((steps[2].folder / "history.json").read_text())
         assert by_rate[0.02]["ndcg@10"] == history["best"]
         assert by_rate[0.02]["epochs"] == 2
