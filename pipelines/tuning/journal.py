@@ -50,7 +50,7 @@ def open_study(folder: Path, pruner: PrunerConfig, epochs: int) -> tuple[Study, 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / _JOURNAL
-    lock = _Flock(path)
+    lock: Any = _Flock(path)  # by its shape: the library's base class is private
     _drop_torn_line(path, lock)
     try:
         storage = JournalStorage(JournalFileBackend(str(path), lock_obj=lock))
@@ -93,7 +93,7 @@ class _Flock:
             self._file.close()
 
 
-def _drop_torn_line(path: Path, lock: _Flock) -> None:
+def _drop_torn_line(path: Path, lock: Any) -> None:
     """Cut off what a process was killed over writing, lest the next line be glued to it."""
     with contextlib.suppress(FileNotFoundError):
         lock.acquire()

@@ -123,7 +123,7 @@ class _Span:
         if value is None or not self.low <= value <= self.high:
             return False
         steps = (value - self.low) / self.step if self.step else 0.0
-        return abs(steps - round(steps)) < 1e-6
+        return bool(abs(steps - round(steps)) < 1e-6)
 
 
 def _checked(base: Recipe, key: str, given: ParameterRange) -> _Span:

@@ -177,7 +177,9 @@ class SharedStudy:
         return self._study.ask(self._distributions).number
 
     def _sampler(self) -> BaseSampler:
-        from towermill.pipelines.tuning.samplers import JointTPESampler, RandomSampler
+        from optuna.samplers import RandomSampler
+
+        from towermill.pipelines.tuning.samplers import JointTPESampler
 
         config, seed = self._space.config.sampler, self._seed_of_draw()
         if config.kind == "random":

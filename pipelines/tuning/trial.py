@@ -83,9 +83,11 @@ def judged(stage: Stage, judge: Judge) -> Stage:
     What it was killed over stays, and is gone on with.
     """
 
+    run: Any = stage.run
+
     def train(recipe: Recipe, inputs: Mapping[str, Path], out: Path, runtime: Runtime) -> None:
         try:
-            stage.run(recipe, inputs, out, runtime, after_epoch=judge.after_epoch())
+            run(recipe, inputs, out, runtime, after_epoch=judge.after_epoch())
         except (PrunedError, *FAILURES):
             shutil.rmtree(out, ignore_errors=True)
             raise

@@ -6,7 +6,7 @@ import contextlib
 import os
 import sys
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
@@ -44,11 +44,11 @@ class Workers:
     at_a_time
         How many trials.
     submit
-        Has an order done, and returns a future of nothing.
+        Has an order done, and returns a future of nothing, or of the training's error.
     """
 
     at_a_time: int
-    submit: Any
+    submit: Callable[[Order], Future[TowermillError | None]]
 
 
 @contextlib.contextmanager
@@ -110,14 +110,13 @@ def _in_processes(runtime: Runtime, jobs: int) -> Iterator[Workers]:
         try:
             # Else each would have a thread a core, and they would wait for one another.
             share = {"TF_NUM_INTRAOP_THREADS": str(max(cores() // jobs, 1))}
-            submit = partial(
-                pool.submit,
+            train = partial(
                 _in_child,
                 runtime=runtime,
                 environment={**share, **os.environ},
                 stop=stopped.is_set,
             )
-            yield Workers(jobs, submit)
+            yield Workers(jobs, lambda order: pool.submit(train, order))
         except BaseException:
             stopped.set()
             raise
@@ -160,9 +159,10 @@ def _on_cluster(
     options: dict[str, Any] = {"resources": {GPU: 1}} if on_cards else {}
     pool: Executor = client.get_executor(pure=False, **options)
     try:
+        train = partial(_on_worker, runtime=there, folder=Path.cwd())
         yield Workers(
             jobs or max(cards if on_cards else len(found), 1),
-            partial(pool.submit, _on_worker, runtime=there, folder=Path.cwd()),
+            lambda order: pool.submit(train, order),
         )
     except BaseException:
         pool.shutdown(wait=False)
