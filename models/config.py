@@ -323,6 +323,11 @@ class TrainConfig(BaseModel):
         return self
 
 
+def monitor_of(train: TrainConfig, events: Events) -> str:
+    """Return the metric on the validation split by which a model of these events is chosen."""
+    return train.monitor or ("auc" if events == "impressions" else "ndcg@10")
+
+
 def check_monitor(monitor: str, events: Events) -> None:
     """Raise `RecipeError` if a model of these events is not validated by the metric `monitor`."""
     name, _, k = monitor.partition("@")

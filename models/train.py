@@ -24,6 +24,7 @@ from towermill.models.config import (
     NRMSConfig,
     TrainConfig,
     check_monitor,
+    monitor_of,
 )
 from towermill.models.data import Processed
 from towermill.models.entry_batches import EntryBatches
@@ -34,7 +35,7 @@ from towermill.models.loader import InteractionBatches
 from towermill.models.ranker import Ranker
 from towermill.models.retriever import Retriever
 from towermill.models.slate_batches import slate_batches
-from towermill.models.training import Batches, fit
+from towermill.models.training import AfterEpoch, Batches, fit
 from towermill.models.untrained import fill_untrained_rows
 from towermill.runtime import seed_everything
 
@@ -55,11 +56,12 @@ def train_model(
     query: Literal["user", "interaction"] = "user",
     filter_seen: bool = True,
     max_queries: int = 0,
+    after_epoch: AfterEpoch | None = None,
 ) -> None:
     """Fit a model and write it to `out`; a call that was cut off goes on where it was.
 
     `query`, `filter_seen` and `max_queries` are those of the later evaluation: see
-    `Processed.queries`; of impressions, the last alone counts.
+    `Processed.queries`; of impressions, the last alone counts. `after_epoch` is as for `fit`.
 
     ``weights/``
         Of the best epoch by `train.monitor`, or of the last without a validation split; the rows
@@ -78,7 +80,7 @@ def train_model(
     events: Events = "impressions" if isinstance(data, ImpressionData) else "interactions"
     if not train.batch_size:
         train = train.model_copy(update={"batch_size": batch_size_for(data.rows("train"))})
-    monitor = train.monitor or ("auc" if events == "impressions" else "ndcg@10")
+    monitor = monitor_of(train, events)
     check_monitor(monitor, events)
     _check_xla(train, data)
     try:
@@ -91,7 +93,15 @@ def train_model(
                 if isinstance(data, ImpressionData)
                 else _catalogue_validation(data, monitor, query, filter_seen, max_queries)
             )
-            state = fit(trained, batches, train, out, monitor=monitor, validate=validate)
+            state = fit(
+                trained,
+                batches,
+                train,
+                out,
+                monitor=monitor,
+                validate=validate,
+                after_epoch=after_epoch,
+            )
             towers = (
                 (trained.query_tower, trained.item_tower)
                 if isinstance(trained, Retriever)

@@ -24,6 +24,8 @@ logger = logging.getLogger(__name__)
 
 #: Steps between two looks at the loss (each waits for the device).
 LOSS_EVERY = 20
+#: Told each validated epoch, counted from 1, and its metrics; what it raises ends the training.
+AfterEpoch = Callable[[int, dict[str, float]], None]
 
 
 class Batches(Protocol):
@@ -54,6 +56,7 @@ def fit(
     *,
     monitor: str = "",
     validate: Callable[[Trainable], dict[str, float]] | None = None,
+    after_epoch: AfterEpoch | None = None,
 ) -> TrainState:
     """Train until the epochs are done or `monitor` no longer rises, and restore the best weights.
 
@@ -74,6 +77,8 @@ def fit(
         The metric that picks the epoch.
     validate
         Returns metrics, `monitor` among them; None trains for all epochs and keeps the last.
+    after_epoch
+        Called once the checkpoint of a validated epoch is saved.
 
     Returns
     -------
@@ -133,6 +138,8 @@ def fit(
             _report(record, config, monitor, state)
             checkpoints.save(state)
             _drop_all_but_best(folder, state)
+            if after_epoch is not None and "metrics" in record:
+                after_epoch(state.epoch, record["metrics"])
     if state.epoch < config.epochs:
         logger.info("stopped: %s no better for %d epochs", monitor, state.epoch - state.best_epoch)
     if state.best is not None:

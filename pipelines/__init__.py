@@ -8,6 +8,8 @@ from towermill.pipelines.bundle import Bundle, Recommendations
 from towermill.pipelines.planning import Selection, plan
 from towermill.pipelines.recipe import Recipe, load_recipe, shipped_recipes, validate_recipe
 from towermill.pipelines.runner import run
+from towermill.pipelines.tuning.results import Tuned
+from towermill.pipelines.tuning.run import tune
 
 if TYPE_CHECKING:
     from towermill.pipelines.submission import submit
@@ -17,11 +19,13 @@ __all__ = [
     "Recipe",
     "Recommendations",
     "Selection",
+    "Tuned",
     "load_recipe",
     "plan",
     "run",
     "shipped_recipes",
     "submit",
+    "tune",
     "validate_recipe",
 ]
 

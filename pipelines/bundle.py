@@ -20,6 +20,9 @@ from towermill.errors import BundleError
 
 FORMAT: Final = 1
 MANIFEST: Final = "manifest.json"
+#: Users go through the query tower so many at a time, for one of them as for all: the last bits of
+#: an embedding depend on how many rows go with it.
+TOGETHER: Final = 64
 
 
 def file_digest(path: Path) -> str:
@@ -163,13 +166,46 @@ class Bundle:
         if history is not None:
             return self._recommend_for(history, k, filter_seen)
         row = self._find_user(user_id)
-        features = self._users[row] if row is not None else self._unknown_user()
-        scores = self._scores(features)
-        if row is not None and filter_seen:
-            seen = self._seen.filter(pl.col(USER_ID) == features[USER_ID].item())
+        scores = self._scores(row)
+        if row is None:
+            return Recommendations(self._best(scores, k), False)
+        if filter_seen:
+            seen = self._seen.filter(pl.col(USER_ID) == self._users[USER_ID][row])
             if seen.height:
                 scores[seen[ITEM_ID].item().to_numpy() - FIRST_ID] = -np.inf
-        return Recommendations(self._best(scores, k), row is not None)
+        return Recommendations(self._best(scores, k), True)
+
+    def encode(self, users: pl.DataFrame) -> NDArray[np.float32]:
+        """Return the embeddings of rows of ``user_features.parquet``, float32 ``(rows, dim)``."""
+        features = self.manifest["query_features"]
+        # A context feature that was not given is as unknown as an unknown user's.
+        missing = [name for name in features if name not in users.columns]
+        if missing:
+            blank = self._unknown_user()[missing]
+            users = users.with_columns(pl.lit(blank[name]).first().alias(name) for name in missing)
+        inputs = tower_inputs(users, features)
+        embed = self._signature("query_tower")
+        embedding: NDArray[np.float32] = embed(**inputs)["embedding"].numpy()
+        return embedding
+
+    def score(self, queries: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return the score of each item of the catalogue, float32 ``(…, catalogue)``.
+
+        Computed in float64, so that a score is the same however many queries there are, and items
+        of one embedding tie.
+
+        Parameters
+        ----------
+        queries
+            Embeddings, ``(…, dim)``.
+        """
+        scores: NDArray[np.float64] = queries.astype(np.float64) @ self._items.T
+        return scores.astype(np.float32)
+
+    @property
+    def item_ids(self) -> pl.Series:
+        """Raw ids of the catalogue, in the order of `score`."""
+        return self._catalogue[RAW_PREFIX + ITEM_ID]
 
     def rank(self, user_id: Any, items: Sequence[Any]) -> Recommendations:
         """Return these items in the order in which a user should see them.
@@ -190,9 +226,8 @@ class Bundle:
         """
         given = list(dict.fromkeys(self._item_ids(items, "items")))
         row = self._find_user(user_id)
-        features = self._users[row] if row is not None else self._unknown_user()
         known = [self._row_of[item] for item in given if item in self._row_of]
-        scores = self._scores(features, np.array(known, np.int64))
+        scores = self._scores(row, np.array(known, np.int64))
         found = [
             {**self._item(known[i]), "score": float(scores[i])}
             for i in np.argsort(-scores, kind="stable")
@@ -211,15 +246,10 @@ class Bundle:
         ids = self._item_ids(history, "history")
         known = [self._row_of[item] for item in ids if item in self._row_of]
         read = pl.Series([[row + FIRST_ID for row in known]], dtype=pl.List(pl.Int32))
-        scores = self._items @ self._embed(pl.DataFrame({HISTORY: read}))[0]
+        scores = self.score(self.encode(pl.DataFrame({HISTORY: read}))[0])
         if filter_seen:
             scores[known] = -np.inf
         return Recommendations(self._best(scores, k), bool(known))
-
-    @property
-    def item_ids(self) -> set[Any]:
-        """The raw ids of the catalogue."""
-        return set(self._row_of)
 
     def _item_ids(self, items: Any, name: str) -> list[Any]:
         """Return raw ids as the catalogue has them; None for what cannot be one."""
@@ -230,22 +260,34 @@ class Bundle:
         return wanted.cast(kind, strict=False).to_list()
 
     def _scores(
-        self, user: pl.DataFrame, rows: NDArray[np.int64] | None = None
+        self, row: int | None, rows: NDArray[np.int64] | None = None
     ) -> NDArray[np.float32]:
-        """Return the scores of these rows of the catalogue, or of all, for one user."""
+        """Return the scores of all items, or of some rows of the catalogue, for a known user.
+
+        `row` is the user's in the table of users; None for anybody else.
+        """
         if self.manifest["kind"] == "ranker":
-            items = self._catalogue if rows is None else self._catalogue[rows]
-            if not len(items):
-                return np.zeros(0, np.float32)
-            pairs = {
-                **tower_inputs(user[np.zeros(len(items), int)], self.manifest["query_features"]),
-                **tower_inputs(items, self.manifest["item_features"]),
-            }
-            scores: NDArray[np.float32] = self._signature("ranker")(**pairs)["score"].numpy()
-            return scores
-        vectors = self._items if rows is None else self._items[rows]
-        products: NDArray[np.float32] = vectors @ self._embed(user)[0]
-        return products
+            user = self._unknown_user() if row is None else self._users[row]
+            return self._scores_of_pairs(
+                user, self._catalogue if rows is None else self._catalogue[rows]
+            )
+        if row is None:
+            query = self.encode(self._unknown_user())[0]
+        else:
+            beside = self._users.slice(row // TOGETHER * TOGETHER, TOGETHER)
+            query = self.encode(beside)[row % TOGETHER]
+        scores = self.score(query)
+        return scores if rows is None else scores[rows]
+
+    def _scores_of_pairs(self, user: pl.DataFrame, items: pl.DataFrame) -> NDArray[np.float32]:
+        if not len(items):
+            return np.zeros(0, np.float32)
+        pairs = {
+            **tower_inputs(user[np.zeros(len(items), int)], self.manifest["query_features"]),
+            **tower_inputs(items, self.manifest["item_features"]),
+        }
+        scores: NDArray[np.float32] = self._signature("ranker")(**pairs)["score"].numpy()
+        return scores
 
     def _best(self, scores: NDArray[np.float32], k: int) -> list[dict[str, Any]]:
         best = np.argsort(-scores, kind="stable")[:k]
@@ -273,17 +315,6 @@ class Bundle:
             blank: Any = OOV_ID if name == USER_ID else NULL_ID if feature["ids"] else 0.0
             values[name] = pl.Series([[] if feature["list"] else blank], dtype=dtype)
         return pl.DataFrame(values)
-
-    def _embed(self, users: pl.DataFrame) -> NDArray[np.float32]:
-        features = self.manifest["query_features"]
-        # A context feature that was not given is as unknown as an unknown user's.
-        missing = [name for name in features if name not in users.columns]
-        users = users.with_columns(self._unknown_user()[missing]) if missing else users
-        inputs = tower_inputs(users, features)
-        embedding: NDArray[np.float32] = self._signature("query_tower")(**inputs)[
-            "embedding"
-        ].numpy()
-        return embedding
 
     def _item(self, row: int) -> dict[str, Any]:
         raw = self._catalogue.row(row, named=True)
@@ -315,9 +346,9 @@ class Bundle:
         return {item: row for row, item in enumerate(raw)}
 
     @cached_property
-    def _items(self) -> NDArray[np.float32]:
+    def _items(self) -> NDArray[np.float64]:
         table = pl.read_parquet(self.path / "item_embeddings.parquet").drop(ITEM_ID)
-        return table.to_numpy().astype(np.float32)
+        return table.to_numpy().astype(np.float64)
 
     @cached_property
     def _seen(self) -> pl.DataFrame:

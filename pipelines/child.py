@@ -25,6 +25,7 @@ from towermill.errors import StageError, TowermillError
 from towermill.pipelines.planning import Step
 from towermill.pipelines.recipe import Recipe, validate_recipe
 from towermill.pipelines.stages import STAGES
+from towermill.pipelines.tuning.trial import Judge, judged
 from towermill.runtime import Runtime, quiet_tensorflow, resolve
 
 logger = logging.getLogger(__name__)
@@ -47,6 +48,7 @@ def run_in_child(
     log_format: str = "%(message)s",
     environment: Mapping[str, str] | None = None,
     stop: Callable[[], bool] | None = None,
+    judge: Judge | None = None,
 ) -> None:
     """Run a stage as `execution.run_step` does, in a process that is started for it.
 
@@ -64,6 +66,8 @@ def run_in_child(
         Default: this process's.
     stop
         Asked each second; once it says so, the process is killed.
+    judge
+        Of a trial: `train` asks it after each epoch whether to go on.
 
     Raises
     ------
@@ -85,6 +89,7 @@ def run_in_child(
         "inputs": {name: str(path.absolute()) for name, path in inputs.items()},
         "runtime": asdict(runtime),
         "wait": wait,
+        "judge": judge and judge.told(),
         "log_level": log_level or logging.getLogger("towermill").getEffectiveLevel(),
         "log_format": log_format,
     }
@@ -160,6 +165,8 @@ def _work(order: Mapping[str, Any]) -> None:
     from towermill.pipelines.execution import run_step
 
     stage = next(stage for stage in STAGES if stage.name == order["stage"])
+    if order["judge"]:
+        stage = judged(stage, Judge.of(order["judge"]))
     at = {**order["step"], "folder": Path(order["step"]["folder"])}
     recipe = validate_recipe(order["recipe"])
     inputs = {name: Path(path) for name, path in order["inputs"].items()}

@@ -116,15 +116,20 @@ def _loaded(model: TrainedModel) -> Retriever:
         return _models[model]
 
 
-def _load(model: TrainedModel) -> Retriever:
+def start_tensorflow(device: str) -> None:
+    """Have TensorFlow compute on this device, and take a card's memory as it needs it."""
     quiet_tensorflow()
-    if model.device == "gpu":
+    if device == "gpu":
         grow_gpu_memory()
     else:
         import tensorflow as tf
 
         with contextlib.suppress(RuntimeError):  # it has started on a card: too late to hide them
             tf.config.set_visible_devices([], "GPU")
+
+
+def _load(model: TrainedModel) -> Retriever:
+    start_tensorflow(model.device)
     from towermill.models.train import load_model
 
     retriever: Retriever = load_model(model.processed, model.trained, model.config)[1]  # type: ignore[assignment]

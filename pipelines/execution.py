@@ -50,7 +50,7 @@ def run_step(
     """
     partial, folder = step.partial, step.folder
     partial.parent.mkdir(parents=True, exist_ok=True)
-    with _lock(partial.parents[1], f"{step.stage.name}-{step.key}", wait):
+    with locked(partial.parents[1], f"{step.stage.name}-{step.key}", wait):
         made_from = {name: _finished(folder) for name, folder in inputs.items()}
         standing = read_manifest(folder)
         # By whoever ran the same, or by this step's own attempt on a worker that then died.
@@ -107,7 +107,7 @@ def link_latest(root: Path, steps: Sequence[Step]) -> None:
     """Point ``latest`` at these stages' folders, by one rename, if all of them are whole."""
     if not all((step.folder / MANIFEST).is_file() for step in steps):
         return
-    with _lock(root, "latest", wait=True):
+    with locked(root, "latest", wait=True):
         name = key_of({step.stage.name: step.key for step in steps})
         target = root / "by-run" / name
         if not target.is_dir():
@@ -144,8 +144,14 @@ def _finished(folder: Path) -> str:
 
 
 @contextlib.contextmanager
-def _lock(root: Path, name: str, wait: bool) -> Iterator[None]:
-    """Hold a lock in `root`; the system lets go of it when the process ends, however it ends."""
+def locked(root: Path, name: str, wait: bool) -> Iterator[None]:
+    """Hold a lock in `root`; the system lets go of it when the process ends, however it ends.
+
+    Raises
+    ------
+    TowermillError
+        Another process holds it, and `wait` is false.
+    """
     folder = root / ".locks"
     folder.mkdir(exist_ok=True)
     with (folder / name).open("w") as file:

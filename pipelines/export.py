@@ -71,9 +71,10 @@ def export_bundle(
         "format": FORMAT,
         "towermill": __version__,
         "packages": package_versions(_PACKAGES),
-        # Where it ran is left out: it decides nothing of what is in the bundle.
+        # Where it ran, and what was tried, decide nothing of what is in the bundle.
         "recipe": recipe.model_dump(
-            mode="json", exclude={"runtime": set(RuntimeConfig.model_fields) - {"seed"}}
+            mode="json",
+            exclude={"tune": True, "runtime": set(RuntimeConfig.model_fields) - {"seed"}},
         ),
         "ids": {"padding": PADDING_ID, "null": NULL_ID, "unknown": OOV_ID, "first": FIRST_ID},
         **served,

@@ -48,7 +48,7 @@ class Funnel:
     def __init__(self, config: FunnelConfig) -> None:
         self.config = config
         self.retriever, self.ranker = Bundle.open(config.retrieve), Bundle.open(config.rank)
-        if not self.retriever.item_ids & self.ranker.item_ids:
+        if not self.retriever.item_ids.is_in(self.ranker.item_ids.implode()).any():
             raise BundleError(
                 f"The bundles of a funnel should be of the same items; {config.retrieve} and "
                 f"{config.rank} have none in common."

@@ -20,7 +20,8 @@ from pydantic import (
 )
 
 from towermill.errors import RecipeError, did_you_mean
-from towermill.models.config import ModelConfig, TrainConfig, TwoTowerConfig, check_monitor
+from towermill.models.config import Events, ModelConfig, TrainConfig, TwoTowerConfig, check_monitor
+from towermill.pipelines.tuning.config import TuneConfig
 from towermill.workflows.config import FeatureConfig, check_for_impressions
 from towermill.workflows.filters import Filters
 from towermill.workflows.sources import SOURCES
@@ -126,7 +127,13 @@ class Recipe(BaseModel):
     train: TrainConfig = TrainConfig()
     evaluate: EvaluateConfig = EvaluateConfig()
     export: ExportConfig = ExportConfig()
+    tune: TuneConfig | None = None
     runtime: RuntimeConfig = RuntimeConfig()
+
+    @property
+    def events(self) -> Events:
+        """What the source gives, the model learns from and is judged by."""
+        return "impressions" if self.source.gives_impressions else "interactions"
 
     @field_validator("model", mode="before")
     @classmethod
@@ -169,10 +176,7 @@ class Recipe(BaseModel):
             if self.source.gives_impressions:
                 check_for_impressions(self.features, self.split)
             if self.train.monitor is not None:
-                check_monitor(
-                    self.train.monitor,
-                    "impressions" if self.source.gives_impressions else "interactions",
-                )
+                check_monitor(self.train.monitor, self.events)
         except RecipeError as error:
             raise ValueError(str(error).rstrip(".")) from None
         return self

@@ -14,8 +14,12 @@ from towermill.pipelines.storage import require_shared
 from towermill.runtime import resolve
 
 
-def run(recipe: Recipe, out: str | Path, selection: Selection | None = None) -> list[Step]:
+def run(
+    recipe: Recipe, out: str | Path, selection: Selection | None = None, *, wait: bool = False
+) -> list[Step]:
     """Run what has to run of the recipe, keep it under `out`, and return the steps as planned.
+
+    A stage that another process is running is waited for with `wait`, and else refused.
 
     With a cluster, each stage runs in a process of its own on this machine, whose memory is given
     back at its end, and has the cluster fit, transform and encode. `submit` runs the stages
@@ -40,9 +44,9 @@ def run(recipe: Recipe, out: str | Path, selection: Selection | None = None) -> 
                     continue
                 inputs = {name: folders[name] for name in step.stage.inputs}
                 if client is None:
-                    run_step(step, recipe, inputs, runtime)
+                    run_step(step, recipe, inputs, runtime, wait=wait)
                 else:
                     on = replace(runtime, cluster=client.scheduler.address)
-                    run_in_child(step, recipe, inputs, on)
+                    run_in_child(step, recipe, inputs, on, wait=wait)
     link_latest(out / recipe.name, steps)
     return steps

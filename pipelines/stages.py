@@ -109,7 +109,13 @@ def process(recipe: Recipe, inputs: Inputs, out: Path, runtime: Runtime) -> None
     process_tables(tables, recipe.filters, recipe.split, recipe.features, out)
 
 
-def train(recipe: Recipe, inputs: Inputs, out: Path, runtime: Runtime) -> None:
+def train(
+    recipe: Recipe,
+    inputs: Inputs,
+    out: Path,
+    runtime: Runtime,
+    after_epoch: Callable[[int, dict[str, float]], None] | None = None,
+) -> None:
     """Fit the model: its best weights, ``history.json``, TensorBoard logs."""
     from towermill.models.train import train_model
 
@@ -123,6 +129,7 @@ def train(recipe: Recipe, inputs: Inputs, out: Path, runtime: Runtime) -> None:
         query=recipe.evaluate.query,
         filter_seen=recipe.evaluate.filter_seen,
         max_queries=recipe.evaluate.max_queries,
+        after_epoch=after_epoch,
     )
 
 

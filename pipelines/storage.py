@@ -37,9 +37,31 @@ def require_shared(client: Any, root: Path, files: Iterable[Path] = ()) -> None:
         )
 
 
+def require_readable(client: Any, files: Iterable[Path]) -> None:
+    """Check that each worker can read `files`, under the same paths.
+
+    Raises
+    ------
+    SetupError
+        Names a worker and what it lacks.
+    """
+    needed = [str(file.absolute()) for file in files]
+    for worker, path in client.run(unreadable, needed).items():
+        if path:
+            raise SetupError(
+                f"Every worker of the cluster should see the same files under the same path. The "
+                f"worker {worker} cannot {path}. Mount the same on all, or leave it out."
+            )
+
+
+def unreadable(files: Sequence[str]) -> str:
+    """Return what this process cannot read: a phrase, empty if it can read all."""
+    return next((f"read {file}" for file in files if not os.access(file, os.R_OK)), "")
+
+
 def missing(token: str, files: Sequence[str]) -> str:
     """Return what this process cannot do: a phrase, empty if there is nothing."""
     root = str(Path(token).parent)
     if not Path(token).is_file() or not os.access(root, os.W_OK | os.X_OK):
         return f"write to {root}"
-    return next((f"read {file}" for file in files if not os.access(file, os.R_OK)), "")
+    return unreadable(files)

@@ -81,7 +81,7 @@ def submit(
     steps = plan(recipe, root, selection)
     require_folder(root / recipe.name)
     workers = client.scheduler_info(n_workers=-1)["workers"]
-    device = _device(recipe, steps, workers)
+    device = device_of(recipe, steps, workers)
     require_shared(client, root / recipe.name, recipe.source.files())
     folders = {step.stage.name: step.folder for step in steps}
     # A pipeline's tasks have names of their own: a second one after a failure is a new attempt.
@@ -106,7 +106,7 @@ def submit(
     return Submitted(last.key, client)
 
 
-def _device(recipe: Recipe, steps: list[Step], workers: dict[str, Any]) -> str:
+def device_of(recipe: Recipe, steps: list[Step], workers: dict[str, Any]) -> str:
     """Return where stages compute; raise `SetupError` if no worker could ever take one."""
     if not workers:
         raise SetupError("The Dask cluster should have workers; it has none. Start some.")
@@ -138,7 +138,7 @@ def run_stage(order: _Order, before: object) -> None:
     It leaves the worker's pool of threads, of which the stage's own tasks may need the last.
     """
     worker = get_worker()
-    stopped = partial(_is_cancelled, worker, worker.get_current_task())
+    stopped = partial(is_cancelled, worker, worker.get_current_task())
     secede()
     limit = order.at_a_time
     # Its limit is in its name: Dask takes no other limit for a semaphore that it has.
@@ -152,7 +152,7 @@ def run_stage(order: _Order, before: object) -> None:
             folder=order.folder if order.folder.is_dir() else None,
             log_level=logging.INFO,
             log_format=f"{order.recipe.name}: %(message)s",
-            environment=_environment(),
+            environment=whole_environment(),
             stop=stopped,
         )
 
@@ -163,12 +163,13 @@ def finish(steps: list[Step], root: Path, before: object) -> list[Step]:
     return steps
 
 
-def _is_cancelled(worker: Any, key: str) -> bool:
+def is_cancelled(worker: Any, key: str) -> bool:
+    """Return whether nobody wants a worker's task any more."""
     task = worker.state.tasks.get(key)
     return task is None or task.state in ("cancelled", "resumed")
 
 
-def _environment() -> dict[str, str]:
+def whole_environment() -> dict[str, str]:
     """Return this process's environment, less what makes each worker keep to one core."""
     import dask
 

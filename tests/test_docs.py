@@ -12,6 +12,12 @@ from pydantic import BaseModel
 from towermill.columns import Feature
 from towermill.pipelines import shipped_recipes
 from towermill.pipelines.recipe import Recipe
+from towermill.pipelines.tuning.config import (
+    ParameterRange,
+    PrunerConfig,
+    SamplerConfig,
+    TuneConfig,
+)
 from towermill.workflows.sources import SOURCES
 
 ROOT = Path(__file__).parents[1]
@@ -24,6 +30,8 @@ def sections() -> dict[str, type[BaseModel]]:
         for name, field in Recipe.model_fields.items()
         if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel)
     }
+    found |= {"tune": TuneConfig, "tune sampler": SamplerConfig, "tune pruner": PrunerConfig}
+    found |= {"tune parameters": ParameterRange}
     return {**found, **{f"source {kind}": source for kind, source in SOURCES.items()}}
 
 

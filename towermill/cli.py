@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import math
 import os
 import shlex
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -18,7 +20,7 @@ from towermill.errors import TowermillError
 from towermill.runtime import quiet_tensorflow
 
 if TYPE_CHECKING:
-    from towermill.pipelines import Recipe, Selection
+    from towermill.pipelines import Recipe, Selection, Tuned
     from towermill.pipelines.planning import Step
 
 app = typer.Typer(
@@ -28,6 +30,9 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
+
+#: Trials of a study in its table.
+_SHOWN = 10
 
 RecipeArgument = Annotated[str, typer.Argument(help="Name of a recipe that ships, or a YAML file.")]
 SetOption = Annotated[
@@ -65,13 +70,8 @@ def run(
 
     selection = _selection(first, last, only, force)
     loaded = _load(recipe, changes, device, cluster)
-    try:
+    with _says_how_to_go_on():
         steps = run_recipe(loaded, out, selection)
-    except TowermillError:
-        raise
-    except (KeyboardInterrupt, Exception):
-        _say(f"Stopped. What is finished stays; to go on from there: {_command_to_go_on()}")
-        raise
     _show_result(loaded, steps, out, as_json)
 
 
@@ -131,13 +131,31 @@ def recommend(
     keep_seen: Annotated[
         bool, typer.Option("--keep-seen", help="Recommend what the user has met, too.")
     ] = False,
+    everyone: Annotated[
+        bool, typer.Option("--all", help="To every known user, as Parquet: see --out.")
+    ] = False,
+    users: Annotated[
+        Path | None, typer.Option("--users", help="To those in a file's column user_id, likewise.")
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", help="Of --all and --users: the file to write.")
+    ] = None,
+    device: DeviceOption = None,
+    cluster: ClusterOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Recommend items from a bundle to a user, or to whoever has read what is given."""
+    """Recommend items from a bundle to a user, to whoever has read what is given, or to all."""
     from towermill.pipelines import Bundle
 
-    if (user is None) == (history is None):
-        raise typer.BadParameter("Give either --user or --history.")
+    if sum([user is not None, history is not None, everyone, users is not None]) != 1:
+        raise typer.BadParameter("Give one of --user, --history, --all and --users.")
+    if (everyone or users is not None) != (out is not None):
+        raise typer.BadParameter("--out goes with --all or --users, and they with it.")
+    if out is not None:
+        _recommend_all(bundle, out, k, not keep_seen, users, device, cluster, as_json)
+        return
+    if device or cluster:
+        raise typer.BadParameter("--device and --cluster go with --all or --users.")
     opened = Bundle.open(bundle)
     read = None if history is None else [name.strip() for name in history.split(",")]
     found = opened.recommend(user, k, filter_seen=not keep_seen, history=read)
@@ -192,6 +210,33 @@ def embed_items(
 
 
 @app.command()
+def tune(
+    recipe: RecipeArgument,
+    trials: Annotated[
+        int, typer.Option("--trials", help="How many in all, those of earlier calls among them.")
+    ] = 20,
+    changes: SetOption = None,
+    out: OutOption = Path("runs"),
+    jobs: Annotated[
+        int, typer.Option("--jobs", help="Trials at a time; 0: one, or on a cluster one a worker.")
+    ] = 0,
+    device: DeviceOption = None,
+    cluster: ClusterOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Search the ranges of a recipe's section `tune`; called again, it goes on."""
+    from towermill.pipelines import tune as tune_recipe
+
+    loaded = _load(recipe, changes, device, cluster)
+    with _says_how_to_go_on():
+        tuned = tune_recipe(loaded, out, trials, jobs)
+    if as_json:
+        _print_json(vars(tuned))
+        return
+    _show_trials(tuned)
+
+
+@app.command()
 def doctor(as_json: JsonOption = False) -> None:
     """Show versions and device, what works, and what to do about the rest."""
     from towermill.doctor import examine
@@ -234,6 +279,41 @@ def main() -> None:
         sys.exit(2)
     except KeyboardInterrupt:
         sys.exit(130)
+
+
+def _recommend_all(
+    bundle: Path,
+    out: Path,
+    k: int,
+    filter_seen: bool,
+    users: Path | None,
+    device: str | None,
+    cluster: str | None,
+    as_json: bool,
+) -> None:
+    from towermill.runtime import resolve
+
+    runtime = resolve(device or "auto", cluster or "none")
+    from towermill.pipelines.bulk import recommend_all
+
+    written = recommend_all(bundle, out, k, filter_seen=filter_seen, users=users, runtime=runtime)
+    if written.unknown:
+        _say(f"{written.unknown} users of {users} are not known to this bundle, and left out.")
+    if as_json:
+        _print_json(vars(written) | {"out": out})
+    else:
+        typer.echo(f"{written.users} users, {written.rows} rows: {out}")
+
+
+@contextlib.contextmanager
+def _says_how_to_go_on() -> Iterator[None]:
+    try:
+        yield
+    except TowermillError:
+        raise
+    except (KeyboardInterrupt, Exception):
+        _say(f"Stopped. What is finished stays; to go on from there: {_command_to_go_on()}")
+        raise
 
 
 def _command_to_go_on() -> str:
@@ -298,6 +378,31 @@ def _show_result(recipe: Recipe, steps: list[Step], out: Path, as_json: bool) ->
         )
     if whole:
         typer.echo(f"bundle: {latest / 'bundle'}")
+
+
+def _show_trials(tuned: Tuned) -> None:
+    """Print the best trials, and the recipe as it is among them."""
+    done = [trial for trial in tuned.trials if trial["state"] == "done"]
+    ranked = sorted(done, key=lambda trial: -trial[tuned.metric])
+    shown = [trial for i, trial in enumerate(ranked) if i < _SHOWN or trial["own"]]
+    hidden = {"state", "own", "reason"}
+    columns = [name for name in tuned.trials[0] if name not in hidden] if tuned.trials else []
+    last = [name.rpartition(".")[2] for name in columns]
+    headers = [s if last.count(s) == 1 else n for s, n in zip(last, columns, strict=True)]
+    rows = [
+        [_in_short(trial[name]) for name in columns] + ["as it was" * trial["own"]]
+        for trial in shown
+    ]
+    _print_table([*headers, ""], rows)
+    states = [trial["state"] for trial in tuned.trials]
+    counts = ", ".join(f"{states.count(state)} {state}" for state in dict.fromkeys(states))
+    typer.echo(f"{len(states)} trials: {counts}")
+    if tuned.best is not None:
+        typer.echo(f"best: {tuned.folder / 'best.yaml'}")
+
+
+def _in_short(value: Any) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
 def _print_table(headers: list[str], rows: list[list[str]]) -> None:

@@ -37,6 +37,10 @@ class StageError(TowermillError):
     """A stage broke off: its process or the Dask cluster ended, or there is a fault in the code."""
 
 
+class PrunedError(TowermillError):
+    """A trial of a study is not worth going on with: no mistake, but an end all the same."""
+
+
 def did_you_mean(name: str, known: Iterable[str]) -> str:
     """Return ``" Did you mean 'x'?"`` for the nearest of `known`, or an empty string."""
     near = difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)

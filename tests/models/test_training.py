@@ -273,3 +273,30 @@ class TestCompilation:
         assert retriever.embed_items(data.items).dtype == np.float32
         losses = [r["loss"] for r in json.loads((tmp_path / "history.json").read_text())["history"]]
         assert losses[2] < losses[0]
+
+
+class TestAfterEpoch:
+    def run(self, data: Processed, folder: Path, hook: Any, **options: Any) -> Any:
+        config = TrainConfig(**{**BASE, "batch_size": 1200}, **{"epochs": 4, **options})
+        retriever, validate = build_model(data, MODEL), judge([0.1, 0.2, 0.3, 0.4], [])
+        return fit_interactions(
+            retriever, data, config, folder, validate=validate, after_epoch=hook
+        )
+
+    def test_is_told_each_validated_epoch(self, data: Processed, tmp_path: Path) -> None:
+        told: list[Any] = []
+        self.run(data, tmp_path, lambda *said: told.append(said), evaluate_every=3)
+        assert told == [(3, {"ndcg@10": 0.1}), (4, {"ndcg@10": 0.2})]
+
+    def test_what_it_raises_ends_the_training(self, data: Processed, tmp_path: Path) -> None:
+        def enough(epoch: int, metrics: dict[str, float]) -> None:
+            if epoch == 2:
+                raise InterruptedError
+
+        with pytest.raises(InterruptedError):
+            self.run(data, tmp_path, enough)
+        assert [path.name for path in (tmp_path / "checkpoints").iterdir()] == ["00002-00000000"]
+        state = self.run(
+            data, tmp_path, enough
+        )  # it goes on after the epoch, which is not told again
+        assert state.epoch == 4

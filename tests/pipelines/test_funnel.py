@@ -13,6 +13,7 @@ import pytest
 from towermill.errors import BundleError
 from towermill.models.ranker import Ranker
 from towermill.pipelines import Bundle
+from towermill.pipelines.bulk import recommend_all
 from towermill.pipelines.funnel import Funnel, FunnelConfig
 
 NCF = {"kind": "ncf", "embedding_dim": 8, "mlp": [8]}
@@ -56,6 +57,10 @@ class TestRankersBundle:
         scores = [item["score"] for item in found.items]
         assert scores == sorted(scores, reverse=True)
         assert {i["item_id"]: i["score"] for i in found.items} == pytest.approx(expected, abs=1e-5)
+
+    def test_is_none_for_everybody_at_once(self, ranker: Any, tmp_path: Path) -> None:
+        with pytest.raises(BundleError, match="Expected the bundle of a retriever"):
+            recommend_all(ranker.bundle, tmp_path / "recs.parquet")
 
     def test_takes_no_history(self, ranker: Any) -> None:
         with pytest.raises(BundleError, match="takes no `history`"):
@@ -129,6 +134,6 @@ class TestFunnel:
     def test_of_other_items(
         self, trained: Any, ranker: Any, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(Bundle, "item_ids", property(lambda bundle: {bundle.path}))
+        monkeypatch.setattr(Bundle, "item_ids", property(lambda bundle: pl.Series([str(bundle.path)])))
         with pytest.raises(BundleError, match="none in common"):
             Funnel(FunnelConfig(retrieve=trained.bundle, rank=ranker.bundle))

@@ -18,7 +18,7 @@ from towermill.cli import main
 from towermill.pipelines import planning, runner, shipped_recipes
 from towermill.pipelines.stages import STAGES
 
-COMMANDS = ["run", "plan", "recipes", "recommend", "doctor"]
+COMMANDS = ["run", "plan", "recipes", "recommend", "tune", "doctor"]
 
 
 @pytest.fixture
@@ -175,7 +175,7 @@ class TestRun:
         )
 
     def test_interrupt(self, call: Any, ran: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
-        def interrupted(*_: Any) -> None:
+        def interrupted(*_: Any, **__: Any) -> None:
             raise KeyboardInterrupt
 
         monkeypatch.setattr(runner, "run_step", interrupted)

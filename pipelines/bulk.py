@@ -1,0 +1,271 @@
+"""Recommendations for all users at once, as Parquet: block by block, here or on a Dask cluster."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from towermill.cluster import cluster_client, cluster_failures
+from towermill.columns import FIRST_ID, ITEM_ID, RAW_PREFIX, USER_ID
+from towermill.errors import BundleError, DataError, did_you_mean
+from towermill.models.ranking import Lists, top_k
+from towermill.pipelines.bundle import TOGETHER, Bundle
+from towermill.pipelines.encoding import start_tensorflow
+from towermill.pipelines.storage import require_readable
+from towermill.progress import progress
+from towermill.runtime import Runtime
+from towermill.workflows.sources.files import find_files, scan
+
+logger = logging.getLogger(__name__)
+
+#: Users of a block, which is what a worker does at a time and what is written at a time.
+_USERS = 64 * TOGETHER
+#: Of a bundle, what is read of it.
+_READ = (
+    "manifest.json",
+    "query_tower/saved_model.pb",
+    "user_features.parquet",
+    "item_features.parquet",
+    "item_embeddings.parquet",
+    "seen_items.parquet",
+)
+#: Blocks on their way for each of a cluster's threads: the next is there when one is done.
+_AHEAD = 3
+
+
+@dataclass(frozen=True)
+class Written:
+    """What `recommend_all` wrote: how many users, rows, and ids of its list that are not known."""
+
+    users: int
+    rows: int
+    unknown: int
+
+
+def recommend_all(
+    bundle: str | Path,
+    out: str | Path,
+    k: int = 10,
+    *,
+    filter_seen: bool = True,
+    users: str | Path | None = None,
+    runtime: Runtime | None = None,
+) -> Written:
+    """Write the `k` best items of each user: what `Bundle.recommend` gives them, ties included.
+
+    Memory holds the item embeddings and a block of users by the catalogue.
+
+    Parameters
+    ----------
+    bundle
+        Its folder; with a cluster, on storage that all workers see.
+    out
+        The Parquet file, which appears whole or not at all: ``user_id`` and ``item_id`` (raw),
+        ``score`` (float32), ``rank`` (int32, from 1). Users stand in the bundle's order, each
+        best first; one who has met nearly all there is has fewer than `k` rows.
+    k
+        How many, at least 1.
+    filter_seen
+        Leave out what a user is known to have met.
+    users
+        Parquet, CSV or TSV with a column ``user_id``: for these alone. Ids that the bundle does
+        not know are left out and counted.
+    runtime
+        Where it computes; default: here.
+
+    Raises
+    ------
+    BundleError
+        The bundle is not whole, or `k` is not a positive integer.
+    DataError
+        `out` is a folder, or `users` has no such column or nobody who is known.
+    StageError
+        The cluster breaks off.
+    """
+    if isinstance(k, bool) or not isinstance(k, int) or k < 1:
+        raise BundleError(f"`k` should be a positive integer. Received: k={k!r}")
+    out, runtime = Path(out), runtime or Runtime()
+    if out.is_dir():
+        raise DataError(f"--out should name the file to write. Received: the folder {out}.")
+    opened = Bundle.open(bundle)
+    if opened.manifest["kind"] == "ranker":
+        raise BundleError(
+            f"Expected the bundle of a retriever, whose embeddings are compared; {bundle} is that "
+            "of a ranker, which orders what a retriever brings. Recommend from a retriever's."
+        )
+    blocks, unknown = _blocks(opened, None if users is None else Path(users))
+    order = _Order(opened.path.absolute(), k, filter_seen, runtime.device)
+    wanted, rows = sum(block.size for block in blocks), 0
+    partial = out.with_name(f"{out.name}.partial")
+    out.parent.mkdir(parents=True, exist_ok=True)
+    writer: pq.ParquetWriter | None = None
+    with cluster_client(runtime) as client, progress() as bars:
+        bar = bars.add_task("recommending", total=wanted)
+        found = _here(opened, order, blocks) if client is None else _spread(client, order, blocks)
+        try:
+            for block, frame in zip(blocks, found, strict=True):
+                table = frame.to_arrow(compat_level=pl.CompatLevel.oldest())
+                writer = writer or pq.ParquetWriter(partial, table.schema)
+                writer.write_table(table)
+                rows += table.num_rows
+                bars.advance(bar, block.size)
+        except BaseException:
+            partial.unlink(missing_ok=True)
+            raise
+        finally:
+            if writer is not None:
+                writer.close()
+    partial.replace(out)
+    return Written(wanted, rows, unknown)
+
+
+@dataclass(frozen=True)
+class _Order:
+    """What is the same for all blocks."""
+
+    path: Path
+    k: int
+    filter_seen: bool
+    device: str
+
+
+def _blocks(bundle: Bundle, users: Path | None) -> tuple[list[NDArray[np.int64]], int]:
+    """Return the users' rows in the bundle, ascending, a block each; and how many are unknown."""
+    if users is None:
+        rows, unknown = np.arange(bundle.manifest["rows"]["users"]), 0
+    else:
+        rows, unknown = _rows_of(bundle, users)
+    if not len(rows):
+        raise DataError("There should be users to recommend to; the bundle has none.")
+    cuts = np.flatnonzero(np.diff(rows // _USERS)) + 1
+    return np.split(rows, cuts), unknown
+
+
+def _rows_of(bundle: Bundle, users: Path) -> tuple[NDArray[np.int64], int]:
+    """Return the rows of those whom a file names, ascending, and how many it names in vain."""
+    raw = RAW_PREFIX + USER_ID
+    held = pl.scan_parquet(bundle.path / "user_features.parquet").select(raw)
+    kind = held.collect_schema()[raw]
+    # Text that looks like a number is text if it was in training.
+    table = scan(find_files(users, "users"), {USER_ID: pl.String} if kind == pl.String else {})
+    columns = table.collect_schema()
+    if USER_ID not in columns:
+        near = did_you_mean(USER_ID, columns)
+        raise DataError(
+            f"{users} should have a column `user_id`.{near} Found: {', '.join(columns)}."
+        )
+    if columns[USER_ID] != pl.String and not columns[USER_ID].is_numeric():
+        raise DataError(
+            f"`user_id` of {users} should be text or whole numbers. Its type is {columns[USER_ID]}."
+        )
+    try:
+        ids = table.select(USER_ID).unique().collect()[USER_ID]
+    except pl.exceptions.PolarsError as error:
+        raise DataError(f"Cannot read {users}: {error}. Mend the file.") from error
+    asked = len(ids)
+    if ids.dtype.is_float():
+        ids = ids.filter(ids == ids.floor())  # a cast to an integer would make another user's
+        ids = ids.cast(pl.Int64, strict=False)
+    ids = ids.cast(kind, strict=False).drop_nulls()
+    known = held.with_row_index("row").filter(pl.col(raw).is_in(ids.implode())).collect()["row"]
+    if not len(known):
+        raise DataError(
+            f"None of the {asked} users of {users} is known to the bundle. Expected raw ids, such "
+            f"as {held.head(1).collect().item()!r}."
+        )
+    return known.cast(pl.Int64).to_numpy(), asked - len(known)
+
+
+def _here(bundle: Bundle, order: _Order, blocks: list[NDArray[np.int64]]) -> Iterator[pl.DataFrame]:
+    start_tensorflow(order.device)
+    for block in blocks:
+        yield _recommend(bundle, order, block)
+
+
+def _spread(client: Any, order: _Order, blocks: list[NDArray[np.int64]]) -> Iterator[pl.DataFrame]:
+    """Yield blocks in their order as workers are done with them."""
+    require_readable(client, [order.path / name for name in _READ])
+    ahead = _AHEAD * max(sum(client.nthreads().values()), 1)
+    waiting: deque[Any] = deque()
+    with cluster_failures():
+        for block in blocks:
+            waiting.append(client.submit(recommend_block, order, block, pure=False))
+            if len(waiting) > ahead:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+
+
+_opened: dict[tuple[Path, int], Bundle] = {}
+_opening = threading.Lock()
+
+
+def recommend_block(order: _Order, rows: NDArray[np.int64]) -> pl.DataFrame:
+    """Return the recommendations of a block of users; on a worker, which opens a bundle once."""
+    with _opening:  # a worker may have several threads
+        known = order.path, (order.path / "manifest.json").stat().st_mtime_ns
+        if known not in _opened:
+            start_tensorflow(order.device)
+            _opened.clear()
+            _opened[known] = Bundle.open(order.path, verify=False)
+        bundle = _opened[known]
+    return _recommend(bundle, order, rows)
+
+
+def _recommend(bundle: Bundle, order: _Order, rows: NDArray[np.int64]) -> pl.DataFrame:
+    first = int(rows[0] // _USERS * _USERS)
+    held = pl.scan_parquet(bundle.path / "user_features.parquet")
+    users, places = held.slice(first, _USERS).collect(), rows - first
+    queries = np.concatenate(
+        [
+            bundle.encode(users.slice(int(group) * TOGETHER, TOGETHER))[
+                places[places // TOGETHER == group] % TOGETHER
+            ]
+            for group in np.unique(places // TOGETHER)
+        ]
+    )
+    users = users[places]
+    catalogue = bundle.item_ids
+    k = min(order.k, len(catalogue))
+    found = top_k(
+        lambda start, stop: bundle.score(queries[start:stop]),
+        len(users),
+        len(catalogue),
+        k,
+        _seen(bundle, users[USER_ID]) if order.filter_seen else None,
+    )
+    lists = pl.DataFrame(
+        {
+            USER_ID: users[RAW_PREFIX + USER_ID].gather(np.repeat(np.arange(len(users)), k)),
+            "position": found.positions.ravel(),
+            "score": found.scores.ravel(),
+            "rank": np.tile(np.arange(1, k + 1, dtype=np.int32), len(users)),
+        }
+    ).filter(pl.col("position") >= 0)
+    return lists.select(
+        USER_ID, catalogue.gather(lists["position"]).alias(ITEM_ID), "score", "rank"
+    )
+
+
+def _seen(bundle: Bundle, users: pl.Series) -> Lists:
+    """Return the positions of what each user has met."""
+    seen = (
+        pl.scan_parquet(bundle.path / "seen_items.parquet")
+        .filter(pl.col(USER_ID).is_between(users.min(), users.max()))
+        .join(users.to_frame().lazy().with_row_index("row"), on=USER_ID)
+        .select("row", ITEM_ID)
+        .explode(ITEM_ID)
+        .collect()
+    )
+    rows, items = seen["row"].to_numpy(), seen[ITEM_ID].to_numpy()
+    return Lists.from_pairs(rows.astype(np.int64), items.astype(np.int64) - FIRST_ID, len(users))

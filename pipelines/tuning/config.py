@@ -1,0 +1,151 @@
+"""The `tune` section of a recipe: which keys to search, over what, and how."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any, Literal
+
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    PositiveFloat,
+    PositiveInt,
+    field_validator,
+    model_validator,
+)
+
+
+class ParameterRange(BaseModel):
+    """The values that one key may take.
+
+    Parameters
+    ----------
+    low, high
+        Both ends, which belong to it. Whether whole numbers or fractions are drawn is the key's
+        matter.
+    step
+        Only `low`, `low` + `step` … `high`; of whole numbers 1.
+    log
+        Drawn evenly by its logarithm: for what goes over powers of ten.
+    choices
+        Instead of ends: values of any kind, in no order.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    low: float | None = None
+    high: float | None = None
+    step: PositiveFloat | None = None
+    log: bool = False
+    choices: tuple[Any, ...] | None = None
+
+    @model_validator(mode="after")
+    def _of_one_kind(self) -> ParameterRange:
+        if self.choices is not None:
+            if {"low", "high", "step", "log"} & self.model_fields_set:
+                raise ValueError(
+                    "`choices` should stand alone, without `low`, `high`, `step`, `log`"
+                )
+            if len(self.choices) < 2 or any(
+                c in self.choices[:i] for i, c in enumerate(self.choices)
+            ):
+                raise ValueError("`choices` should be two or more different values")
+            return self
+        if self.low is None or self.high is None:
+            raise ValueError("Expected `low` and `high`, or `choices`")
+        if not self.low < self.high:
+            raise ValueError(
+                f"`low` should be below `high`. Received: {self.low:g} and {self.high:g}"
+            )
+        if self.log and self.low <= 0:
+            raise ValueError(f"`low` should be above 0 with `log`. Received: {self.low:g}")
+        if self.step is not None:
+            if self.log:
+                raise ValueError("`step` and `log` should not both be set")
+            steps = (self.high - self.low) / self.step
+            if abs(steps - round(steps)) > 1e-6:
+                raise ValueError(
+                    f"`high` should be `low` and a whole number of `step`s. Received: {self.low:g} "
+                    f"to {self.high:g} by {self.step:g}"
+                )
+        return self
+
+
+class SamplerConfig(BaseModel):
+    """What proposes the next trial.
+
+    Parameters
+    ----------
+    kind
+        ``tpe``: the tree-structured Parzen estimator over all keys jointly (Bergstra et al., NIPS
+        2011; Falkner et al., ICML 2018), or ``random``.
+    startup_trials
+        Of ``tpe``: trials at random before it has seen enough.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    kind: Literal["tpe", "random"] = "tpe"
+    startup_trials: PositiveInt = 10
+
+
+class PrunerConfig(BaseModel):
+    """What ends a trial that is not worth going on with.
+
+    Parameters
+    ----------
+    kind
+        ``median``: its best validation so far is below the median of the earlier trials' at the
+        same epoch (Golovin et al., KDD 2017); ``hyperband`` (Li et al., JMLR 2018); or ``none``.
+    startup_trials
+        Of ``median``: trials that are finished before any is ended.
+    warmup_epochs
+        Epochs that each trial has.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    kind: Literal["median", "hyperband", "none"] = "median"
+    startup_trials: PositiveInt = 5
+    warmup_epochs: PositiveInt = 3
+
+
+class TuneConfig(BaseModel):
+    """A search for better values of some keys of `model` and `train`.
+
+    Parameters
+    ----------
+    parameters
+        Dotted key to its range: ``train.learning_rate: {low: 0.0001, high: 0.01, log: true}``.
+    sampler, pruner
+        What proposes trials, and what ends them early.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    parameters: dict[str, ParameterRange] = Field(min_length=1)
+    sampler: SamplerConfig = SamplerConfig()
+    pruner: PrunerConfig = PrunerConfig()
+
+    @field_validator("parameters", mode="before")
+    @classmethod
+    def _dotted(cls, value: Any) -> Any:
+        """Take sections within sections for dotted keys, as ``--set`` writes them."""
+        if not isinstance(value, Mapping):
+            return value
+        found: dict[str, Any] = {}
+        for key, content in _flat(value):
+            known = found.get(key)
+            both = isinstance(known, Mapping) and isinstance(content, Mapping)
+            found[key] = {**known, **content} if both else content  # type: ignore[dict-item]
+        return found
+
+
+def _flat(content: Mapping[Any, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for name, value in content.items():
+        key = f"{prefix}{name}"
+        if isinstance(value, Mapping) and value and not value.keys() & ParameterRange.model_fields:
+            yield from _flat(value, f"{key}.")
+        else:
+            yield key, value

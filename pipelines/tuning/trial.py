@@ -1,0 +1,102 @@
+"""One trial: the stage `train`, which tells a study of each epoch and may be told to end."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from towermill.errors import DataError, PrunedError, RecipeError, SchemaError, StageError
+from towermill.pipelines.recipe import Recipe
+from towermill.pipelines.stages import Stage
+from towermill.pipelines.tuning.config import PrunerConfig
+from towermill.runtime import Runtime
+
+#: What is a trial's own fault: it fails, and the study goes on.
+FAILURES = (DataError, RecipeError, SchemaError, StageError)
+
+
+@dataclass(frozen=True)
+class Judge:
+    """Whom a training asks after each epoch whether to go on; it travels to other processes.
+
+    Attributes
+    ----------
+    folder, number
+        Of the study, and the trial in it.
+    metric
+        What is reported.
+    pruner, epochs
+        As the study was opened with.
+    spared
+        Whether the trial is never ended.
+    """
+
+    folder: Path
+    number: int
+    metric: str
+    pruner: PrunerConfig
+    epochs: int
+    spared: bool
+
+    def told(self) -> dict[str, Any]:
+        """Return it as JSON takes it."""
+        return {
+            **asdict(self),
+            "folder": str(self.folder.absolute()),
+            "pruner": self.pruner.model_dump(mode="json"),
+        }
+
+    @classmethod
+    def of(cls, told: Mapping[str, Any]) -> Judge:
+        """Return what `told` tells of."""
+        pruner = PrunerConfig.model_validate(told["pruner"])
+        return cls(**{**told, "folder": Path(told["folder"]), "pruner": pruner})
+
+    def after_epoch(self) -> Callable[[int, dict[str, float]], None]:
+        """Return what `towermill.models.training.fit` calls.
+
+        It raises `PrunedError` once the trial is not worth going on with.
+        """
+        import optuna
+
+        from towermill.pipelines.tuning.journal import open_study
+
+        study, storage = open_study(self.folder, self.pruner, self.epochs)
+        study_id = storage.get_study_id_from_name(study.study_name)
+        known = storage.get_trial_id_from_study_id_trial_number(study_id, self.number)
+        trial = optuna.trial.Trial(study, known)
+
+        def tell(epoch: int, metrics: dict[str, float]) -> None:
+            trial.report(metrics[self.metric], epoch)
+            if not self.spared and trial.should_prune():
+                raise PrunedError(f"Trial {self.number} was ended after epoch {epoch}.")
+
+        return tell
+
+
+def judged(stage: Stage, judge: Judge) -> Stage:
+    """Return the stage `train` as a trial's: it reports, and leaves nothing if it comes to nothing.
+
+    What it was killed over stays, and is gone on with.
+    """
+
+    run: Any = stage.run
+
+    def train(recipe: Recipe, inputs: Mapping[str, Path], out: Path, runtime: Runtime) -> None:
+        try:
+            run(recipe, inputs, out, runtime, after_epoch=judge.after_epoch())
+        except (PrunedError, *FAILURES):
+            shutil.rmtree(out, ignore_errors=True)
+            raise
+        except Exception as error:
+            if type(error).__name__ != "ResourceExhaustedError":  # TensorFlow's
+                raise
+            shutil.rmtree(out, ignore_errors=True)
+            raise StageError(
+                f"There is not enough memory for it: {str(error).splitlines()[0]}"
+            ) from error
+
+    return replace(stage, run=train)

@@ -1,0 +1,192 @@
+"""Where trials train: in this process, in processes beside it, or on a Dask cluster."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from towermill.cluster import cluster_client, cores
+from towermill.errors import SetupError, TowermillError
+from towermill.pipelines.child import run_in_child
+from towermill.pipelines.execution import run_step
+from towermill.pipelines.planning import Step
+from towermill.pipelines.recipe import Recipe
+from towermill.pipelines.storage import require_shared
+from towermill.pipelines.tuning.trial import Judge, judged
+from towermill.runtime import Runtime
+
+
+@dataclass(frozen=True)
+class Order:
+    """A trial's training, as it is handed to whoever does it."""
+
+    step: Step
+    recipe: Recipe
+    inputs: dict[str, Path]
+    judge: Judge
+    log_level: int
+
+
+@dataclass(frozen=True)
+class Workers:
+    """Who trains.
+
+    Attributes
+    ----------
+    at_a_time
+        How many trials.
+    submit
+        Has an order done, and returns a future of nothing, or of the training's error.
+    """
+
+    at_a_time: int
+    submit: Callable[[Order], Future[TowermillError | None]]
+
+
+@contextlib.contextmanager
+def workers(recipe: Recipe, root: Path, runtime: Runtime, jobs: int) -> Iterator[Workers]:
+    """Give those who train; when the block is left by an error, they are stopped.
+
+    Parameters
+    ----------
+    recipe
+        Its `runtime` says which cluster.
+    root
+        Of the recipe's runs, which all of a cluster have to see.
+    runtime
+        As resolved.
+    jobs
+        Trials at a time; 0: one, or on a cluster one a worker.
+
+    Raises
+    ------
+    SetupError
+        Of the cluster; or device gpu was asked for, and no worker offers a card.
+    """
+    with cluster_client(runtime, **recipe.runtime.cluster_options()) as client:
+        if client is not None:
+            with _on_cluster(client, recipe, root, runtime, jobs) as found:
+                yield found
+        elif jobs > 1:
+            with _in_processes(runtime, jobs) as found:
+                yield found
+        else:
+            yield Workers(1, partial(_here, runtime=runtime))
+
+
+def _here(order: Order, runtime: Runtime) -> Future[TowermillError | None]:
+    """Train in this process, at once: TensorFlow is started but once."""
+    done: Future[TowermillError | None] = Future()
+    step = order.step
+    trial = replace(step, stage=judged(step.stage, order.judge))
+    try:
+        run_step(trial, order.recipe, order.inputs, runtime, wait=True)
+    except Exception as error:
+        done.set_exception(error)
+    else:
+        done.set_result(None)
+    _forget_models()
+    return done
+
+
+def _forget_models() -> None:
+    tf = sys.modules.get("tensorflow")
+    if tf is not None:
+        tf.keras.backend.clear_session()
+
+
+@contextlib.contextmanager
+def _in_processes(runtime: Runtime, jobs: int) -> Iterator[Workers]:
+    stopped = threading.Event()
+    with ThreadPoolExecutor(jobs) as pool:
+        try:
+            # Else each would have a thread a core, and they would wait for one another.
+            share = {"TF_NUM_INTRAOP_THREADS": str(max(cores() // jobs, 1))}
+            train = partial(
+                _in_child,
+                runtime=runtime,
+                environment={**share, **os.environ},
+                stop=stopped.is_set,
+            )
+            yield Workers(jobs, lambda order: pool.submit(train, order))
+        except BaseException:
+            stopped.set()
+            raise
+
+
+def _in_child(
+    order: Order, runtime: Runtime, environment: Mapping[str, str], **options: Any
+) -> None:
+    run_in_child(
+        order.step,
+        order.recipe,
+        order.inputs,
+        runtime,
+        wait=True,
+        judge=order.judge,
+        log_level=order.log_level,
+        log_format=f"trial {order.judge.number}: %(message)s",
+        # Progress bars of several processes would write over one another.
+        environment={**environment, "TTY_COMPATIBLE": "0"},
+        **options,
+    )
+
+
+@contextlib.contextmanager
+def _on_cluster(
+    client: Any, recipe: Recipe, root: Path, runtime: Runtime, jobs: int
+) -> Iterator[Workers]:
+    from towermill.pipelines.submission import GPU
+
+    require_shared(client, root)
+    found = client.scheduler_info(n_workers=-1)["workers"].values()
+    cards = sum(int(worker["resources"].get(GPU, 0)) for worker in found)
+    if recipe.runtime.device == "gpu" and not cards:
+        raise SetupError(
+            "`runtime.device` is gpu, but none of the workers offers a card. Start those that have "
+            'one with `dask worker --resources "GPU=1"`, or use device cpu.'
+        )
+    on_cards = bool(cards) and recipe.runtime.device != "cpu"
+    there = Runtime("gpu" if on_cards else "cpu", "none", runtime.seed)
+    options: dict[str, Any] = {"resources": {GPU: 1}} if on_cards else {}
+    pool: Executor = client.get_executor(pure=False, **options)
+    try:
+        train = partial(_on_worker, runtime=there, folder=Path.cwd())
+        yield Workers(
+            jobs or max(cards if on_cards else len(found), 1),
+            lambda order: pool.submit(train, order),
+        )
+    except BaseException:
+        pool.shutdown(wait=False)
+        raise
+
+
+def _on_worker(order: Order, runtime: Runtime, folder: Path) -> TowermillError | None:
+    """Train in a process beside this worker, which takes no other work meanwhile; a task.
+
+    An error of the training is returned: Dask would log one that is raised as the task's.
+    """
+    from distributed import get_worker
+
+    from towermill.pipelines.submission import is_cancelled, whole_environment
+
+    worker = get_worker()
+    try:
+        _in_child(
+            order,
+            runtime,
+            whole_environment(),
+            folder=folder if folder.is_dir() else None,
+            stop=partial(is_cancelled, worker, worker.get_current_task()),
+        )
+    except TowermillError as error:
+        return error
+    return None
