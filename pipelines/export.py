@@ -80,7 +80,7 @@ def export_bundle(
         "ids": {"padding": PADDING_ID, "null": NULL_ID, "unknown": OOV_ID, "first": FIRST_ID},
         "query_features": _describe(query_schema),
         "item_features": _describe(item_schema),
-        "item_columns": stats["item_columns"],
+        "item_columns": stats["columns"]["item"],
         "as_of": stats["as_of"],
         "title": stats["title"],
         "dim": int(embeddings.shape[1]),

@@ -51,8 +51,16 @@ class Workflow(nvt.Workflow):  # type: ignore[misc]
         super().__init__(output, client)
         _replace(self.graph, _FAST)
 
-    def fit(self, dataset: Dataset) -> Workflow:
+    def fit(self, dataset: Dataset, earlier: Workflow | None = None) -> Workflow:
         """Fit the operators on the data set, of which only the columns of the graph are read.
+
+        Parameters
+        ----------
+        dataset
+            Training rows.
+        earlier
+            A fitted workflow of the same graph to go on from: its values keep their ids, those that
+            are new in the data set stand behind them, and numbers are normalised as by it.
 
         Raises
         ------
@@ -64,8 +72,23 @@ class Workflow(nvt.Workflow):  # type: ignore[misc]
         if not self.graph.output_schema:
             self.graph.construct_schema(dataset.schema)
         self._require_own_files()
+        if earlier is not None:
+            known = {
+                n: p for op in earlier._of(nvt.ops.Categorify) for n, p in op.categories.items()
+            }
+            for op in self._of(nvt.ops.Categorify):
+                op.earlier = known
         super().fit(self._taken(narrowed(dataset, self._input_columns())))
+        if earlier is not None:
+            for op, before in zip(
+                self._of(nvt.ops.Normalize), earlier._of(nvt.ops.Normalize), strict=True
+            ):
+                op.means, op.stds = dict(before.means), dict(before.stds)
         return self
+
+    def _of(self, kind: type) -> list[Any]:
+        """Return the operators of a kind, those of subgraphs among them."""
+        return [op for op in self._operators() if isinstance(op, kind)]
 
     def _require_own_files(self) -> None:
         """Refuse two operators that would write one vocabulary file, each over the other's."""
