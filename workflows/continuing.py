@@ -84,6 +84,11 @@ class Earlier:
         DataError
             Ids are of another type.
         """
+        if "columns" not in self.stats:
+            raise DataError(
+                f"The run that is continued, {self.path}, should tell its features; it is of an "
+                "older Towermill. Run it again, and continue that."
+            )
         for entity, features in columns.items():
             before, now = self.stats["columns"].get(entity, {}), described(features)
             names = {*before, *now}
