@@ -19,6 +19,7 @@ from towermill.models.checkpoints import TrainState
 from towermill.models.config import ModelConfig, NRMSConfig, TrainConfig, check_monitor
 from towermill.models.data import Processed
 from towermill.models.evaluation import evaluate_retriever
+from towermill.models.growth import grow
 from towermill.models.impression_evaluation import evaluate_slates
 from towermill.models.impressions import ImpressionData
 from towermill.models.loader import InteractionBatches
@@ -44,8 +45,12 @@ def train_model(
     query: Literal["user", "interaction"] = "user",
     filter_seen: bool = True,
     max_queries: int = 0,
+    earlier: tuple[Path, Path] | None = None,
 ) -> None:
     """Fit a model and write it to `out`; a call that was cut off goes on where it was.
+
+    `earlier` has the processed data and the trained model of the run to continue: training begins
+    from its weights, see `grow`, with an optimizer that begins afresh.
 
     `query`, `filter_seen` and `max_queries` are those of the later evaluation: see
     `Processed.queries`; of impressions, the last alone counts.
@@ -71,6 +76,10 @@ def train_model(
     _check_xla(train, data)
     try:
         retriever = _under_policy(data, model, train, seed)
+        before = None if earlier is None else open_data(earlier[0], model)
+        if earlier is not None and before is not None:
+            _, known = load_model(*earlier, model)
+            grow(retriever, data, known, before.items.height)
         state = TrainState()
         if isinstance(data, ImpressionData):
             if isinstance(model, NRMSConfig):
@@ -81,7 +90,7 @@ def train_model(
             rows = InteractionBatches(data, batch_size=train.batch_size, seed=seed)
             ranked = _catalogue_validation(data, monitor, query, filter_seen, max_queries)
             state = fit(retriever, rows, train, out, monitor=monitor, validate=ranked)
-            fill_untrained_rows(retriever, data)
+            fill_untrained_rows(retriever, data, before)
     finally:
         tf.keras.mixed_precision.set_global_policy("float32")
     weights = out / "weights"

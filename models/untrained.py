@@ -12,16 +12,22 @@ from towermill.models.data import Processed
 from towermill.models.retriever import Retriever
 
 
-def fill_untrained_rows(retriever: Retriever, data: Processed) -> None:
+def fill_untrained_rows(
+    retriever: Retriever, data: Processed, earlier: Processed | None = None
+) -> None:
     """Give null and out of vocabulary the mean of the other rows, weighted by training rows.
 
     Only where training never met them: with every category kept, no training row is unknown, and
     the row would stay at its first random values. A new user is then served like the average one.
+    The training of a continued run is that of the `earlier` one as well.
     """
     for tower in (retriever.query_tower, retriever.item_tower):
         tables = {id(m): m for m in tower.submodules if isinstance(m, EmbeddingTable)}
         for table in tables.values():
-            _fill(table, _counts(data, table))
+            counts = _counts(data, table)
+            if earlier is not None:
+                counts += _counts(earlier, table)
+            _fill(table, counts)
 
 
 def _counts(data: Processed, table: EmbeddingTable) -> NDArray[np.int64]:

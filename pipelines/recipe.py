@@ -53,6 +53,23 @@ class EvaluateConfig(BaseModel):
     max_queries: int = Field(0, ge=0)
 
 
+class ContinueConfig(BaseModel):
+    """Which finished run is gone on from, with new data.
+
+    Parameters
+    ----------
+    run
+        Its folder: ``runs/<recipe>/latest``, or one of ``runs/<recipe>/by-run``.
+    replay
+        Rows of the earlier training that are trained on again, for each new one.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    run: Path
+    replay: float = Field(1.0, ge=0)
+
+
 class ExportConfig(BaseModel):
     """What the bundle holds.
 
@@ -126,6 +143,7 @@ class Recipe(BaseModel):
     train: TrainConfig = TrainConfig()
     evaluate: EvaluateConfig = EvaluateConfig()
     export: ExportConfig = ExportConfig()
+    continue_from: ContinueConfig | None = None
     runtime: RuntimeConfig = RuntimeConfig()
 
     @field_validator("model", mode="before")

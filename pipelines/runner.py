@@ -30,7 +30,6 @@ def run(recipe: Recipe, out: str | Path, selection: Selection | None = None) -> 
     out = Path(out)
     steps = plan(recipe, out, selection)
     require_folder(out / recipe.name)
-    folders = {step.stage.name: step.folder for step in steps}
     if any(step.runs for step in steps):
         with cluster_client(runtime, **recipe.runtime.cluster_options()) as client:
             if client is not None:
@@ -38,11 +37,10 @@ def run(recipe: Recipe, out: str | Path, selection: Selection | None = None) -> 
             for step in steps:
                 if not step.runs:
                     continue
-                inputs = {name: folders[name] for name in step.stage.inputs}
                 if client is None:
-                    run_step(step, recipe, inputs, runtime)
+                    run_step(step, recipe, runtime)
                 else:
                     on = replace(runtime, cluster=client.scheduler.address)
-                    run_in_child(step, recipe, inputs, on)
+                    run_in_child(step, recipe, on)
     link_latest(out / recipe.name, steps)
     return steps

@@ -202,7 +202,7 @@ class TestOrphan:
         "from towermill.runtime import Runtime\n"
         "child._COMMAND = ('-P', os.environ['SCRIPT'])\n"
         "step = plan(load_recipe('r.yaml'), 'runs')[0]\n"
-        "child.run_in_child(step, load_recipe('r.yaml'), {}, Runtime())\n"
+        "child.run_in_child(step, load_recipe('r.yaml'), Runtime())\n"
     )
 
     def test_ends_with_whoever_started_it(self, notes: Notes, tmp_path: Path) -> None:
