@@ -220,7 +220,7 @@ class Processed:
         )
 
     def _seen(self, split: str) -> pl.DataFrame:
-        """Return the distinct known (user, item) pairs of the earlier splits, and of runs before."""
+        """Return the distinct known (user, item) pairs of earlier splits, and of runs before."""
         earlier = [self.scan("train")]
         if split == "test" and self.has("valid"):
             earlier.append(self.scan("valid"))

@@ -81,9 +81,9 @@ def _item_tables(tower: Any) -> set[Any]:
     """Return references to the weights with a row an item id."""
     found = set()
     for layer in tower.submodules:
-        if (isinstance(layer, EmbeddingTable) and ITEM_ID in layer.schema.column_names) or (
-            isinstance(layer, tf.keras.layers.Embedding) and layer.name == ITEM_ID
-        ):
+        merlins = isinstance(layer, EmbeddingTable) and ITEM_ID in layer.schema.column_names
+        keras = isinstance(layer, tf.keras.layers.Embedding) and layer.name == ITEM_ID
+        if merlins or keras:
             found |= {weight.ref() for weight in layer.weights}
     return found
 
