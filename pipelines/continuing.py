@@ -64,10 +64,8 @@ def _whole(run: Path, stage: str, folder: Path) -> dict[str, Any]:
     manifest = read_manifest(folder)
     if manifest is None:
         hint = f" Did you mean {run / 'latest'}?" if (run / "latest").is_dir() else ""
-        problem = (
-            f"has no finished stage {stage!r} ({MANIFEST})" if run.is_dir() else "is not there"
-        )
-        raise RecipeError(f"{wanted}. {folder if run.is_dir() else run} {problem}.{hint}")
+        found = f"{folder} has no {MANIFEST}" if run.is_dir() else f"there is no folder {run}"
+        raise RecipeError(f"{wanted}; {found}.{hint}")
     if manifest.get("stage") != stage or "inputs" not in manifest:
         raise RecipeError(
             f"{wanted}. {folder} holds no stage {stage!r} of this version of Towermill. Run that "

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import fsspec
+import pandas as pd
 import polars as pl
 import pyarrow.parquet as pq
+from nvtabular.ops.categorify import OOV_OFFSET
 
 from towermill.errors import DataError
 from towermill.workflows.ops.vocabulary import (
@@ -15,8 +17,8 @@ from towermill.workflows.ops.vocabulary import (
     write_kept,
 )
 
-#: Rows of a vocabulary's ``meta`` file: what stands for no value, and the values.
-_NULLS, _UNKNOWN = 1, 2
+#: The row of nulls in a vocabulary's ``meta`` file.
+_NULLS = 1
 
 
 def extend_vocabulary(
@@ -36,7 +38,7 @@ def extend_vocabulary(
         The earlier vocabulary's file. Its values keep their ids, and their sizes grow.
     path
         The new data's, with all its values by falling frequency; it and its ``meta`` file are
-        written again.
+        written again. What ``meta`` counts of nulls and unknown values is of the new data alone.
     name
         What the files are named for.
     freq_threshold, max_size, num_buckets
@@ -48,8 +50,7 @@ def extend_vocabulary(
     DataError
         The values are of types that have none in common.
     """
-    old, old_meta = _read(earlier, name)
-    fresh, fresh_meta = _read(path, name)
+    old, fresh = _read(earlier, name), _read(path, name)
     keys = [column for column in old.columns if column != SIZE]
     try:
         common = stacked([old.head(0), fresh.select(old.columns).head(0)], name).schema
@@ -65,25 +66,23 @@ def extend_vocabulary(
     unseen = int(new[SIZE].sum())
     new = new.filter(pl.col(SIZE) >= freq_threshold)
     if max_size:
-        room = max_size - max(num_buckets, 1) - _UNKNOWN - old.height
+        room = max_size - max(num_buckets, 1) - OOV_OFFSET - old.height
         new = new.head(max(room, 0))
     write_kept(
         pl.concat([old, new]),
         name,
         path,
         unknown_ids=max(num_buckets, 1),
-        nulls=old_meta[_NULLS] + fresh_meta[_NULLS],
-        unknown=old_meta[_UNKNOWN] + unseen - int(new[SIZE].sum()),
+        nulls=int(pd.read_parquet(meta_path(path))["num_observed"][_NULLS]),
+        unknown=unseen - int(new[SIZE].sum()),
     )
 
 
-def _read(path: str, name: str) -> tuple[pl.DataFrame, list[int]]:
-    """Return values with their sizes, and how many rows each kind of id was met in."""
+def _read(path: str, name: str) -> pl.DataFrame:
+    """Return the values, in the order of their ids, with their sizes."""
     fs, where = fsspec.core.url_to_fs(path)
     with fs.open(where, "rb") as file:
         names = pq.read_schema(file).names
     keys = [n for n in names if not n.startswith("__") and n != f"{name}_size"]
     values, _ = read_vocabulary(path, [*keys, f"{name}_size"])
-    with fs.open(fsspec.core.url_to_fs(meta_path(path))[1], "rb") as file:
-        observed: list[int] = pq.read_table(file)["num_observed"].to_pylist()
-    return values.rename({f"{name}_size": SIZE}).cast({SIZE: pl.Int64}), observed
+    return values.rename({f"{name}_size": SIZE}).cast({SIZE: pl.Int64})
