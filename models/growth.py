@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from typing import Any
 
 import numpy as np
@@ -14,8 +13,6 @@ from towermill.columns import FIRST_ID, ITEM_ID, OOV_ID, VECTOR
 from towermill.errors import DataError
 from towermill.models.data import Processed
 from towermill.models.retriever import Retriever
-
-logger = logging.getLogger(__name__)
 
 #: Known items whose rows make that of a new one.
 NEIGHBOURS = 10
@@ -67,7 +64,6 @@ def grow(retriever: Retriever, data: Processed, earlier: Retriever, known: int) 
             if new is None:
                 new = np.repeat(old[OOV_ID : OOV_ID + 1], rows, axis=0)
             weight.assign(np.concatenate([old, new]))
-            logger.info("%s: %d rows known, %d new", weight.name, len(old), rows)
 
 
 def _unlike(before: str, now: str) -> DataError:

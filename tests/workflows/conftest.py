@@ -62,6 +62,8 @@ def mill(tmp_path: Path) -> Callable[..., Mill]:
         filters: dict[str, Any] | None = None,
         split: dict[str, Any] | None = None,
         out: str = "out",
+        earlier: Mill | None = None,
+        share: float = 0.0,
         **config: Any,
     ) -> Mill:
         tables = Tables(
@@ -77,6 +79,8 @@ def mill(tmp_path: Path) -> Callable[..., Mill]:
             Split(**{"kind": "given", "cold": "keep", **(split or {})}),
             FeatureConfig.model_validate({**(features or {}), **config}),
             folder,
+            None if earlier is None else earlier.path,
+            share,
         )
         return Mill(folder)
 
