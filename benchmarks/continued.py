@@ -56,6 +56,8 @@ class World:
         Part to the recipe's `source` section.
     answers
         ``user_id``, ``item_id``, raw.
+    met
+        The pairs of all other rows, late ones too: they are left out of every run's ranking.
     new_items, new_users
         Raw ids that only the new part has.
     rows
@@ -64,6 +66,7 @@ class World:
 
     source: dict[str, dict[str, Any]]
     answers: pl.DataFrame
+    met: pl.DataFrame
     new_items: pl.Series
     new_users: pl.Series
     rows: dict[str, int]
@@ -99,7 +102,8 @@ def cut(tables: Tables, seed: int, folder: Path) -> World:
             }
             source[name][table] = {"path": str(path), "features": kinds}
     sizes = {name: int((rows[SPLIT] == "train").sum()) for name, rows in parts.items()}
-    return World(source, answers.select(USER_ID, ITEM_ID), new_items, new_users, sizes)
+    pair = (USER_ID, ITEM_ID)
+    return World(source, answers.select(pair), log.select(pair), new_items, new_users, sizes)
 
 
 def _some(ids: pl.Series, share: float, rng: np.random.Generator) -> pl.Series:
@@ -144,14 +148,18 @@ def runs(
         yield Ran(name, recipe, folders, seconds, processor)
 
 
-def scored(ran: Ran) -> tuple[pl.DataFrame, NDArray[Any], pl.DataFrame]:
+def scored(ran: Ran, world: World) -> tuple[pl.DataFrame, NDArray[Any], pl.DataFrame]:
     """Return the run's users, the scores of all items for each, and the items."""
     from towermill.models.train import load_model
 
     data, model = load_model(ran.folders["process"], ran.folders["train"], ran.recipe.model)
     matrix = model.embed_queries(data.users) @ model.embed_items(data.items).T
-    seen = pl.read_parquet(ran.folders["process"] / "seen.parquet").explode(ITEM_ID)
-    matrix[seen[USER_ID].to_numpy() - FIRST_ID, seen[ITEM_ID].to_numpy() - FIRST_ID] = -np.inf
+    met = world.met
+    for key, known in ((USER_ID, data.users), (ITEM_ID, data.items)):
+        ids = known.select(pl.col(RAW_PREFIX + key), pl.col(key).alias(f"encoded_{key}"))
+        met = met.join(ids, left_on=key, right_on=RAW_PREFIX + key)
+    rows, columns = (met[f"encoded_{key}"].to_numpy() - FIRST_ID for key in (USER_ID, ITEM_ID))
+    matrix[rows, columns] = -np.inf
     return data.users, matrix, data.items
 
 
@@ -179,12 +187,12 @@ def measure(
         hits = np.array([i in right for i in top[user]])
         ndcg.append((hits * discount).sum() / discount[: len(right)].sum())
         recall.append(hits.sum() / len(right))
-    return {"ndcg": float(np.mean(ndcg)), "recall": float(np.mean(recall))}
+    return {"ndcg": float(np.mean(ndcg)), "recall": float(np.mean(recall))} if ndcg else {}
 
 
 def figures(ran: Ran, world: World) -> dict[str, Any]:
     """Return what a run reaches, by group, and what it cost."""
-    found = scored(ran)
+    found = scored(ran, world)
     _, matrix, items = found
     raw = items[RAW_PREFIX + ITEM_ID]
     is_new = raw.is_in(world.new_items.implode())

@@ -72,19 +72,27 @@ class Workflow(nvt.Workflow):  # type: ignore[misc]
         if not self.graph.output_schema:
             self.graph.construct_schema(dataset.schema)
         self._require_own_files()
-        if earlier is not None:
-            known = {
-                n: p for op in earlier._of(nvt.ops.Categorify) for n, p in op.categories.items()
-            }
-            for op in self._of(nvt.ops.Categorify):
-                op.earlier = known
-        super().fit(self._taken(narrowed(dataset, self._input_columns())))
-        if earlier is not None:
-            for op, before in zip(
-                self._of(nvt.ops.Normalize), earlier._of(nvt.ops.Normalize), strict=True
-            ):
-                op.means, op.stds = dict(before.means), dict(before.stds)
+        data = self._taken(narrowed(dataset, self._input_columns()))
+        if earlier is None:
+            super().fit(data)
+        else:
+            self._fit_on(data, earlier)
         return self
+
+    def _fit_on(self, dataset: Dataset, earlier: Workflow) -> None:
+        known: dict[str, str] = {}
+        for op in earlier._of(nvt.ops.Categorify):
+            known |= op.categories
+        # An operator that parts of the graph share is fitted more than once.
+        own = self._of(nvt.ops.Categorify)
+        for op in own:
+            op.earlier = known
+        super().fit(dataset)
+        for op in own:
+            op.earlier = None
+        numbers = zip(self._of(nvt.ops.Normalize), earlier._of(nvt.ops.Normalize), strict=True)
+        for op, before in numbers:
+            op.means, op.stds = dict(before.means), dict(before.stds)
 
     def _of(self, kind: type) -> list[Any]:
         """Return the operators of a kind, those of subgraphs among them."""

@@ -92,7 +92,6 @@ class Categorify(ops.Categorify):  # type: ignore[misc]
             return
         for name, path in categories.items():
             extend_vocabulary(self.earlier[name], path, name, **self._limits(name))
-        del self.earlier  # no part of what is saved
 
     def _groups(self, col_selector: Any) -> list[Group]:
         """Return the vocabularies to fit, and note which columns have one together."""

@@ -37,7 +37,8 @@ class Fitted:
 
     def ids(self, values: list[Any], column: str = "v") -> list[Any]:
         path = self.folder / "asked.parquet"
-        pl.DataFrame({c: values for c in self.last.input_schema.column_names}).write_parquet(path)
+        frame = pl.DataFrame(dict.fromkeys(self.last.input_schema.column_names, values))
+        frame.write_parquet(path)
         encoded = self.last.transform(open_dataset(path)).to_ddf().compute()
         return list(encoded[column].to_list())
 
