@@ -26,10 +26,10 @@ def going_on(base: Recipe, earlier: Path, **sections: Any) -> Recipe:
     return validate_recipe(content)
 
 
-def continued(first: Any, out: Path, **sections: Any) -> Any:
-    """Continue a whole run to the end, in this process."""
+def continued(first: Any, out: Path, last: str = "export", **sections: Any) -> Any:
+    """Continue a whole run up to a stage, in this process."""
     recipe = going_on(first.recipe, first.latest, **sections)
-    steps = run(recipe, out)
+    steps = run(recipe, out, Selection(last=last))
     return type(first)(recipe, out, {step.stage.name: step.folder for step in steps})
 
 
@@ -117,16 +117,8 @@ class TestRefused:
         assert fakes.taken() == []
 
     def test_what_may_change(self, fakes: Any, latest: Path, tmp_path: Path) -> None:
-        plan(
-            going_on(
-                fakes.recipe,
-                latest,
-                train={"epochs": 9},
-                split={"valid": 0.2},
-                filters={"min_user": 2},
-            ),
-            tmp_path,
-        )
+        changes = {"train": {"epochs": 9}, "split": {"valid": 0.2}, "filters": {"min_user": 2}}
+        plan(going_on(fakes.recipe, latest, **changes), tmp_path)
 
     def test_the_very_same_data(self, fakes: Any, latest: Path, tmp_path: Path) -> None:
         with pytest.raises(RecipeError, match="trained on the very data"):
@@ -202,13 +194,14 @@ class TestCommandLine:
         assert "Traceback" not in said.err
 
 
-class TestWhole:
-    @pytest.fixture(scope="class")
-    def second(self, trained: Any, tmp_path_factory: pytest.TempPathFactory) -> Any:
-        """A tenth more users and a fifth more items."""
-        out = tmp_path_factory.mktemp("second")
-        return continued(trained, out, source={"users": 330, "items": 60, "interactions": 1500})
+@pytest.fixture(scope="module")
+def second(trained: Any, tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """A tenth more users and a fifth more items."""
+    out = tmp_path_factory.mktemp("second")
+    return continued(trained, out, source={"users": 330, "items": 60, "interactions": 1500})
 
+
+class TestWhole:
     def test_old_ids_are_equal_to_the_byte(self, trained: Any, second: Any) -> None:
         for table, key in (("users", "user_id"), ("items", "item_id")):
             before, after = (
@@ -236,8 +229,9 @@ class TestWhole:
             assert not best & set(raw[(met - 3).to_list()])
             found |= best & items
         assert found
-        assert not old.recommend(330).known
-        assert bundle.recommend(330).known
+        newcomer = pl.read_parquet(second.bundle / "user_features.parquet")["raw_user_id"][-1]
+        assert not old.recommend(newcomer).known
+        assert bundle.recommend(newcomer).known
 
     def test_manifest_tells_what_was_continued(self, trained: Any, second: Any) -> None:
         told = Bundle(second.bundle).manifest["recipe"]["continue_from"]
@@ -245,7 +239,7 @@ class TestWhole:
 
     def test_third(self, second: Any, tmp_path: Path) -> None:
         source = {"users": 340, "items": 70, "interactions": 1500, "seed": 2}
-        third = continued(second, tmp_path, source=source, train={"epochs": 1})
+        third = continued(second, tmp_path, last="train", source=source, train={"epochs": 1})
         before, after = (
             pl.read_parquet(t.stages["process"] / "items.parquet") for t in (second, third)
         )
