@@ -62,12 +62,15 @@ class ContinueConfig(BaseModel):
         Its folder: ``runs/<recipe>/latest``, or one of ``runs/<recipe>/by-run``.
     replay
         Rows of the earlier training that are trained on again, for each new one.
+    epochs
+        At most so many passes, and no more than `train.epochs`.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     run: Path
     replay: float = Field(1.0, ge=0)
+    epochs: PositiveInt = 4
 
 
 class ExportConfig(BaseModel):

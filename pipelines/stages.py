@@ -120,17 +120,21 @@ def train(recipe: Recipe, inputs: Inputs, out: Path, runtime: Runtime) -> None:
     from towermill.models.train import train_model
 
     _share_card(runtime)
-    continues = "earlier.train" in inputs
+    config, earlier = recipe.train, None
+    if recipe.continue_from is not None:
+        earlier = inputs["earlier.process"], inputs["earlier.train"]
+        epochs = min(config.epochs, recipe.continue_from.epochs)
+        config = config.model_copy(update={"epochs": epochs})
     train_model(
         inputs["process"],
         recipe.model,
-        recipe.train,
+        config,
         out,
         runtime.seed,
         query=recipe.evaluate.query,
         filter_seen=recipe.evaluate.filter_seen,
         max_queries=recipe.evaluate.max_queries,
-        earlier=(inputs["earlier.process"], inputs["earlier.train"]) if continues else None,
+        earlier=earlier,
     )
 
 
@@ -195,6 +199,7 @@ STAGES: tuple[Stage, ...] = (
         (
             "model",
             "train",
+            "continue_from.epochs",
             "evaluate.query",
             "evaluate.filter_seen",
             "evaluate.max_queries",

@@ -104,9 +104,8 @@ class Earlier:
                     f"continued: {', '.join(before)}. Received: {', '.join(now)}."
                 )
         types = log.collect_schema()
-        for entity in ("user", "item"):
-            key = ID_OF[entity]  # type: ignore[index]
-            kind = self.known(entity).collect_schema()[key]  # type: ignore[arg-type]
+        for entity, key in ID_OF.items():
+            kind = self.known(entity).collect_schema()[key]
             if key in types and types[key] != kind:
                 raise DataError(
                     f"The column {key!r} should hold ids of type {kind}, as in the run that is "

@@ -120,8 +120,8 @@ def process(
     schema = workflow.output_schema
     write_schema(schema if before is None else before.widths(schema), out)
     workflow.save(str(out / "workflow"))
-    for entity, table in (("user", tables.users), ("item", tables.items)):
-        _encode_entity(workflow, entity, table, columns, as_of, out, scratch / entity)
+    _encode_entity(workflow, "user", tables.users, columns, as_of, out, scratch / "user")
+    _encode_entity(workflow, "item", tables.items, columns, as_of, out, scratch / "item")
     write_seen(log, out, scratch, None if before is None else seen_before(before.path))
     replayed = 0 if before is None else _go_on(before, out, share)
     stats = {

@@ -119,7 +119,7 @@ def process_impressions(
     workflow.fit(open_dataset(raw["fit"]), None if before is None else before.workflow)
 
     impressions = workflow.get_subworkflow("impression")
-    rows = {
+    rows: dict[str, int] = {
         name: write(impressions, open_dataset(raw[name]), out / name)
         for name in ("train", "valid", "test", HIDDEN)
         if name in raw

@@ -59,7 +59,7 @@ def extend_vocabulary(
             f"The values of {name!r} should be of the type that they had in the run that is "
             f"continued. {error}"
         ) from error
-    old, fresh = old.cast(dict(common)), fresh.select(old.columns).cast(dict(common))
+    old, fresh = old.cast(common), fresh.select(old.columns).cast(common)
     met = old.select(keys).join(fresh, on=keys, how="left", maintain_order="left")[SIZE]
     old = old.with_columns(pl.col(SIZE) + met.fill_null(0))
     new = fresh.join(old, on=keys, how="anti", maintain_order="left")
