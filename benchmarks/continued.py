@@ -35,15 +35,20 @@ from towermill.pipelines.recipe import ContinueConfig
 from towermill.runtime import quiet_tensorflow
 from towermill.workflows.tables import Tables
 
-#: Data to its recipe, and what is changed of its training.
+#: Data to its recipe, and what is changed of it.
 RECIPES = {"movielens": "demo", "synthetic": "synthetic-retail"}
-TRAIN = {"movielens": [], "synthetic": ["train.epochs=20", "train.batch_size=0"]}
+CHANGES = {
+    "movielens": [],
+    "synthetic": [
+        *("source.users=2000", "source.items=1000", "source.interactions=200000"),
+        *("train.epochs=20", "train.batch_size=0"),
+    ],
+}
 NEW_ITEMS, NEW_USERS = 1 / 6, 1 / 20
 #: Shares of the rows that come late, of the late ones that are asked for, and of all others that
 #: validate.
 LATE, HELD_OUT, VALID = 0.25, 0.3, 0.1
 K = 10
-REPLAY = ContinueConfig.model_fields["replay"].default
 
 
 @dataclass(frozen=True)
@@ -126,7 +131,7 @@ def runs(
     world: World, data: str, out: Path, seed: int, variants: Mapping[str, Mapping[str, Any]]
 ) -> Iterator[Ran]:
     """Yield ``before``, each variant of continuing it, and ``anew``."""
-    shared = load_recipe(RECIPES[data], TRAIN[data]).model_dump(mode="json")
+    shared = load_recipe(RECIPES[data], CHANGES[data]).model_dump(mode="json")
     shared |= {"split": {"kind": "given"}, "features": {}, "runtime": {"seed": seed}}
     earlier = out / "earlier"
     for name in ("before", *variants, "anew"):
@@ -134,8 +139,7 @@ def runs(
         safe = re.sub(r"[^A-Za-z0-9.]+", "-", name)
         content = {**shared, "name": safe, "source": world.source[part]}
         if part == "new":
-            content["continue_from"] = {"run": str(earlier), "replay": variants[name]["replay"]}
-            content["train"] = {**shared["train"], **variants[name]["train"]}
+            content["continue_from"] = {"run": str(earlier), **variants[name]}
         recipe = validate_recipe(content)
         started, busy = time.monotonic(), time.process_time()
         steps = run(recipe, out, Selection(last="train"))
@@ -230,7 +234,7 @@ def one(data: str, seed: int, variants: Mapping[str, Mapping[str, Any]]) -> dict
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         (folder / "scratch").mkdir()
-        tables = load_recipe(RECIPES[data]).source.read(folder / "scratch")
+        tables = load_recipe(RECIPES[data], CHANGES[data]).source.read(folder / "scratch")
         world = cut(tables, seed, folder)
         result: dict[str, Any] = {"rows": world.rows}
         for ran in runs(world, data, folder / "runs", seed, variants):
@@ -273,20 +277,24 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", nargs="+", choices=list(RECIPES), default=list(RECIPES))
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2, 3, 4])
-    parser.add_argument("--replay", nargs="+", type=float, default=[REPLAY])
-    parser.add_argument(
-        "--train", nargs="+", type=json.loads, default=[{}], help="changed keys of `train`, as JSON"
-    )
+    for option, key in (
+        ("replay", "replay"),
+        ("epochs", "epochs"),
+        ("factor", "learning_rate_factor"),
+    ):
+        default = ContinueConfig.model_fields[key].default
+        parser.add_argument(f"--{option}", nargs="+", type=type(default), default=[default])
     parser.add_argument("--json", type=Path, help="a file for all figures")
     given = parser.parse_args()
     quiet_tensorflow()
     variants = {
-        f"replay {replay:g}" + "".join(f" {k} {v}" for k, v in train.items()): {
-            "replay": replay,
-            "train": train,
-        }
-        for replay in given.replay
-        for train in given.train
+        ", ".join(f"{value:g} {key}" for key, value in keys.items()): keys
+        for keys in (
+            {"replay": r, "epochs": e, "learning_rate_factor": f}
+            for r in given.replay
+            for e in given.epochs
+            for f in given.factor
+        )
     }
     told: dict[str, Any] = {}
     console = Console(width=60 + 30 * len(variants))

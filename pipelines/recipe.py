@@ -64,6 +64,8 @@ class ContinueConfig(BaseModel):
         Rows of the earlier training that are trained on again, for each new one.
     epochs
         At most so many passes, and no more than `train.epochs`.
+    learning_rate_factor
+        By which `train.learning_rate` is multiplied.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
@@ -71,6 +73,15 @@ class ContinueConfig(BaseModel):
     run: Path
     replay: float = Field(1.0, ge=0)
     epochs: PositiveInt = 4
+    learning_rate_factor: float = Field(0.3, gt=0)
+
+    def adapted(self, train: TrainConfig) -> TrainConfig:
+        """Return the `train` section as a continued run is trained by it."""
+        changes = {
+            "epochs": min(train.epochs, self.epochs),
+            "learning_rate": train.learning_rate * self.learning_rate_factor,
+        }
+        return train.model_copy(update=changes)
 
 
 class ExportConfig(BaseModel):

@@ -123,8 +123,7 @@ def train(recipe: Recipe, inputs: Inputs, out: Path, runtime: Runtime) -> None:
     config, earlier = recipe.train, None
     if recipe.continue_from is not None:
         earlier = inputs["earlier.process"], inputs["earlier.train"]
-        epochs = min(config.epochs, recipe.continue_from.epochs)
-        config = config.model_copy(update={"epochs": epochs})
+        config = recipe.continue_from.adapted(config)
     train_model(
         inputs["process"],
         recipe.model,
@@ -200,6 +199,7 @@ STAGES: tuple[Stage, ...] = (
             "model",
             "train",
             "continue_from.epochs",
+            "continue_from.learning_rate_factor",
             "evaluate.query",
             "evaluate.filter_seen",
             "evaluate.max_queries",
