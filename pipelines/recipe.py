@@ -75,14 +75,6 @@ class ContinueConfig(BaseModel):
     epochs: PositiveInt = 4
     learning_rate_factor: float = Field(0.3, gt=0)
 
-    def adapted(self, train: TrainConfig) -> TrainConfig:
-        """Return the `train` section as a continued run is trained by it."""
-        changes = {
-            "epochs": min(train.epochs, self.epochs),
-            "learning_rate": train.learning_rate * self.learning_rate_factor,
-        }
-        return train.model_copy(update=changes)
-
 
 class ExportConfig(BaseModel):
     """What the bundle holds.

@@ -123,7 +123,11 @@ def train(recipe: Recipe, inputs: Inputs, out: Path, runtime: Runtime) -> None:
     config, earlier = recipe.train, None
     if recipe.continue_from is not None:
         earlier = inputs["earlier.process"], inputs["earlier.train"]
-        config = recipe.continue_from.adapted(config)
+        changes = {
+            "epochs": min(config.epochs, recipe.continue_from.epochs),
+            "learning_rate": config.learning_rate * recipe.continue_from.learning_rate_factor,
+        }
+        config = config.model_copy(update=changes)
     train_model(
         inputs["process"],
         recipe.model,

@@ -17,6 +17,7 @@ from merlin.schema.io.tensorflow_metadata import TensorflowMetadata
 
 from towermill.columns import (
     ID_OF,
+    INVIEW,
     ITEM_ID,
     PUBLISHED,
     RAW_PREFIX,
@@ -103,13 +104,15 @@ class Earlier:
                     f"`features.{entity}` should stand in the order that it has in the run that is "
                     f"continued: {', '.join(before)}. Received: {', '.join(now)}."
                 )
-        types = log.collect_schema()
+        types = dict(log.collect_schema())
+        if INVIEW in types:
+            types[ITEM_ID] = types[INVIEW].inner  # type: ignore[attr-defined]
         for entity, key in ID_OF.items():
             kind = self.known(entity).collect_schema()[key]
             if key in types and types[key] != kind:
                 raise DataError(
-                    f"The column {key!r} should hold ids of type {kind}, as in the run that is "
-                    f"continued. Its type is {types[key]}. Cast it in the raw data."
+                    f"The {entity}s' ids should be of type {kind}, as in the run that is "
+                    f"continued. Their type is {types[key]}. Cast them in the raw data."
                 )
 
     def completed(self, tables: Tables, columns: Mapping[Entity, Features]) -> Tables:
@@ -178,7 +181,7 @@ class Earlier:
         drawn = np.random.default_rng(_SEED).choice(total, min(rows, total), replace=False)
         chosen = pl.DataFrame({"__row": np.sort(drawn).astype(np.uint32)}).lazy()
         numbered = train.with_row_index("__row").join(chosen, on="__row", how="semi")
-        return numbered.drop("__row").collect(engine="streaming")
+        return numbered.collect(engine="streaming").sort("__row").drop("__row")
 
 
 def counted_rows(train: Path) -> pl.DataFrame:

@@ -262,7 +262,7 @@ class TestRefused:
 
     def test_ids_of_another_type(self, go: Go) -> None:
         rows = new_log().with_columns(pl.col("item_id").cast(pl.String))
-        with pytest.raises(DataError, match=r"'item_id'.*type Int64.*is String"):
+        with pytest.raises(DataError, match=r"items' ids .*type Int64.*is String"):
             go(rows)
 
     def test_run_of_an_older_version(self, mill: Any, tmp_path: Path) -> None:

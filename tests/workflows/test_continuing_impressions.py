@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ import polars as pl
 import pytest
 
 from towermill.columns import VECTOR
-from towermill.errors import RecipeError
+from towermill.errors import DataError, RecipeError
 from towermill.workflows.config import FeatureConfig
 from towermill.workflows.process_impressions import process_impressions
 from towermill.workflows.splits import Split
@@ -164,3 +165,10 @@ class TestArticlesAndReaders:
         same = tables([(1, None, [1, 2], [1], "train")], [], {1: ("x", "y"), 2: ("z", "y")})
         with pytest.raises(RecipeError, match="Not so: section"):
             made(same, tmp_path / "out", both[0]["path"], item={})
+
+    def test_articles_ids_of_another_type(self, both: Any, tmp_path: Path) -> None:
+        same = tables([(1, None, [1, 2], [1], "train")], [], {1: ("x", "y"), 2: ("z", "y")})
+        text = pl.col("inview").cast(pl.List(pl.String))
+        other = replace(same, impressions=same.impressions.with_columns(text))
+        with pytest.raises(DataError, match="items' ids .* Int64.* String"):
+            made(other, tmp_path / "out", both[0]["path"])
