@@ -170,5 +170,5 @@ class TestArticlesAndReaders:
         same = tables([(1, None, [1, 2], [1], "train")], [], {1: ("x", "y"), 2: ("z", "y")})
         text = pl.col("inview").cast(pl.List(pl.String))
         other = replace(same, impressions=same.impressions.with_columns(text))
-        with pytest.raises(DataError, match="items' ids .* Int64.* String"):
+        with pytest.raises(DataError, match=r"items' ids .* Int64.* String"):
             made(other, tmp_path / "out", both[0]["path"])
