@@ -14,7 +14,7 @@ from merlin.schema import ColumnSchema, Schema, Tags
 from merlin.schema.io.tensorflow_metadata import TensorflowMetadata
 from numpy.typing import NDArray
 
-from towermill.columns import COLD_USER, FIRST_ID, ITEM_ID, USER_ID
+from towermill.columns import COLD_USER, FIRST_ID, ITEM_ID, TRAIN_ROWS, USER_ID
 from towermill.errors import DataError, SchemaError
 from towermill.models.ranking import Lists
 
@@ -170,7 +170,9 @@ class Processed:
 
     @property
     def item_counts(self) -> NDArray[np.int64]:
-        """Training rows of each row of `items`, shape ``(items,)``."""
+        """Training rows of each row of `items`, of runs before too, shape ``(items,)``."""
+        if TRAIN_ROWS in self.items.columns:
+            return self.items[TRAIN_ROWS].to_numpy()
         return self.id_counts[FIRST_ID:]
 
     def queries(
@@ -191,8 +193,8 @@ class Processed:
             ``user``: one query a user, with all of the user's held-out items relevant and the
             features of the first held-out row. ``interaction``: one query a row.
         filter_seen
-            Leave out the items of the user's earlier splits (train; for test, valid as well), from
-            the ranking and from the answers alike.
+            Leave out the items of the user's earlier splits (train; for test, valid as well) and of
+            runs that this one continues, from the ranking and from the answers alike.
         segment
             With ``cold: flag``: only rows whose user is, or is not, known from training.
         limit
@@ -238,12 +240,15 @@ class Processed:
         )
 
     def _seen(self, split: str) -> pl.DataFrame:
-        """Return the distinct known (user, item) pairs of the earlier splits."""
+        """Return the distinct known (user, item) pairs of earlier splits, and of runs before."""
         earlier = [self.scan("train")]
         if split == "test" and self.has("valid"):
             earlier.append(self.scan("valid"))
         known = (pl.col(ITEM_ID) >= FIRST_ID) & (pl.col(USER_ID) >= FIRST_ID)
         pairs = pl.concat([frame.select(USER_ID, ITEM_ID) for frame in earlier])
+        if (before := self.path / "seen_before.parquet").is_file():
+            lists = pl.scan_parquet(before).explode(ITEM_ID, empty_as_null=False)
+            pairs = pl.concat([pairs, lists.select(USER_ID, ITEM_ID)])
         return pairs.filter(known).unique().collect()
 
 

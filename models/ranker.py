@@ -47,6 +47,11 @@ class Ranker:
         self._score = tf.function(self.model, input_signature=[specs])
 
     @property
+    def parts(self) -> tuple[Any, ...]:
+        """What holds the weights."""
+        return (self.model,)
+
+    @property
     def schema(self) -> Schema:
         """All inputs."""
         return Schema([*self.query_schema, *self.item_schema])

@@ -54,6 +54,11 @@ class Retriever:
         }
 
     @property
+    def parts(self) -> tuple[Any, ...]:
+        """What holds the weights."""
+        return (self.query_tower, self.item_tower)
+
+    @property
     def rows_at_once(self) -> int:
         """Rows a call when a whole table is encoded."""
         return ENCODE_ROWS

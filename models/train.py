@@ -29,6 +29,7 @@ from towermill.models.config import (
 from towermill.models.data import Processed
 from towermill.models.entry_batches import EntryBatches
 from towermill.models.evaluation import evaluate_catalogue
+from towermill.models.growth import grow
 from towermill.models.impression_evaluation import evaluate_slates
 from towermill.models.impressions import ImpressionData
 from towermill.models.loader import InteractionBatches
@@ -57,8 +58,12 @@ def train_model(
     filter_seen: bool = True,
     max_queries: int = 0,
     after_epoch: AfterEpoch | None = None,
+    earlier: tuple[Path, Path] | None = None,
 ) -> None:
     """Fit a model and write it to `out`; a call that was cut off goes on where it was.
+
+    `earlier` has the processed data and the trained model of the run to continue: training begins
+    from its weights, see `grow`, with an optimizer that begins afresh.
 
     `query`, `filter_seen` and `max_queries` are those of the later evaluation: see
     `Processed.queries`; of impressions, the last alone counts. `after_epoch` is as for `fit`.
@@ -85,6 +90,10 @@ def train_model(
     _check_xla(train, data)
     try:
         trained = _under_policy(data, model, train, seed)
+        before = None if earlier is None else open_data(earlier[0])
+        if earlier is not None and before is not None:
+            _, known = load_model(*earlier, model)
+            grow(trained, data, known, before.items.height)
         state = TrainState()
         batches = _batches(data, model, train, seed)
         if batches is not None:
@@ -102,12 +111,7 @@ def train_model(
                 validate=validate,
                 after_epoch=after_epoch,
             )
-            towers = (
-                (trained.query_tower, trained.item_tower)
-                if isinstance(trained, Retriever)
-                else (trained.model,)
-            )
-            fill_untrained_rows(towers, data)
+            fill_untrained_rows(trained, data, before)
     finally:
         tf.keras.mixed_precision.set_global_policy("float32")
     weights = out / "weights"

@@ -12,7 +12,8 @@ import tensorflow as tf
 from merlin.models.tf.core.prediction import Prediction
 from merlin.models.tf.outputs.base import DotProduct
 from merlin.models.tf.outputs.sampling.base import Candidate
-from merlin.schema import Schema, Tags
+from merlin.models.utils.schema_utils import get_embedding_size_from_cardinality
+from merlin.schema import ColumnSchema, Schema, Tags
 
 from towermill.columns import ITEM_ID, USER_ID
 from towermill.models.config import TwoTowerConfig
@@ -172,6 +173,7 @@ def _inputs(schema: Schema, config: TwoTowerConfig, seed: int, plain_sum: bool) 
     embeddings = mm.Embeddings(
         categorical,
         dim=config.embedding_dim,
+        infer_dim_fn=inferred_dim,
         l2_batch_regularization_factor=config.l2,
         # One instance a table: a shared one would start equal tables alike.
         embeddings_initializer={
@@ -187,6 +189,16 @@ def _inputs(schema: Schema, config: TwoTowerConfig, seed: int, plain_sum: bool) 
     return mm.InputBlockV2(
         schema, aggregation="element-wise-sum" if plain_sum else "concat", **branches
     )
+
+
+def inferred_dim(column: ColumnSchema) -> int:
+    """Return the width of a column's embedding table, by Merlin's rule.
+
+    It goes by the number of ids; in a continued run by that of the run that made the table.
+    """
+    sizes = column.properties.get("embedding_sizes", {})
+    ids = int(sizes.get("cardinality", column.int_domain.max + 1))
+    return int(get_embedding_size_from_cardinality(ids, 2.0, True))
 
 
 def _seed_of(name: str, seed: int) -> int:

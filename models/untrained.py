@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Any
-
 import numpy as np
 from merlin.models.tf.inputs.embedding import EmbeddingTable
 from numpy.typing import NDArray
 
 from towermill.columns import PADDING_ID
 from towermill.models.data import Processed
+from towermill.models.ranker import Ranker
+from towermill.models.retriever import Retriever
 
 
-def fill_untrained_rows(models: Iterable[Any], data: Processed) -> None:
+def fill_untrained_rows(
+    model: Retriever | Ranker, data: Processed, earlier: Processed | None = None
+) -> None:
     """Give rows that training never met the mean of the others, weighted by how often each was met.
 
     They would stay at their first random values otherwise. Null and out of vocabulary are met only
@@ -22,15 +23,21 @@ def fill_untrained_rows(models: Iterable[Any], data: Processed) -> None:
 
     Parameters
     ----------
-    models
-        Keras models with Merlin's embedding tables.
+    model
+        Trained; its embedding tables of Merlin's kind are changed.
     data
-        What they were trained on.
+        What it was trained on.
+    earlier
+        Of a continued run, what was trained on before.
     """
-    for model in models:
-        for table in {id(m): m for m in model.submodules if isinstance(m, EmbeddingTable)}.values():
-            counts = [data.occurrences(name) for name in table.schema.column_names]
-            _fill(table, np.sum(counts, axis=0))
+    for part in model.parts:
+        for table in {id(m): m for m in part.submodules if isinstance(m, EmbeddingTable)}.values():
+            counts = np.zeros(table.input_dim, np.int64)
+            for name in table.schema.column_names:
+                for rows in (data, *([earlier] if earlier else [])):
+                    found = rows.occurrences(name)
+                    counts[: len(found)] += found
+            _fill(table, counts)
 
 
 def _fill(table: EmbeddingTable, counts: NDArray[np.int64]) -> None:

@@ -39,7 +39,6 @@ RESUME: Final = "What is finished stays, and the same call goes on from there."
 def run_in_child(
     step: Step,
     recipe: Recipe,
-    inputs: Mapping[str, Path],
     runtime: Runtime,
     *,
     wait: bool = False,
@@ -54,7 +53,7 @@ def run_in_child(
 
     Parameters
     ----------
-    step, recipe, inputs, wait
+    step, recipe, wait
         As for `run_step`.
     runtime
         With the address of the scheduler as its cluster, or none.
@@ -80,13 +79,13 @@ def run_in_child(
         "step": {
             "key": step.key,
             "folder": str(step.folder.absolute()),
+            "inputs": {name: str(path.absolute()) for name, path in step.inputs.items()},
             "ingredients": step.ingredients,
             "runs": step.runs,
             "reason": step.reason,
             "stood": step.stood,
         },
         "recipe": recipe.model_dump(mode="json"),
-        "inputs": {name: str(path.absolute()) for name, path in inputs.items()},
         "runtime": asdict(runtime),
         "wait": wait,
         "judge": judge and judge.told(),
@@ -167,15 +166,16 @@ def _work(order: Mapping[str, Any]) -> None:
     stage = next(stage for stage in STAGES if stage.name == order["stage"])
     if order["judge"]:
         stage = judged(stage, Judge.of(order["judge"]))
-    at = {**order["step"], "folder": Path(order["step"]["folder"])}
+    told = order["step"]
+    inputs = {name: Path(path) for name, path in told["inputs"].items()}
+    step = Step(stage=stage, **{**told, "folder": Path(told["folder"]), "inputs": inputs})
     recipe = validate_recipe(order["recipe"])
-    inputs = {name: Path(path) for name, path in order["inputs"].items()}
     asked = order["runtime"]
     runtime = resolve(asked["device"], asked["cluster"] if stage.spreads else "none", asked["seed"])
     with cluster_client(runtime) as client:
         failures = contextlib.nullcontext() if client is None else cluster_failures()
         with failures:
-            run_step(Step(stage=stage, **at), recipe, inputs, runtime, wait=order["wait"])
+            run_step(step, recipe, runtime, wait=order["wait"])
 
 
 def _say(order: Mapping[str, Any], kind: str, message: str) -> None:

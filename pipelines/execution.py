@@ -9,7 +9,7 @@ import logging
 import os
 import shutil
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -27,17 +27,13 @@ logger = logging.getLogger(__name__)
 _MADE_FROM = "made_from.json"
 
 
-def run_step(
-    step: Step, recipe: Recipe, inputs: Mapping[str, Path], runtime: Runtime, *, wait: bool = False
-) -> None:
+def run_step(step: Step, recipe: Recipe, runtime: Runtime, *, wait: bool = False) -> None:
     """Run a stage in this process and put its output in place.
 
     Parameters
     ----------
     step, recipe
         As planned.
-    inputs
-        Folders of the stages before it, by name.
     runtime
         Where it computes.
     wait
@@ -51,7 +47,7 @@ def run_step(
     partial, folder = step.partial, step.folder
     partial.parent.mkdir(parents=True, exist_ok=True)
     with locked(partial.parents[1], f"{step.stage.name}-{step.key}", wait):
-        made_from = {name: _finished(folder) for name, folder in inputs.items()}
+        made_from = {name: _finished(folder) for name, folder in step.inputs.items()}
         standing = read_manifest(folder)
         # By whoever ran the same, or by this step's own attempt on a worker that then died.
         if (
@@ -69,7 +65,7 @@ def run_step(
         begun.write_text(json.dumps(made_from))
         logger.info("%s: running (%s)", step.stage.name, step.reason)
         started = time.monotonic()
-        step.stage.run(recipe, inputs, partial, runtime)
+        step.stage.run(recipe, step.inputs, partial, runtime)
         seconds = time.monotonic() - started
         begun.unlink()
         manifest = {
@@ -80,6 +76,7 @@ def run_step(
             "towermill": __version__,
             "device": runtime.device,
             "made_from": made_from,
+            "inputs": {name: str(path.absolute()) for name, path in step.inputs.items()},
             "files": sizes(partial),
             "ingredients": step.ingredients,
         }

@@ -78,7 +78,7 @@ def export_bundle(
         ),
         "ids": {"padding": PADDING_ID, "null": NULL_ID, "unknown": OOV_ID, "first": FIRST_ID},
         **served,
-        "item_columns": stats["item_columns"],
+        "item_columns": stats["columns"]["item"],
         "as_of": stats["as_of"],
         "title": stats["title"],
         "rows": {"users": data.users.height, "items": data.items.height},

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from towermill.errors import RecipeError
+from towermill.pipelines.continuing import EARLIER, earlier_stages
 from towermill.pipelines.keys import (
     code_version,
     differences,
@@ -36,6 +37,8 @@ class Step:
     ----------
     stage, key, folder
         What runs, and where its output stands or will stand.
+    inputs
+        Folders of what it reads, by name: stages of this run, and of the one that it continues.
     ingredients
         What the key is made of.
     runs
@@ -49,6 +52,7 @@ class Step:
     stage: Stage
     key: str
     folder: Path
+    inputs: dict[str, Path]
     ingredients: dict[str, Any]
     runs: bool
     reason: str
@@ -96,16 +100,22 @@ def plan(recipe: Recipe, out: str | Path, selection: Selection | None = None) ->
     DataError
         A raw file, or one that `text` names, is missing.
     RecipeError
-        A stage before the selection has not been run.
+        A stage before the selection has not been run; or see `earlier_stages`.
     """
     selection, out = selection or Selection(), Path(out)
     steps: dict[str, Step] = {}
+    earlier: dict[str, tuple[Path, str]] = {}
     for stage in STAGES:
+        read = {name: (steps[name].folder, steps[name].key) for name in stage.inputs}
+        if stage.earlier:
+            earlier = earlier or earlier_stages(recipe, steps[STAGE_NAMES[0]].key)
+            read |= {EARLIER + name: earlier[name] for name in stage.earlier if earlier}
+        inputs = {name: folder for name, (folder, _) in read.items()}
         ingredients = {
             "code": code_version(*stage.code),
             "settings": settings_of(stage, recipe),
             "packages": package_versions(stage.packages),
-            "inputs": {name: steps[name].key for name in stage.inputs},
+            "inputs": {name: key for name, (_, key) in read.items()},
         }
         if not stage.inputs:
             ingredients["files"] = fingerprints(recipe.source.files())
@@ -114,7 +124,7 @@ def plan(recipe: Recipe, out: str | Path, selection: Selection | None = None) ->
         key = key_of(ingredients)
         folder = out / recipe.name / stage.name / key
         upstream = [name for name in stage.inputs if steps[name].runs]
-        damage = _damage(folder, {name: steps[name].folder for name in stage.inputs})
+        damage = _damage(folder, inputs)
         standing = read_manifest(folder)
         stood = None if standing is None else str(standing["finished"])
         done = stood is not None and not damage
@@ -135,7 +145,7 @@ def plan(recipe: Recipe, out: str | Path, selection: Selection | None = None) ->
                     f"({reason}). Run it first, with `--from {stage.name}`."
                 )
             runs, reason = False, "done" if done and not upstream else "not asked for"
-        steps[stage.name] = Step(stage, key, folder, ingredients, runs, reason, stood)
+        steps[stage.name] = Step(stage, key, folder, inputs, ingredients, runs, reason, stood)
     return list(steps.values())
 
 

@@ -54,6 +54,29 @@ class EvaluateConfig(BaseModel):
     max_queries: int = Field(0, ge=0)
 
 
+class ContinueConfig(BaseModel):
+    """Which finished run is gone on from, with new data.
+
+    Parameters
+    ----------
+    run
+        Its folder: ``runs/<recipe>/latest``, or one of ``runs/<recipe>/by-run``.
+    replay
+        Rows of the earlier training that are trained on again, for each new one.
+    epochs
+        At most so many passes, and no more than `train.epochs`.
+    learning_rate_factor
+        By which `train.learning_rate` is multiplied.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    run: Path
+    replay: float = Field(1.0, ge=0)
+    epochs: PositiveInt = 4
+    learning_rate_factor: float = Field(0.3, gt=0)
+
+
 class ExportConfig(BaseModel):
     """What the bundle holds.
 
@@ -128,6 +151,7 @@ class Recipe(BaseModel):
     evaluate: EvaluateConfig = EvaluateConfig()
     export: ExportConfig = ExportConfig()
     tune: TuneConfig | None = None
+    continue_from: ContinueConfig | None = None
     runtime: RuntimeConfig = RuntimeConfig()
 
     @property

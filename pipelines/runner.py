@@ -34,7 +34,6 @@ def run(
     out = Path(out)
     steps = plan(recipe, out, selection)
     require_folder(out / recipe.name)
-    folders = {step.stage.name: step.folder for step in steps}
     if any(step.runs for step in steps):
         with cluster_client(runtime, **recipe.runtime.cluster_options()) as client:
             if client is not None:
@@ -42,11 +41,10 @@ def run(
             for step in steps:
                 if not step.runs:
                     continue
-                inputs = {name: folders[name] for name in step.stage.inputs}
                 if client is None:
-                    run_step(step, recipe, inputs, runtime, wait=wait)
+                    run_step(step, recipe, runtime, wait=wait)
                 else:
                     on = replace(runtime, cluster=client.scheduler.address)
-                    run_in_child(step, recipe, inputs, on, wait=wait)
+                    run_in_child(step, recipe, on, wait=wait)
     link_latest(out / recipe.name, steps)
     return steps

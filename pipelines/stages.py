@@ -41,6 +41,9 @@ class Stage:
         Other packages whose version decides its output.
     run
         The function.
+    earlier
+        Stages of the run that is continued, if one is, whose output it reads: they stand among its
+        inputs as ``earlier.<name>``.
     resumes
         A run that was cut off goes on in the folder it left; else it starts afresh.
     spreads
@@ -55,6 +58,7 @@ class Stage:
     code: tuple[str, ...]
     packages: tuple[str, ...]
     run: Callable[[Recipe, Inputs, Path, Runtime], None]
+    earlier: tuple[str, ...] = ()
     resumes: bool = False
     spreads: bool = False
     card: bool = True
@@ -97,16 +101,18 @@ def process(recipe: Recipe, inputs: Inputs, out: Path, runtime: Runtime) -> None
     from towermill.workflows.tables import ImpressionTables
 
     tables = read_tables(inputs["prepare"])
+    earlier = inputs.get("earlier.process")
+    share = recipe.continue_from.replay if recipe.continue_from else 0.0
     if isinstance(tables, ImpressionTables):
         from towermill.workflows.process_impressions import process_impressions
 
         if recipe.text.vectors:  # made by TensorFlow
             _share_card(runtime)
-        process_impressions(tables, recipe.split, recipe.features, recipe.text, out)
+        process_impressions(tables, recipe.split, recipe.features, recipe.text, out, earlier, share)
         return
     from towermill.workflows.process import process as process_tables
 
-    process_tables(tables, recipe.filters, recipe.split, recipe.features, out)
+    process_tables(tables, recipe.filters, recipe.split, recipe.features, out, earlier, share)
 
 
 def train(
@@ -120,16 +126,25 @@ def train(
     from towermill.models.train import train_model
 
     _share_card(runtime)
+    config, earlier = recipe.train, None
+    if recipe.continue_from is not None:
+        earlier = inputs["earlier.process"], inputs["earlier.train"]
+        changes = {
+            "epochs": min(config.epochs, recipe.continue_from.epochs),
+            "learning_rate": config.learning_rate * recipe.continue_from.learning_rate_factor,
+        }
+        config = config.model_copy(update=changes)
     train_model(
         inputs["process"],
         recipe.model,
-        recipe.train,
+        config,
         out,
         runtime.seed,
         query=recipe.evaluate.query,
         filter_seen=recipe.evaluate.filter_seen,
         max_queries=recipe.evaluate.max_queries,
         after_epoch=after_epoch,
+        earlier=earlier,
     )
 
 
@@ -180,10 +195,11 @@ STAGES: tuple[Stage, ...] = (
     Stage(
         "process",
         ("prepare",),
-        ("filters", "split", "features", "text"),
+        ("filters", "split", "features", "text", "continue_from.replay"),
         (*_SHARED, "towermill.workflows", "towermill.merlin"),
         ("polars", "tokenizers", "keras-hub", *_FEATURES),
         process,
+        earlier=("process",),
         spreads=True,
     ),
     Stage(
@@ -193,6 +209,8 @@ STAGES: tuple[Stage, ...] = (
         (
             "model",
             "train",
+            "continue_from.epochs",
+            "continue_from.learning_rate_factor",
             "evaluate.query",
             "evaluate.filter_seen",
             "evaluate.max_queries",
@@ -201,6 +219,7 @@ STAGES: tuple[Stage, ...] = (
         (*_SHARED, "towermill.models", "towermill.merlin", "towermill.runtime"),
         _MODELS,
         train,
+        earlier=("process", "train"),
         resumes=True,
     ),
     Stage(
@@ -244,6 +263,6 @@ def settings_of(stage: Stage, recipe: Recipe) -> dict[str, Any]:
     for dotted in stage.settings:
         value: Any = content
         for part in dotted.split("."):
-            value = value[part]
+            value = None if value is None else value[part]
         found[dotted] = value
     return found

@@ -15,7 +15,9 @@ from distributed import Client, Future, Semaphore, get_worker, secede
 from towermill.cluster import cluster_failures
 from towermill.errors import SetupError, StageError
 from towermill.pipelines.child import RESUME, run_in_child
+from towermill.pipelines.continuing import EARLIER
 from towermill.pipelines.execution import link_latest, require_folder
+from towermill.pipelines.outputs import MANIFEST
 from towermill.pipelines.planning import Selection, Step, plan
 from towermill.pipelines.recipe import Recipe
 from towermill.pipelines.storage import require_shared
@@ -82,16 +84,20 @@ def submit(
     require_folder(root / recipe.name)
     workers = client.scheduler_info(n_workers=-1)["workers"]
     device = device_of(recipe, steps, workers)
-    require_shared(client, root / recipe.name, recipe.source.files())
-    folders = {step.stage.name: step.folder for step in steps}
+    earlier = [
+        folder / MANIFEST
+        for step in steps
+        for name, folder in step.inputs.items()
+        if name.startswith(EARLIER)
+    ]
+    require_shared(client, root / recipe.name, [*recipe.source.files(), *earlier])
     # A pipeline's tasks have names of their own: a second one after a failure is a new attempt.
     attempt = uuid.uuid4().hex[:8]
     done: Future | None = None
     for step in steps:
         if not step.runs:
             continue
-        inputs = {name: folders[name] for name in step.stage.inputs}
-        order = _Order(step, recipe, inputs, device, Path.cwd(), len(workers))
+        order = _Order(step, recipe, device, Path.cwd(), len(workers))
         done = client.submit(
             run_stage,
             order,
@@ -126,7 +132,6 @@ class _Order:
 
     step: Step
     recipe: Recipe
-    inputs: dict[str, Path]
     device: str
     folder: Path
     at_a_time: int
@@ -146,7 +151,6 @@ def run_stage(order: _Order, before: object) -> None:
         run_in_child(
             order.step,
             order.recipe,
-            order.inputs,
             Runtime(order.device, worker.scheduler.address, order.recipe.runtime.seed),
             wait=True,
             folder=order.folder if order.folder.is_dir() else None,

@@ -49,6 +49,10 @@ DeviceOption = Annotated[str | None, typer.Option("--device", help="auto, cpu or
 ClusterOption = Annotated[
     str | None, typer.Option("--cluster", help="none, local, cuda, or a scheduler's address.")
 ]
+ContinueOption = Annotated[
+    Path | None,
+    typer.Option("--continue-from", metavar="RUN", help="Go on from this finished run."),
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for a program to read.")]
 
 
@@ -63,13 +67,14 @@ def run(
     force: ForceOption = None,
     device: DeviceOption = None,
     cluster: ClusterOption = None,
+    continue_from: ContinueOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Run a recipe: what is done already is not done again."""
     from towermill.pipelines import run as run_recipe
 
     selection = _selection(first, last, only, force)
-    loaded = _load(recipe, changes, device, cluster)
+    loaded = _load(recipe, changes, device, cluster, continue_from)
     with _says_how_to_go_on():
         steps = run_recipe(loaded, out, selection)
     _show_result(loaded, steps, out, as_json)
@@ -86,13 +91,15 @@ def plan(
     force: ForceOption = None,
     device: DeviceOption = None,
     cluster: ClusterOption = None,
+    continue_from: ContinueOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Say what would run, and why."""
     from towermill.pipelines import plan as plan_recipe
 
     selection = _selection(first, last, only, force)
-    steps = plan_recipe(_load(recipe, changes, device, cluster), out, selection)
+    loaded = _load(recipe, changes, device, cluster, continue_from)
+    steps = plan_recipe(loaded, out, selection)
     if as_json:
         _print_json(
             [
@@ -341,11 +348,18 @@ def _selection(
     )
 
 
-def _load(name: str, changes: list[str] | None, device: str | None, cluster: str | None) -> Recipe:
+def _load(
+    name: str,
+    changes: list[str] | None,
+    device: str | None,
+    cluster: str | None,
+    continue_from: Path | None = None,
+) -> Recipe:
     from towermill.pipelines import load_recipe
 
     extra = [f"runtime.device={device}"] if device else []
     extra += [f"runtime.cluster={cluster}"] if cluster else []
+    extra += [f"continue_from.run={json.dumps(str(continue_from))}"] if continue_from else []
     return load_recipe(name, [*(changes or []), *extra])
 
 

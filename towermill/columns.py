@@ -34,8 +34,10 @@ VECTOR: Final = "vector"
 #: In ``users.parquet`` and ``items.parquet``: a raw column, and an id's rows in training.
 RAW_PREFIX: Final = "raw_"
 TRAIN_COUNT: Final = "train_count"
+#: In ``items.parquet`` of a continued run: training rows of it and of all runs before it.
+TRAIN_ROWS: Final = "train_rows"
 #: Names that no feature or signal of the raw data may bear.
-RESERVED: Final = (SPLIT, COLD_USER, COLD_ITEM, TRAIN_COUNT)
+RESERVED: Final = (SPLIT, COLD_USER, COLD_ITEM, TRAIN_COUNT, TRAIN_ROWS)
 
 #: Encoded ids, as NVTabular's Categorify gives them.
 PADDING_ID: Final = 0

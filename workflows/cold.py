@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Literal
 
 import polars as pl
@@ -11,7 +12,9 @@ from towermill.workflows.tallies import tallies
 
 
 def treat_cold(
-    parts: dict[str, pl.LazyFrame], cold: Literal["drop", "flag"]
+    parts: dict[str, pl.LazyFrame],
+    cold: Literal["drop", "flag"],
+    earlier: Mapping[str, pl.LazyFrame] | None = None,
 ) -> dict[str, pl.LazyFrame]:
     """Return the splits with cold rows dropped, or flagged, in all but ``train``.
 
@@ -22,10 +25,17 @@ def treat_cold(
     cold
         ``drop`` takes away rows of which the user or the item has no row in training; ``flag``
         adds the Boolean columns ``cold_user`` and ``cold_item``. A null id is cold.
+    earlier
+        Column to the ids that an earlier training knows: they are not cold either.
     """
     flags = {USER_ID: COLD_USER, ITEM_ID: COLD_ITEM}
     train = parts["train"]
     known = tallies(train.select(list(flags)), list(flags))
+    if earlier is not None:
+        known = [
+            pl.concat([ids, earlier[ids.columns[0]].collect()]).unique(maintain_order=True)
+            for ids in known
+        ]
     treated = {"train": train}
     for name, part in parts.items():
         if name == "train":

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,27 +20,39 @@ from towermill.columns import (
     SPLIT,
     TIMESTAMP,
     TRAIN_COUNT,
+    TRAIN_ROWS,
     USER_ID,
     Entity,
     Features,
 )
 from towermill.errors import DataError, did_you_mean
 from towermill.workflows.config import FeatureConfig, described
+from towermill.workflows.continuing import Earlier, counted_rows, seen_before
 from towermill.workflows.dataset import open_dataset
 from towermill.workflows.features import build_workflow, require_timestamp
 from towermill.workflows.filters import Filters, apply_filters
 from towermill.workflows.raw_splits import filled, typed, write_raw_splits
+from towermill.workflows.replay import replay
 from towermill.workflows.seen import write_seen
 from towermill.workflows.splits import Split
-from towermill.workflows.tables import Tables
+from towermill.workflows.tables import Tables, row_count
 from towermill.workflows.workflow import Workflow
 from towermill.workflows.writing import to_table, write, write_schema
 
 
 def process(
-    tables: Tables, filters: Filters, split: Split, features: FeatureConfig, out: Path
+    tables: Tables,
+    filters: Filters,
+    split: Split,
+    features: FeatureConfig,
+    out: Path,
+    earlier: Path | None = None,
+    share: float = 0.0,
 ) -> None:
     """Write the processed data set into the empty folder `out`.
+
+    With `earlier`, the processed data of a run to continue, ids, features and counts go on from
+    there, and for each training row `share` rows of its training come along: see `replay`.
 
     ``train/ valid/ test/``
         Parquet of encoded rows (ids int32, lists of int32, numbers float32).
@@ -52,42 +65,51 @@ def process(
         the id's ``train_count``.
     ``seen.parquet``
         Each known user's known items, encoded, over the whole log: those in rows that filters or
-        splits left out, too.
+        splits left out, too; with `earlier` its own as well, which ``seen_before.parquet`` has
+        apart.
     ``stats.json``
         Row counts by split, vocabulary sizes, the moment of the last training row, the
-        item feature that is its title, and how each of the items' columns is read.
+        item feature that is its title, and how each column is read.
 
     Raises
     ------
     DataError
         A feature's column is missing, a filter or split leaves nothing.
     RecipeError
-        Features contradict one another, or would give two items one id.
+        Features contradict one another, would give two items one id, or are not those of `earlier`.
     """
     columns = features.over(tables.features)
+    before = None if earlier is None else Earlier(earlier)
+    if before is not None:
+        before.require_same(columns, tables.interactions)
+        tables = before.completed(tables, columns)
     _check_columns(tables, columns, features.positive)
 
     scratch = out / "scratch"
     shutil.rmtree(scratch, ignore_errors=True)
     scratch.mkdir(parents=True)
-    log = tables.interactions
+    log, users, items = tables.interactions, tables.users, tables.items
     tables = apply_filters(tables, filters, scratch)
+    if before is not None:  # whom no new row names is known all the same
+        tables = replace(tables, users=users, items=items)
     _check_numbers(tables, columns)
-    splits = write_raw_splits(tables, columns, split, scratch)
-    _check_values(splits["train"], columns)
-    as_of = _last_moment(splits["train"])
+    known = None if before is None else {k: before.known(e) for e, k in ID_OF.items()}
+    splits = write_raw_splits(tables, columns, split, scratch, known)
+    if before is None:
+        _check_values(splits["train"], columns)
+    as_of = _last_moment(splits["train"], before)
 
     names = pl.scan_parquet(splits["train"]).collect_schema().names()
-    known = {USER_ID, ITEM_ID, TIMESTAMP, *(n for part in columns.values() for n in part)}
+    inputs = {USER_ID, ITEM_ID, TIMESTAMP, *(n for part in columns.values() for n in part)}
     workflow = build_workflow(
         columns,
         {str(name): feature for name, feature in features.ids.items()},
-        [name for name in names if name not in known],
+        [name for name in names if name not in inputs],
         features.positive,
         scratch / "vocabularies",
     )
     data = {name: open_dataset(path) for name, path in splits.items()}
-    workflow.fit(data["train"])
+    workflow.fit(data["train"], None if before is None else before.workflow)
 
     rows = {name: write(workflow, part, out / name) for name, part in data.items()}
     if empty := [name for name, count in rows.items() if count == 0]:
@@ -96,19 +118,20 @@ def process(
             "Lower the threshold, or choose another split."
         )
     schema = workflow.output_schema
-    write_schema(schema, out)
+    write_schema(schema if before is None else before.widths(schema), out)
     workflow.save(str(out / "workflow"))
-    users = _encode_entity(workflow, "user", tables.users, columns, as_of, out, scratch / "user")
-    items = _encode_entity(workflow, "item", tables.items, columns, as_of, out, scratch / "item")
-    write_seen(log, out, scratch)
+    _encode_entity(workflow, "user", tables.users, columns, as_of, out, scratch / "user")
+    _encode_entity(workflow, "item", tables.items, columns, as_of, out, scratch / "item")
+    write_seen(log, out, scratch, None if before is None else seen_before(before.path))
+    replayed = 0 if before is None else _go_on(before, out, share)
     stats = {
-        "rows": rows,
+        "rows": rows | ({"replayed": replayed} if replayed else {}),
         "title": next((n for n, f in columns["item"].items() if f.kind == "title"), None),
-        "users": users,
-        "items": items,
+        "users": row_count(pl.scan_parquet(out / "users.parquet")),
+        "items": row_count(pl.scan_parquet(out / "items.parquet")),
         "vocabularies": {c.name: int(c.int_domain.max) + 1 for c in schema if c.int_domain},
         "as_of": None if as_of is None else as_of.isoformat(),
-        "item_columns": described(columns["item"]),
+        "columns": {entity: described(named) for entity, named in columns.items()},
     }
     (out / "stats.json").write_text(json.dumps(stats, indent=2))
     # Lookup tables would stay in memory beside the training, or in the workers.
@@ -204,11 +227,23 @@ def _check_values(train: Path, features: Mapping[Entity, Features]) -> None:
         )
 
 
-def _last_moment(train: Path) -> Any:
+def _last_moment(train: Path, before: Earlier | None) -> Any:
     frame = pl.scan_parquet(train)
     if TIMESTAMP not in frame.collect_schema().names():
         return None
-    return frame.select(pl.col(TIMESTAMP).max()).collect(engine="streaming").item()
+    last = frame.select(pl.col(TIMESTAMP).max()).collect(engine="streaming").item()
+    return last if before is None or before.as_of is None else max(last, before.as_of)
+
+
+def _go_on(before: Earlier, out: Path, share: float) -> int:
+    """Write what only a continued run has; return the number of rows that are replayed."""
+    shutil.copy(before.path / "seen.parquet", out / "seen_before.parquet")
+    items = pl.read_parquet(out / "items.parquet")
+    counts = pl.concat([before.train_rows(), counted_rows(out / "train")])
+    summed = counts.group_by(ITEM_ID).agg(pl.col(TRAIN_ROWS).sum())
+    items = items.join(summed, on=ITEM_ID, how="left", maintain_order="left")
+    items.with_columns(pl.col(TRAIN_ROWS).fill_null(0)).write_parquet(out / "items.parquet")
+    return replay(before, out / "train", share)
 
 
 def _encode_entity(
@@ -219,7 +254,7 @@ def _encode_entity(
     as_of: Any,
     out: Path,
     scratch: Path,
-) -> int:
+) -> None:
     """Write ``<entity>s.parquet``: the known ids, encoded and raw, in the order of encoded ids."""
     key, own = ID_OF[entity], features.get(entity, {})
     ids = vocabulary(workflow, key)
@@ -252,7 +287,6 @@ def _encode_entity(
             f"{table_out[key].n_unique()} distinct ones from {first} for {table_out.height} items."
         )
     table_out.write_parquet(out / f"{entity}s.parquet")
-    return table_out.height
 
 
 def vocabulary(workflow: Workflow, name: str) -> pl.DataFrame:

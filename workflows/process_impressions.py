@@ -32,11 +32,13 @@ from towermill.columns import (
 )
 from towermill.errors import DataError, RecipeError, did_you_mean
 from towermill.workflows.config import FeatureConfig, check_for_impressions, described
+from towermill.workflows.continuing import Earlier, seen_before
 from towermill.workflows.dataset import open_dataset
 from towermill.workflows.features import build_impression_workflow
 from towermill.workflows.process import vocabulary
 from towermill.workflows.raw_impressions import with_columns, write_raw_impressions
 from towermill.workflows.raw_splits import filled, typed
+from towermill.workflows.replay import replay_impressions
 from towermill.workflows.seen import write_seen
 from towermill.workflows.splits import Split
 from towermill.workflows.tables import ImpressionTables, row_count, sink
@@ -51,9 +53,19 @@ _TAKEN = (*_PASSED, USER_ID, ITEM_ID, INVIEW, CLICKED, HISTORY, PUBLISHED, TOKEN
 
 
 def process_impressions(
-    tables: ImpressionTables, config: Split, features: FeatureConfig, text: TextConfig, out: Path
+    tables: ImpressionTables,
+    config: Split,
+    features: FeatureConfig,
+    text: TextConfig,
+    out: Path,
+    earlier: Path | None = None,
+    share: float = 0.0,
 ) -> None:
     """Write the processed impressions into the empty folder `out`.
+
+    With `earlier`, the processed impressions of a run to continue, ids, articles, users, counts
+    and the tokenizer go on from there, and for each training impression `share` of its own come
+    along, with their histories: see `replay`.
 
     ``train/ valid/ test/ hidden/``
         Parquet: ``impression_id`` and ``timestamp`` as they came, ``user_id`` and context features
@@ -85,10 +97,15 @@ def process_impressions(
         A feature's column is missing or of another type, a split is empty, or the text or the
         vectors are not as `encode_articles` needs them.
     RecipeError
-        Features contradict one another, or are of a kind that impressions do not have.
+        Features contradict one another, are of a kind that impressions do not have, or are not
+        those of `earlier`.
     """
     check_for_impressions(features, config)
     columns = features.over(tables.features)
+    before = None if earlier is None else Earlier(earlier)
+    if before is not None:
+        before.require_same(columns, tables.impressions)
+        tables = before.completed_impressions(tables, given=text.vectors is None)
     _check(tables, columns)
     scratch = out / "scratch"
     scratch.mkdir(parents=True)
@@ -99,10 +116,10 @@ def process_impressions(
         _PASSED,
         scratch / "vocabularies",
     )
-    workflow.fit(open_dataset(raw["fit"]))
+    workflow.fit(open_dataset(raw["fit"]), None if before is None else before.workflow)
 
     impressions = workflow.get_subworkflow("impression")
-    rows = {
+    rows: dict[str, int] = {
         name: write(impressions, open_dataset(raw[name]), out / name)
         for name in ("train", "valid", "test", HIDDEN)
         if name in raw
@@ -113,13 +130,16 @@ def process_impressions(
     articles = _articles(tables, workflow, columns["item"], scratch)
     given = None if tables.vectors is None else tables.vectors.collect()
     met = articles[ITEM_ID].is_in(_met(raw["fit"], articles))
-    made = encode_articles(articles, met, given, text, out / "text")
+    words = None if before is None else before.path / "text"
+    made = encode_articles(articles, met, given, text, out / "text", words)
     articles = articles.with_columns(made.columns).join(
-        _clicks(out / "train").collect(), on=ITEM_ID, how="left", maintain_order="left"
+        _clicks(out / "train", before), on=ITEM_ID, how="left", maintain_order="left"
     )
     articles.with_columns(pl.col(TRAIN_COUNT).fill_null(0)).write_parquet(out / "items.parquet")
-    _write_users(tables, workflow, out)
-    write_seen(_log(tables), out, scratch)
+    _write_users(tables, workflow, out, before)
+    write_seen(_log(tables), out, scratch, None if before is None else seen_before(before.path))
+    if before is not None and (replayed := replay_impressions(before, out, share)):
+        rows["replayed"] = replayed
     write_schema(_schema(workflow, features.history_size, made), out)
     workflow.save(str(out / "workflow"))
     stats = {
@@ -127,9 +147,9 @@ def process_impressions(
         "title": next((n for n, f in columns["item"].items() if f.kind == "title"), None),
         "users": row_count(pl.scan_parquet(out / "users.parquet")),
         "items": articles.height,
-        "as_of": _last_moment(tables),
+        "as_of": _last_moment(tables, before),
         "text": made.stats,
-        "item_columns": described(columns["item"]),
+        "columns": {entity: described(named) for entity, named in columns.items()},
     }
     (out / "stats.json").write_text(json.dumps(stats, indent=2))
     workflow.executor._clear_worker_cache()
@@ -206,25 +226,39 @@ def _met(fit: Path, articles: pl.DataFrame) -> pl.Series:
     return articles.filter(pl.col(RAW_PREFIX + ITEM_ID).is_in(raw.implode()))[ITEM_ID].implode()
 
 
-def _last_moment(tables: ImpressionTables) -> str:
+def _last_moment(tables: ImpressionTables, before: Earlier | None) -> str:
     """Return the moment of the last impression."""
-    last = tables.impressions.select(pl.col(TIMESTAMP).max()).collect(engine="streaming")
-    return str(last.item().isoformat())
+    last = tables.impressions.select(pl.col(TIMESTAMP).max()).collect(engine="streaming").item()
+    moments = [last, before and before.as_of]
+    return str(max(moment for moment in moments if moment is not None).isoformat())
 
 
-def _clicks(train: Path) -> pl.LazyFrame:
-    """Return each clicked article, encoded, and its clicks."""
+def _clicks(train: Path, before: Earlier | None) -> pl.DataFrame:
+    """Return each clicked article, encoded, and its clicks, earlier ones included."""
     clicked = pl.scan_parquet(train / "*.parquet").select(
         pl.col(CLICKED).explode(empty_as_null=False).alias(ITEM_ID)
     )
-    return clicked.group_by(ITEM_ID).agg(pl.len().cast(pl.Int64).alias(TRAIN_COUNT))
+    counts = clicked.group_by(ITEM_ID).agg(pl.len().cast(pl.Int64).alias(TRAIN_COUNT))
+    if before is not None:
+        parts = [counts, before.table("item").select(ITEM_ID, TRAIN_COUNT)]
+        counts = pl.concat(parts).group_by(ITEM_ID).agg(pl.col(TRAIN_COUNT).sum())
+    return counts.collect()
 
 
-def _write_users(tables: ImpressionTables, workflow: Workflow, out: Path) -> None:
+def _write_users(
+    tables: ImpressionTables, workflow: Workflow, out: Path, before: Earlier | None
+) -> None:
     known = vocabulary(workflow, USER_ID)
     latest = tables.histories.group_by(USER_ID).agg(pl.col(HISTORY_ID).max() + 1).collect()
     raw = known.join(latest, on=USER_ID, how="left", maintain_order="left")
     read = pl.read_parquet(out / "histories.parquet")[raw[HISTORY_ID].fill_null(0)]
+    if before is not None:  # who has no history in the new data has the one of before
+        had = before.table("user").select(HISTORY).collect()
+        had = pl.concat([had, read[had.height :]])
+        without = raw[HISTORY_ID].is_null()
+        read = read.with_columns(
+            pl.when(without).then(had[HISTORY]).otherwise(read[HISTORY]).alias(HISTORY)
+        )
     ids = pl.int_range(FIRST_ID, FIRST_ID + raw.height, dtype=pl.Int32, eager=True)
     raw.select(
         ids.alias(USER_ID),

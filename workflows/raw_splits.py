@@ -14,7 +14,11 @@ from towermill.workflows.tables import Tables, sink
 
 
 def write_raw_splits(
-    tables: Tables, features: Mapping[Entity, Features], config: Split, folder: Path
+    tables: Tables,
+    features: Mapping[Entity, Features],
+    config: Split,
+    folder: Path,
+    earlier: Mapping[str, pl.LazyFrame] | None = None,
 ) -> dict[str, Path]:
     """Join the side tables to each split's interactions and write them to ``<split>.parquet``.
 
@@ -27,6 +31,8 @@ def write_raw_splits(
         For ``user``, ``item`` and ``context``: the columns that the workflow takes as features.
     folder
         Where the files, and meanwhile what the split needs, are written.
+    earlier
+        See `towermill.workflows.cold.treat_cold`.
 
     Raises
     ------
@@ -36,7 +42,7 @@ def write_raw_splits(
     users = _side(tables.users, "user", features.get("user", {}))
     items = _side(tables.items, "item", features.get("item", {}))
     paths = {}
-    for name, frame in split(tables.interactions, config, folder).items():
+    for name, frame in split(tables.interactions, config, folder, earlier).items():
         for side, key in ((users, USER_ID), (items, ITEM_ID)):
             if side is not None:
                 frame = frame.join(side, on=key, how="left", maintain_order="left")

@@ -15,7 +15,9 @@ from towermill.workflows.tallies import COUNT, counted, tallies
 _ROW_GROUP = 25_000
 
 
-def write_seen(log: pl.LazyFrame, out: Path, scratch: Path) -> None:
+def write_seen(
+    log: pl.LazyFrame, out: Path, scratch: Path, earlier: pl.LazyFrame | None = None
+) -> None:
     """Write ``seen.parquet`` into `out`: ``user_id`` and the sorted distinct ``item_id`` of each.
 
     Users stand in the order of their encoded ids. Memory grows with the users and items, and holds
@@ -28,12 +30,16 @@ def write_seen(log: pl.LazyFrame, out: Path, scratch: Path) -> None:
     out
         Holds ``users.parquet`` and ``items.parquet``, which say how ids are encoded. Rows of other
         ids are left out.
+    earlier
+        Pairs of encoded ids that were seen before.
     """
     pairs = log.select(USER_ID, ITEM_ID)
     for key, table in ((USER_ID, "users"), (ITEM_ID, "items")):
         ids = pl.scan_parquet(out / f"{table}.parquet").select(key, RAW_PREFIX + key)
         pairs = pairs.join(ids, left_on=key, right_on=RAW_PREFIX + key).drop(key)
         pairs = pairs.rename({f"{key}_right": key})
+    if earlier is not None:
+        pairs = pl.concat([pairs, earlier])
     # Parts are ranges of users, that one after the other they are in order.
     (rows,) = tallies(counted(pairs.select(USER_ID)), [USER_ID], pl.col(COUNT).sum())
     start = pl.col(COUNT).cast(pl.UInt64).cum_sum() - pl.col(COUNT)

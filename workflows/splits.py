@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import date
 from pathlib import Path
 from typing import Literal
@@ -87,7 +88,12 @@ class Split(BaseModel):
         return self
 
 
-def split(interactions: pl.LazyFrame, config: Split, scratch: Path) -> dict[str, pl.LazyFrame]:
+def split(
+    interactions: pl.LazyFrame,
+    config: Split,
+    scratch: Path,
+    earlier: Mapping[str, pl.LazyFrame] | None = None,
+) -> dict[str, pl.LazyFrame]:
     """Return ``train``, ``valid`` and ``test`` rows, each in the source's order.
 
     The same rows in the same order give the same splits. ``valid`` is absent where none is asked
@@ -99,6 +105,8 @@ def split(interactions: pl.LazyFrame, config: Split, scratch: Path) -> dict[str,
     ----------
     scratch
         A folder for what must be written on the way; nothing stays in it.
+    earlier
+        See `treat_cold`.
 
     Raises
     ------
@@ -118,7 +126,7 @@ def split(interactions: pl.LazyFrame, config: Split, scratch: Path) -> dict[str,
     counts = cut.frame.select(rows.sum().alias(name) for name, rows in conditions.items())
     found = counts.collect(engine="streaming").row(0, named=True)
     if config.cold != "keep" and found[TRAIN]:
-        parts = treat_cold(parts, config.cold)
+        parts = treat_cold(parts, config.cold, earlier)
     sizes = _sizes(parts) if config.cold == "drop" else found
     if empty := [name for name, rows in sizes.items() if rows == 0]:
         lost = sum(found.values()) - sum(sizes.values())

@@ -51,8 +51,16 @@ class Workflow(nvt.Workflow):  # type: ignore[misc]
         super().__init__(output, client)
         _replace(self.graph, _FAST)
 
-    def fit(self, dataset: Dataset) -> Workflow:
+    def fit(self, dataset: Dataset, earlier: Workflow | None = None) -> Workflow:
         """Fit the operators on the data set, of which only the columns of the graph are read.
+
+        Parameters
+        ----------
+        dataset
+            Training rows.
+        earlier
+            A fitted workflow of the same graph to go on from: its values keep their ids, those that
+            are new in the data set stand behind them, and numbers are normalised as by it.
 
         Raises
         ------
@@ -64,8 +72,31 @@ class Workflow(nvt.Workflow):  # type: ignore[misc]
         if not self.graph.output_schema:
             self.graph.construct_schema(dataset.schema)
         self._require_own_files()
-        super().fit(self._taken(narrowed(dataset, self._input_columns())))
+        data = self._taken(narrowed(dataset, self._input_columns()))
+        if earlier is None:
+            super().fit(data)
+        else:
+            self._fit_on(data, earlier)
         return self
+
+    def _fit_on(self, dataset: Dataset, earlier: Workflow) -> None:
+        known: dict[str, str] = {}
+        for op in earlier._of(nvt.ops.Categorify):
+            known |= op.categories
+        # An operator that parts of the graph share is fitted more than once.
+        own = self._of(nvt.ops.Categorify)
+        for op in own:
+            op.earlier = known
+        super().fit(dataset)
+        for op in own:
+            op.earlier = None
+        numbers = zip(self._of(nvt.ops.Normalize), earlier._of(nvt.ops.Normalize), strict=True)
+        for op, before in numbers:
+            op.means, op.stds = dict(before.means), dict(before.stds)
+
+    def _of(self, kind: type) -> list[Any]:
+        """Return the operators of a kind, those of subgraphs among them."""
+        return [op for op in self._operators() if isinstance(op, kind)]
 
     def _require_own_files(self) -> None:
         """Refuse two operators that would write one vocabulary file, each over the other's."""

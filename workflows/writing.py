@@ -104,7 +104,7 @@ def to_table(dataset: Dataset) -> pl.DataFrame:
     scheduler = None if global_dask_client() else "synchronous"
     rows = frame.compute(scheduler=scheduler)
     arrow = pa.Table.from_pandas(rows, preserve_index=False) if on_cpu(rows) else rows.to_arrow()
-    return pl.DataFrame(_plain(arrow))
+    return pl.DataFrame(plain(arrow))
 
 
 def write_schema(schema: Schema, folder: Path) -> None:
@@ -235,7 +235,7 @@ def _read(columns: Sequence[str], keep: Filter | None, arrow: bool, part: Part) 
 
 def _encoded(workflow: Workflow, frame: Any) -> pa.Table:
     frame = LocalExecutor().transform(frame, workflow.graph)
-    table = _plain(pa.Table.from_pandas(frame, preserve_index=False))
+    table = plain(pa.Table.from_pandas(frame, preserve_index=False))
     # pandas makes floats of whole numbers beside nulls, in one part and not in the next.
     for place, column in enumerate(workflow.output_schema):
         if not column.is_list and table.schema.field(place).name == column.name:
@@ -254,7 +254,7 @@ def _in_type(table: pa.Table, place: int, dtype: Any) -> pa.Table:
         return table  # of a type of its own
 
 
-def _plain(table: pa.Table) -> pa.Table:
+def plain(table: pa.Table) -> pa.Table:
     """Return the table without 64-bit offsets and without pandas' notes, as any reader takes it."""
     return table.cast(pa.schema([pa.field(f.name, _short(f.type)) for f in table.schema]))
 

@@ -72,7 +72,7 @@ def tune(recipe: Recipe, out: str | Path = "runs", trials: int = 20, jobs: int =
     out, base = Path(out), space.recipe({})
     runtime = resolve(recipe.runtime.device, recipe.runtime.cluster, recipe.runtime.seed)
     run(base, out, Selection(last="process"), wait=True)
-    step, _ = _train_step(base, out)
+    step = _train_step(base, out)
     key = key_of({"train": step.key, "tune": space.config.model_dump(mode="json")})
     folder = out / recipe.name / "tune" / key
     with work_on(folder, space, recipe.train.epochs, recipe.runtime.seed) as study:
@@ -120,7 +120,7 @@ class _Work:
 
     def _begin(self, trial: Trial, found: Workers) -> tuple[Future[TowermillError | None], Step]:
         recipe = self.space.recipe(trial.values)
-        step, inputs = _train_step(recipe, self.out)
+        step = _train_step(recipe, self.out)
         if not step.runs:
             done: Future[TowermillError | None] = Future()
             done.set_result(None)
@@ -134,7 +134,7 @@ class _Work:
             spared=trial.own,
         )
         level = logging.getLogger("towermill").getEffectiveLevel()
-        return found.submit(Order(step, recipe, inputs, judge, level)), step
+        return found.submit(Order(step, recipe, judge, level)), step
 
     def _end(self, trial: Trial, step: Step, error: TowermillError | None) -> None:
         if error is None:
@@ -177,11 +177,10 @@ def _in_words(trial: Trial) -> str:
     return ", ".join(f"{key}={value}" for key, value in values.items())
 
 
-def _train_step(recipe: Recipe, out: Path) -> tuple[Step, dict[str, Path]]:
-    """Return the stage `train` as planned, and its inputs."""
+def _train_step(recipe: Recipe, out: Path) -> Step:
+    """Return the stage `train` as planned."""
     steps = {step.stage.name: step for step in plan(recipe, out, _TRAIN)}
-    step = steps["train"]
-    return step, {name: steps[name].folder for name in step.stage.inputs}
+    return steps["train"]
 
 
 def _error_of(future: Future[TowermillError | None]) -> TowermillError | None:

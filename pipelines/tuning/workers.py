@@ -30,7 +30,6 @@ class Order:
 
     step: Step
     recipe: Recipe
-    inputs: dict[str, Path]
     judge: Judge
     log_level: int
 
@@ -88,7 +87,7 @@ def _here(order: Order, runtime: Runtime) -> Future[TowermillError | None]:
     step = order.step
     trial = replace(step, stage=judged(step.stage, order.judge))
     try:
-        run_step(trial, order.recipe, order.inputs, runtime, wait=True)
+        run_step(trial, order.recipe, runtime, wait=True)
     except Exception as error:
         done.set_exception(error)
     else:
@@ -128,7 +127,6 @@ def _in_child(
     run_in_child(
         order.step,
         order.recipe,
-        order.inputs,
         runtime,
         wait=True,
         judge=order.judge,

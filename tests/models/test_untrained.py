@@ -28,7 +28,7 @@ class TestFillUntrainedRows:
         retriever = build_model(data, self.config)
         users = tables(retriever.query_tower)["user_id"].table.embeddings
         before = users.numpy()
-        fill_untrained_rows((retriever.query_tower, retriever.item_tower), data)
+        fill_untrained_rows(retriever, data)
         ids = data.scan("train").collect()["user_id"].to_numpy()
         for unknown in (1, 2):
             np.testing.assert_allclose(users.numpy()[unknown], before[ids].mean(0), atol=1e-6)
@@ -39,7 +39,7 @@ class TestFillUntrainedRows:
         for tower in (retriever.query_tower, retriever.item_tower):
             for table in tables(tower).values():
                 before = table.table.embeddings.numpy()
-                fill_untrained_rows((retriever.query_tower, retriever.item_tower), data)
+                fill_untrained_rows(retriever, data)
                 after = table.table.embeddings.numpy()
                 np.testing.assert_array_equal(after[0], before[0])
                 met = data.occurrences(table.schema.column_names[0])[3:] > 0
@@ -51,7 +51,7 @@ class TestFillUntrainedRows:
         model: Any = build_model(data, NewsMFConfig())
         rows = tables(model.item_tower)["item_id"].table.embeddings
         before = rows.numpy()
-        fill_untrained_rows((model.item_tower,), data)
+        fill_untrained_rows(model, data)
         shown = data.scan("train").collect()["inview"].explode().to_numpy()
         new = sorted({*range(3, len(before))} - {*shown})
         assert len(new) == 60  # of validation and test
@@ -64,7 +64,7 @@ class TestFillUntrainedRows:
         name = next(c.name for c in data.item_schema if c.is_list)
         rows = tables(retriever.item_tower)[name].table.embeddings
         before = rows.numpy()
-        fill_untrained_rows((retriever.query_tower, retriever.item_tower), data)
+        fill_untrained_rows(retriever, data)
         ids = data.scan("train").collect()[name].explode(empty_as_null=True).drop_nulls().to_numpy()
         assert 2 not in ids
         np.testing.assert_allclose(rows.numpy()[2], before[ids].mean(0), atol=1e-6)

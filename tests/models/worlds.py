@@ -146,6 +146,4 @@ def fit_interactions(
 
 def weights_of(retriever: Any) -> list[np.ndarray]:
     """Return every weight of both towers, or of a ranker."""
-    both = isinstance(retriever, Retriever)
-    towers = (retriever.query_tower, retriever.item_tower) if both else (retriever.model,)
-    return [weight.numpy() for tower in towers for weight in tower.weights]
+    return [weight.numpy() for part in retriever.parts for weight in part.weights]

@@ -64,7 +64,7 @@ class TestOnce:
         manifest = json.loads((folder / "manifest.json").read_text())
         assert set(manifest) == {
             *("stage", "key", "finished", "seconds", "towermill", "device", "made_from", "files"),
-            "ingredients",
+            *("inputs", "ingredients"),
         }
         assert manifest["stage"] == "train"
         assert manifest["key"] == folder.name

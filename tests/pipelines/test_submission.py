@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -123,6 +124,19 @@ class TestSubmit:
         assert notes.ran() == ALL[:2]
         assert all(future.status == "finished" for future in futures)
 
+    def test_a_run_that_continues_another(
+        self, client: Any, notes: Notes, fakes: Any, tmp_path: Path
+    ) -> None:
+        run(fakes.recipe, tmp_path)
+        content = changed(fakes.recipe, "next", source={"seed": 1}).model_dump(mode="json")
+        content["continue_from"] = {"run": str(tmp_path / "tiny" / "latest")}
+        recipe = validate_recipe(content)
+        run(recipe, tmp_path, HALF)
+        submit(client, recipe, tmp_path, Selection(last="train")).result(timeout=30)
+        assert notes.ran("next") == ["train"]
+        manifest = json.loads(next(tmp_path.glob("next/train/*/manifest.json")).read_text())
+        assert set(manifest["made_from"]) == {"process", "earlier.process", "earlier.train"}
+
     def test_relative_folder(
         self, client: Any, notes: Notes, fakes: Any, tmp_path: Path, monkeypatch: Any
     ) -> None:
@@ -202,7 +216,7 @@ class TestOrphan:
         "from towermill.runtime import Runtime\n"
         "child._COMMAND = ('-P', os.environ['SCRIPT'])\n"
         "step = plan(load_recipe('r.yaml'), 'runs')[0]\n"
-        "child.run_in_child(step, load_recipe('r.yaml'), {}, Runtime())\n"
+        "child.run_in_child(step, load_recipe('r.yaml'), Runtime())\n"
     )
 
     def test_ends_with_whoever_started_it(self, notes: Notes, tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -49,38 +50,48 @@ class Mill:
         return content
 
 
+def _milled(
+    folder: Path,
+    interactions: pl.DataFrame,
+    features: dict[str, Any] | None = None,
+    *,
+    items: pl.DataFrame | None = None,
+    users: pl.DataFrame | None = None,
+    filters: dict[str, Any] | None = None,
+    split: dict[str, Any] | None = None,
+    out: str = "out",
+    earlier: Mill | None = None,
+    share: float = 0.0,
+    **config: Any,
+) -> Mill:
+    tables = Tables(
+        interactions.lazy(),
+        None if items is None else items.lazy(),
+        None if users is None else users.lazy(),
+    )
+    (folder / out).mkdir()
+    process(
+        tables,
+        Filters(**filters or {}),
+        Split(**{"kind": "given", "cold": "keep", **(split or {})}),
+        FeatureConfig.model_validate({**(features or {}), **config}),
+        folder / out,
+        None if earlier is None else earlier.path,
+        share,
+    )
+    return Mill(folder / out)
+
+
 @pytest.fixture
 def mill(tmp_path: Path) -> Callable[..., Mill]:
     """Process tables split by their own column ``split``, cold rows kept unless said otherwise."""
+    return partial(_milled, tmp_path)
 
-    def run(
-        interactions: pl.DataFrame,
-        features: dict[str, Any] | None = None,
-        *,
-        items: pl.DataFrame | None = None,
-        users: pl.DataFrame | None = None,
-        filters: dict[str, Any] | None = None,
-        split: dict[str, Any] | None = None,
-        out: str = "out",
-        **config: Any,
-    ) -> Mill:
-        tables = Tables(
-            interactions.lazy(),
-            None if items is None else items.lazy(),
-            None if users is None else users.lazy(),
-        )
-        folder = tmp_path / out
-        folder.mkdir()
-        process(
-            tables,
-            Filters(**filters or {}),
-            Split(**{"kind": "given", "cold": "keep", **(split or {})}),
-            FeatureConfig.model_validate({**(features or {}), **config}),
-            folder,
-        )
-        return Mill(folder)
 
-    return run
+@pytest.fixture(scope="module")
+def shared_mill(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Mill]:
+    """The same, for what several tests look at."""
+    return partial(_milled, tmp_path_factory.mktemp("mill"))
 
 
 @pytest.fixture

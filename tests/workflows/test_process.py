@@ -272,12 +272,12 @@ class TestFolder:
                 assert "scratch" not in text, path
 
     def test_stats(self, made: Any) -> None:
-        columns = made.stats["item_columns"]
+        columns = made.stats["columns"]["item"]
         assert {name: told["kind"] for name, told in columns.items()} == {
             **{"genre": "category", "tags": "list", "price": "number", "title": "title"},
         }
         assert made.stats == {
-            "item_columns": columns,
+            "columns": made.stats["columns"],
             "rows": {"train": 5, "test": 2},
             "title": "title",
             "users": 2,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ from merlin.io.worker import get_worker_cache
 from nvtabular import ops
 from nvtabular.ops.categorify import NULL_OFFSET, OOV_OFFSET
 
+from towermill.workflows.ops.extension import extend_vocabulary
 from towermill.workflows.ops.frames import flatten, on_cpu, to_pandas, to_polars, unflatten
 from towermill.workflows.ops.lookup import Lookup
 from towermill.workflows.ops.reduction import reduce_partitions
@@ -44,10 +46,24 @@ class Categorify(ops.Categorify):  # type: ignore[misc]
 
     `split_out`, `split_every`, `on_host` and `cardinality_memory_limit` decide how stock NVTabular
     shuffles; nothing is shuffled here. `search_sorted` is for GPUs.
+
+    Attributes
+    ----------
+    earlier
+        Name to file of the vocabularies that the next `fit` goes on from: see
+        `towermill.workflows.ops.extension`. None begins them afresh.
     """
+
+    earlier: Mapping[str, str] | None = None
 
     def fit(self, col_selector: Any, ddf: Any) -> Any:
         """Return the lazy counting of all columns, which ends with one file a vocabulary."""
+        if self.earlier is not None:
+            # What is kept of the new values is for `fit_finalize` to say.
+            unlimited = copy.copy(self)
+            unlimited.earlier = None
+            unlimited.freq_threshold = unlimited.max_size = 0
+            return unlimited.fit(col_selector, ddf)
         if not on_cpu(ddf._meta):
             return super().fit(col_selector, ddf)
         groups = self._groups(col_selector)
@@ -68,6 +84,14 @@ class Categorify(ops.Categorify):  # type: ignore[misc]
                 limits={group.name: self._limits(group.name) for group in groups},
             ),
         )
+
+    def fit_finalize(self, categories: Mapping[str, str]) -> None:
+        """Take the files that `fit` wrote, put behind those of `earlier` if there are any."""
+        super().fit_finalize(categories)
+        if self.earlier is None:
+            return
+        for name, path in categories.items():
+            extend_vocabulary(self.earlier[name], path, name, **self._limits(name))
 
     def _groups(self, col_selector: Any) -> list[Group]:
         """Return the vocabularies to fit, and note which columns have one together."""

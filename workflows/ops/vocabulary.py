@@ -79,7 +79,7 @@ def _values(frame: pd.DataFrame, group: Group) -> pl.DataFrame:
     if len(group.keys) > 1:
         return pl.DataFrame(columns)
     key = group.keys[0]
-    return _stacked([column.alias(key).to_frame() for column in columns], group.name)
+    return stacked([column.alias(key).to_frame() for column in columns], group.name)
 
 
 def _count(values: pl.DataFrame) -> pl.DataFrame:
@@ -107,7 +107,8 @@ def _by_hash(values: pl.DataFrame) -> pl.DataFrame:
     return values.group_by(values.columns).agg(pl.len().cast(pl.Int64).alias(SIZE))
 
 
-def _stacked(frames: Sequence[pl.DataFrame], name: str) -> pl.DataFrame:
+def stacked(frames: Sequence[pl.DataFrame], name: str) -> pl.DataFrame:
+    """Return the rows of frames whose types have one in common, else raise `TypeError`."""
     for key in frames[0].columns:
         types = {frame[key].dtype for frame in frames} - {pl.Null}
         # Polars would make text of numbers; whole numbers and floats meet, as in pandas.
@@ -128,8 +129,8 @@ def merge_counts(parts: list[dict[str, pl.DataFrame]]) -> dict[str, pl.DataFrame
         return parts[0]
     plans = []
     for name in parts[0]:
-        stacked = _stacked([part[name] for part in parts], name).lazy()
-        plans.append(stacked.group_by(pl.exclude(SIZE)).agg(pl.col(SIZE).sum()))
+        rows = stacked([part[name] for part in parts], name).lazy()
+        plans.append(rows.group_by(pl.exclude(SIZE)).agg(pl.col(SIZE).sum()))
     return dict(zip(parts[0], pl.collect_all(plans), strict=True))
 
 
@@ -171,18 +172,43 @@ def write_vocabulary(
     kept = values.filter(pl.col(SIZE) >= freq_threshold) if freq_threshold else values
     if max_size:
         kept = kept.head(max_size - unknown - OOV_OFFSET)
-    first = OOV_OFFSET + unknown
-    total, held = int(values[SIZE].sum()), int(kept[SIZE].sum())
     unique = f"{folder}/unique.{group.name}.parquet"
-    _to_file(kept.select(keys), kept[SIZE].alias(f"{group.name}_size"), first, unique)
+    lost = int(values[SIZE].sum()) - int(kept[SIZE].sum())
+    write_kept(kept, group.name, unique, unknown_ids=unknown, nulls=nulls, unknown=lost)
+    return unique
+
+
+def write_kept(
+    kept: pl.DataFrame, name: str, path: str, *, unknown_ids: int, nulls: int, unknown: int
+) -> None:
+    """Write the values of a vocabulary, in the order of their ids, and its ``meta`` file.
+
+    Parameters
+    ----------
+    kept
+        Values, and their sizes.
+    name, path
+        What the files are named for; that of the values.
+    unknown_ids
+        How many ids there are for values that are not kept.
+    nulls, unknown
+        Rows of nulls, and of values that are not kept.
+    """
+    first = OOV_OFFSET + unknown_ids
+    _to_file(kept.drop(SIZE), kept[SIZE].alias(f"{name}_size"), first, path)
     meta = {
         "kind": ["pad", "null", "oov", "unique"],
         "offset": [PAD_OFFSET, NULL_OFFSET, OOV_OFFSET, first],
-        "num_indices": [1, 1, unknown, kept.height],
-        "num_observed": [0, nulls, total - held, held],
+        "num_indices": [1, 1, unknown_ids, kept.height],
+        "num_observed": [0, nulls, unknown, int(kept[SIZE].sum())],
     }
-    pd.DataFrame(meta).to_parquet(f"{folder}/meta.{group.name}.parquet")
-    return unique
+    pd.DataFrame(meta).to_parquet(meta_path(path))
+
+
+def meta_path(unique: str) -> str:
+    """Return the path of the ``meta`` file of a vocabulary's values."""
+    folder, _, name = unique.rpartition("/")
+    return f"{folder}/{name.replace('unique.', 'meta.', 1)}"
 
 
 def _to_file(values: pl.DataFrame, sizes: pl.Series, first: int, path: str) -> None:

@@ -41,6 +41,7 @@ def encode_articles(
     given: pl.DataFrame | None,
     config: TextConfig,
     out: Path,
+    earlier: Path | None = None,
 ) -> EncodedText:
     """Tokenise the articles, and write tokenizer and word vectors into the folder `out`.
 
@@ -56,6 +57,8 @@ def encode_articles(
         The recipe's `text` section.
     out
         Gets ``tokenizer.json``, ``words.npy`` where there are given words, and ``text.json``.
+    earlier
+        The same folder of a run that is continued, whose tokenizer and words are kept.
 
     Raises
     ------
@@ -74,7 +77,7 @@ def encode_articles(
         logger.warning("The source has no items, and so no text: only ids can be trained on.")
     else:
         texts = joined(articles, config)
-        _encode_text(texts, texts.filter(trained_on & (texts != "")), config, out, made)
+        _encode_text(texts, texts.filter(trained_on & (texts != "")), config, out, made, earlier)
         if config.vectors:
             _add_vectors(made, sentence_vectors(texts, config.vectors))
     if given is not None:
@@ -103,14 +106,21 @@ def joined(articles: pl.DataFrame, config: TextConfig) -> pl.Series:
 
 
 def _encode_text(
-    texts: pl.Series, examples: pl.Series, config: TextConfig, out: Path, made: EncodedText
+    texts: pl.Series,
+    examples: pl.Series,
+    config: TextConfig,
+    out: Path,
+    made: EncodedText,
+    earlier: Path | None,
 ) -> None:
-    if not len(examples):
+    if earlier is None and not len(examples):
         raise DataError(
             f"The articles met in training should have text in {', '.join(config.columns)}; none "
             "has. Look at the items table's ids and `text.columns`."
         )
-    if config.is_trained:
+    if earlier is not None:
+        tokenizer = TextTokenizer.load(earlier)
+    elif config.is_trained:
         tokenizer = TextTokenizer.train(examples, config)
     else:
         tokenizer = TextTokenizer.open(config.tokenizer)
@@ -118,7 +128,8 @@ def _encode_text(
     tokens = tokenizer.encode(texts, config.title_size).alias(TOKENS)
     dim = config.word_dim
     if config.words is not None:
-        matrix = word_matrix(config.words, tokenizer)
+        given = None if earlier is None else np.load(earlier / "words.npy")
+        matrix = word_matrix(config.words, tokenizer) if given is None else given
         np.save(out / "words.npy", matrix)
         dim = matrix.shape[1]
     lengths = tokens.list.len()
