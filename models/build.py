@@ -5,9 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 from towermill.errors import DataError
-from towermill.models.config import ModelConfig, NRMSConfig, TwoTowerConfig
+from towermill.models.config import FunkSVDConfig, ModelConfig, NRMSConfig, TwoTowerConfig
 from towermill.models.content import build_content
 from towermill.models.data import Processed
+from towermill.models.funk_svd import build_funk_svd
 from towermill.models.impressions import ImpressionData
 from towermill.models.nrms import build_nrms
 from towermill.models.retriever import Retriever
@@ -38,11 +39,14 @@ def build_model(
     DataError
         The data is of impressions and the model learns from interactions, or the other way round.
     SchemaError, RecipeError
-        See `build_two_tower`, `build_nrms` and `build_content`.
+        See `build_two_tower`, `build_funk_svd`, `build_nrms` and `build_content`.
     """
     if isinstance(config, TwoTowerConfig):
         if not isinstance(data, ImpressionData):
             return build_two_tower(data, config, batch_size=batch_size, seed=seed)
+    elif isinstance(config, FunkSVDConfig):
+        if not isinstance(data, ImpressionData):
+            return build_funk_svd(data, config, seed=seed)
     elif isinstance(data, ImpressionData):
         if isinstance(config, NRMSConfig):
             return build_nrms(data, config, seed=seed)

@@ -7,24 +7,11 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, model_validator
 
 from towermill.errors import RecipeError
+from towermill.models.config_base import ModelSection
+from towermill.models.config_funk_svd import FunkSVDConfig
 
 
-class _ModelConfig(BaseModel):
-    """What every model's section has.
-
-    Attributes
-    ----------
-    ranks_impressions
-        Whether it learns from impressions and ranks within them; else from interactions, ranking
-        the whole catalogue.
-    """
-
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
-
-    ranks_impressions: ClassVar[bool] = False
-
-
-class TwoTowerConfig(_ModelConfig):
+class TwoTowerConfig(ModelSection):
     """Two towers whose embeddings meet in a dot product (Yi et al., RecSys 2019).
 
     Parameters
@@ -91,7 +78,7 @@ class TwoTowerConfig(_ModelConfig):
         return self
 
 
-class NRMSConfig(_ModelConfig):
+class NRMSConfig(ModelSection):
     """News by their words, readers by what they read (Wu et al., EMNLP 2019).
 
     The size of titles and of histories is decided in processing (`text.title_size`,
@@ -157,7 +144,7 @@ class NRMSConfig(_ModelConfig):
         return self
 
 
-class ContentConfig(_ModelConfig):
+class ContentConfig(ModelSection):
     """Nothing learned: articles by their given vectors, a reader by the mean of what was read."""
 
     ranks_impressions: ClassVar[bool] = True
@@ -166,7 +153,9 @@ class ContentConfig(_ModelConfig):
 
 
 #: All `model.kind`s.
-ModelConfig = Annotated[TwoTowerConfig | NRMSConfig | ContentConfig, Field(discriminator="kind")]
+ModelConfig = Annotated[
+    TwoTowerConfig | FunkSVDConfig | NRMSConfig | ContentConfig, Field(discriminator="kind")
+]
 
 
 class ScheduleConfig(BaseModel):
@@ -197,6 +186,9 @@ class TrainConfig(BaseModel):
         By Keras' name.
     weight_decay
         Decoupled, for ``adamw``.
+    ema
+        Validate and keep an exponential moving average of the weights, of this momentum a step
+        (Polyak & Juditsky, 1992); 0 keeps the weights as they are. Not with ``lazy_adam``.
     monitor
         The metric on the validation split that stops and picks the epoch. Left out: ``ndcg@10``
         over the whole catalogue, or ``auc`` within impressions where a model ranks these.
@@ -221,6 +213,7 @@ class TrainConfig(BaseModel):
     optimizer: Literal["adam", "adamw", "adagrad", "sgd", "rmsprop", "lazy_adam"] = "adam"
     learning_rate: PositiveFloat = 0.002
     weight_decay: float = Field(0.0, ge=0)
+    ema: float = Field(0.0, ge=0, lt=1)
     schedule: ScheduleConfig = ScheduleConfig()
     monitor: str | None = Field(
         None, pattern=r"^(auc|mrr|(recall|precision|hit_rate|ndcg|mrr|map)@[1-9]\d*)$"
@@ -231,6 +224,15 @@ class TrainConfig(BaseModel):
     mixed_precision: Literal["none", "bfloat16", "float16"] = "none"
     xla: bool = False
     tensorboard: bool = True
+
+    @model_validator(mode="after")
+    def _ema_is_kept(self) -> TrainConfig:
+        if self.ema and self.optimizer == "lazy_adam":
+            raise ValueError(
+                "`ema` should be 0 with `optimizer: lazy_adam`, which touches only the rows of a "
+                f"batch and averages none. Take `adam` or `adamw`. Received: {self.ema}"
+            )
+        return self
 
     @model_validator(mode="after")
     def _weight_decay_is_used(self) -> TrainConfig:

@@ -16,7 +16,13 @@ from rich.progress import TextColumn
 from towermill.errors import DataError
 from towermill.models.checkpoints import Checkpoints, TrainState
 from towermill.models.config import TrainConfig
-from towermill.models.optimizers import WarmUpThenDecay, create_slots, optimizer
+from towermill.models.optimizers import (
+    WarmUpThenDecay,
+    averaged,
+    create_slots,
+    optimizer,
+    take_averages,
+)
 from towermill.models.retriever import Retriever
 from towermill.progress import progress
 
@@ -124,9 +130,10 @@ def fit(
             }
             last = state.epoch + 1 == config.epochs
             if validate is not None and (last or (state.epoch + 1) % config.evaluate_every == 0):
-                metrics = validate(retriever)
-                record["metrics"] = metrics
-                _judge(retriever, metrics[monitor], folder, state)
+                with averaged(optimise, retriever.model.trainable_variables):
+                    metrics = validate(retriever)
+                    record["metrics"] = metrics
+                    _judge(retriever, metrics[monitor], folder, state)
                 _reduce_on_plateau(config, state)
             state.history.append(record)
             state.epoch, state.step, state.loss_sum = state.epoch + 1, 0, 0.0
@@ -139,7 +146,9 @@ def fit(
         logger.info("the weights of epoch %d are kept", state.best_epoch)
     writer.close()
     _check_weights(retriever.model, config)
-    if state.best is not None:
+    if state.best is None:
+        take_averages(optimise, retriever.model.trainable_variables)
+    else:
         retriever.restore(folder / "best" / str(state.best_epoch))
     return state
 
