@@ -114,8 +114,9 @@ def _encode(bundle: Bundle, table: pl.DataFrame, features: Mapping[str, Any]) ->
 
 
 def _text(bundle: Bundle, table: pl.DataFrame, features: Mapping[str, Any]) -> list[pl.Series]:
-    from towermill.workflows.text.articles import CONFIG, joined
+    from towermill.workflows.text.articles import CONFIG
     from towermill.workflows.text.config import TextConfig
+    from towermill.workflows.text.joined import joined
     from towermill.workflows.text.sentences import sentence_vectors
     from towermill.workflows.text.tokens import TextTokenizer
 

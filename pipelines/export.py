@@ -73,9 +73,10 @@ def export_bundle(
         "format": FORMAT,
         "towermill": __version__,
         "packages": package_versions(_PACKAGES),
-        # Where it ran is left out: it decides nothing of what is in the bundle.
+        # Where it ran and how it is tried out are left out: they decide nothing of the bundle.
         "recipe": recipe.model_dump(
-            mode="json", exclude={"runtime": set(RuntimeConfig.model_fields) - {"seed"}}
+            mode="json",
+            exclude={"runtime": set(RuntimeConfig.model_fields) - {"seed"}, "simulate": True},
         ),
         "ids": {"padding": PADDING_ID, "null": NULL_ID, "unknown": OOV_ID, "first": FIRST_ID},
         "query_features": _describe(query_schema),

@@ -21,6 +21,7 @@ from pydantic import (
 
 from towermill.errors import RecipeError, did_you_mean
 from towermill.models.config import ModelConfig, TrainConfig, TwoTowerConfig, check_monitor
+from towermill.pipelines.simulation.config import SimulateConfig
 from towermill.workflows.config import FeatureConfig, check_for_impressions
 from towermill.workflows.filters import Filters
 from towermill.workflows.sources import SOURCES
@@ -126,6 +127,7 @@ class Recipe(BaseModel):
     train: TrainConfig = TrainConfig()
     evaluate: EvaluateConfig = EvaluateConfig()
     export: ExportConfig = ExportConfig()
+    simulate: SimulateConfig = SimulateConfig()
     runtime: RuntimeConfig = RuntimeConfig()
 
     @field_validator("model", mode="before")

@@ -97,16 +97,16 @@ def process(recipe: Recipe, inputs: Inputs, out: Path, runtime: Runtime) -> None
     from towermill.workflows.tables import ImpressionTables
 
     tables = read_tables(inputs["prepare"])
+    if recipe.text.vectors:  # made by TensorFlow
+        _share_card(runtime)
     if isinstance(tables, ImpressionTables):
         from towermill.workflows.process_impressions import process_impressions
 
-        if recipe.text.vectors:  # made by TensorFlow
-            _share_card(runtime)
         process_impressions(tables, recipe.split, recipe.features, recipe.text, out)
         return
     from towermill.workflows.process import process as process_tables
 
-    process_tables(tables, recipe.filters, recipe.split, recipe.features, out)
+    process_tables(tables, recipe.filters, recipe.split, recipe.features, out, recipe.text)
 
 
 def train(recipe: Recipe, inputs: Inputs, out: Path, runtime: Runtime) -> None:

@@ -192,6 +192,48 @@ def embed_items(
 
 
 @app.command()
+def simulate(
+    recipe: RecipeArgument,
+    episodes: Annotated[
+        int | None, typer.Option("--episodes", help="Of training, and as many of testing.")
+    ] = None,
+    seeds: Annotated[str, typer.Option("--seeds", help="Numbers, by commas.")] = "0",
+    environment: Annotated[
+        str | None,
+        typer.Option("--environment", help="One of your own, as package.module:name."),
+    ] = None,
+    out: OutOption = Path("runs"),
+    changes: SetOption = None,
+    device: DeviceOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Try a recipe's bundle out on simulated users, beside popular, random and ideal slates."""
+    from towermill.errors import RecipeError
+    from towermill.pipelines.simulate import load_environment
+    from towermill.pipelines.simulate import simulate as try_out
+
+    extra = [f"simulate.episodes={episodes}"] if episodes is not None else []
+    loaded = _load(recipe, [*(changes or []), *extra], device, None)
+    if not all(seed.strip().isdigit() for seed in seeds.split(",")):
+        raise RecipeError(f"--seeds should be numbers from 0, by commas. Received: {seeds!r}")
+    theirs = None if environment is None else load_environment(environment)
+    numbers = [int(seed) for seed in seeds.split(",")]
+    found = try_out(loaded, out, seeds=numbers, environment=theirs)
+    if as_json:
+        _print_json(found)
+        return
+    rows = []
+    for name, figures in found["policies"].items():
+        low, high = figures["interval"] or (math.nan, math.nan)
+        numbers_of = (figures["steps"], figures["clicks"], figures["steps_per_second"])
+        scores = (figures["score"], low, high)
+        rows.append([name, *(f"{s:.5f}" for s in scores), *(f"{n:.0f}" for n in numbers_of)])
+    headers = ["policy", "score", "from", "to", "slates", "clicks", "slates/s"]
+    _print_table(headers, rows)
+    typer.echo(f"by user: {Path(found['folder']) / 'scores.csv'}")
+
+
+@app.command()
 def doctor(as_json: JsonOption = False) -> None:
     """Show versions and device, what works, and what to do about the rest."""
     from towermill.doctor import examine

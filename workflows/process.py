@@ -32,12 +32,19 @@ from towermill.workflows.raw_splits import filled, typed, write_raw_splits
 from towermill.workflows.seen import write_seen
 from towermill.workflows.splits import Split
 from towermill.workflows.tables import Tables
+from towermill.workflows.text.config import TextConfig
+from towermill.workflows.text.vectors import add_vectors
 from towermill.workflows.workflow import Workflow
 from towermill.workflows.writing import to_table, write, write_schema
 
 
 def process(
-    tables: Tables, filters: Filters, split: Split, features: FeatureConfig, out: Path
+    tables: Tables,
+    filters: Filters,
+    split: Split,
+    features: FeatureConfig,
+    out: Path,
+    text: TextConfig | None = None,
 ) -> None:
     """Write the processed data set into the empty folder `out`.
 
@@ -49,7 +56,7 @@ def process(
         The NVTabular workflow, fitted on the training split only.
     ``users.parquet``, ``items.parquet``
         One row a known id, by encoded id: encoded features, the raw ones as ``raw_<name>``, and
-        the id's ``train_count``.
+        the id's ``train_count``; of items with `text.vectors` their ``vector``, too.
     ``seen.parquet``
         Each known user's known items, encoded, over the whole log: those in rows that filters or
         splits left out, too.
@@ -100,6 +107,8 @@ def process(
     workflow.save(str(out / "workflow"))
     users = _encode_entity(workflow, "user", tables.users, columns, as_of, out, scratch / "user")
     items = _encode_entity(workflow, "item", tables.items, columns, as_of, out, scratch / "item")
+    if text is not None:
+        add_vectors(out / "items.parquet", tables.items, text)
     write_seen(log, out, scratch)
     stats = {
         "rows": rows,

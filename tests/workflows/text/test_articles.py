@@ -13,8 +13,9 @@ from merlin.schema import Tags
 
 from towermill.errors import DataError
 from towermill.workflows.text import articles as module
-from towermill.workflows.text.articles import EncodedText, encode_articles, joined
+from towermill.workflows.text.articles import EncodedText, encode_articles
 from towermill.workflows.text.config import TextConfig
+from towermill.workflows.text.joined import joined
 from towermill.workflows.text.tokens import TextTokenizer
 
 ARTICLES = pl.DataFrame(

@@ -1,0 +1,184 @@
+"""A recipe's bundle tried out on simulated users, beside a floor and a ceiling."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import logging
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from towermill.columns import ITEM_ID, USER_ID
+from towermill.errors import RecipeError
+from towermill.pipelines.catalogue import Catalogue
+from towermill.pipelines.keys import code_version, key_of
+from towermill.pipelines.recipe import Recipe
+from towermill.pipelines.runner import run
+from towermill.pipelines.simulation.environment import (
+    BatchEnvironment,
+    SlateEnvironment,
+    batched,
+)
+from towermill.pipelines.simulation.policies import Policies
+from towermill.pipelines.simulation.report import write_report
+from towermill.pipelines.simulation.trial import RESULT, run_trial
+from towermill.workflows.sources import Slates
+
+logger = logging.getLogger(__name__)
+
+_CODE = (
+    "towermill.models.neighbours",
+    "towermill.models.online",
+    "towermill.pipelines.catalogue",
+    "towermill.pipelines.interleave",
+    "towermill.pipelines.simulate",
+    "towermill.pipelines.simulation",
+    "towermill.workflows.sources.slate_world",
+    "towermill.workflows.sources.slates",
+)
+#: Parts of the section `simulate` that decide nothing of one policy's trial.
+_OF_ALL = ("policies",)
+
+
+def simulate(
+    recipe: Recipe,
+    out: str | Path = "runs",
+    *,
+    seeds: Sequence[int] = (0,),
+    environment: Any = None,
+    training: Any = None,
+) -> dict[str, Any]:
+    """Run the recipe, if it has not been run, and try its policies out on simulated users.
+
+    Each trial of a policy and a seed is kept in ``<out>/<recipe>/simulations/<key>/seed-<n>/`` when
+    it is done; a call that was cut off goes on with the next one. The key holds the section
+    `simulate`, the bundle and the code.
+
+    Parameters
+    ----------
+    recipe
+        Its source is `slates`, unless there is an `environment`.
+    out
+        Where runs are kept.
+    seeds
+        Of users' choices, exploration and negatives; the bundle is the same for all.
+    environment
+        Anything with the protocol of `towermill.pipelines.simulation.environment.Environment`, for
+        test episodes. Its users and items have the raw ids of the recipe's data; a user not known
+        is served as one. It is run anew each time.
+    training
+        Another one, for training episodes. Without, what learns begins from the bundle's weights.
+
+    Returns
+    -------
+    ``folder``; ``seeds``; ``policies``, as `write_report` gives them. The folder also has
+    ``simulation.json`` with the same, ``scores.csv`` by user, and ``clicks.png``.
+
+    Raises
+    ------
+    RecipeError
+        There is no environment, or a policy cannot be had of it, or of this recipe's model.
+    DataError
+        An environment does not keep to the protocol.
+    """
+    if not seeds or len(set(seeds)) < len(seeds):
+        raise RecipeError(f"Seeds should be different numbers. Received: {list(seeds)}")
+    if environment is None and not isinstance(recipe.source, Slates):
+        raise RecipeError(
+            f"`source.kind: {recipe.source.kind}` has no simulated users; `slates` has. Or give an "
+            "environment of your own: see docs/simulator.md."
+        )
+    theirs = None if environment is None else batched(environment)
+    theirs_to_train = None if training is None else batched(training)
+    steps = run(recipe, out)
+    exported = next(step.folder for step in steps if step.stage.name == "export")
+    catalogue = Catalogue(exported / "bundle")
+    folder = Path(out) / recipe.name / "simulations" / _key(recipe, catalogue, environment)
+    if theirs is not None:
+        shutil.rmtree(folder, ignore_errors=True)
+    trials = {}
+    for seed in seeds:
+        ours = None if theirs is not None else _environments(recipe, catalogue, seed)
+        policies = Policies(recipe, catalogue, None if ours is None else ours[1])
+        for name in recipe.simulate.policies:
+            policies.check(name)
+        for name in recipe.simulate.policies:
+            trial = trials[name, seed] = folder / f"seed-{seed}" / name
+            if (trial / RESULT).is_file():
+                continue
+            to_train: BatchEnvironment | None
+            to_train, to_test = ours or (theirs_to_train, theirs)
+            policy = policies.make(name, seed)
+            run_trial(name, policy, to_train, to_test, recipe.simulate.episodes, trial)
+    found = {
+        "folder": str(folder),
+        "seeds": list(seeds),
+        "policies": write_report(trials, recipe.simulate.horizon, folder),
+    }
+    partial = folder / "simulation.partial.json"
+    partial.write_text(json.dumps(found, indent=2))
+    partial.replace(folder / "simulation.json")
+    return found
+
+
+def load_environment(name: str) -> Any:
+    """Return what ``package.module:name`` says: an environment, or the result of calling it.
+
+    Raises
+    ------
+    RecipeError
+        There is no such module or name.
+    """
+    module, separator, attribute = name.partition(":")
+    if not separator:
+        raise RecipeError(f"--environment should read package.module:name. Received: {name!r}")
+    try:
+        found = getattr(importlib.import_module(module), attribute)
+    except (ImportError, AttributeError) as error:
+        raise RecipeError(f"--environment {name}: {error}. Is it on PYTHONPATH?") from error
+    return found() if isinstance(found, type) or not hasattr(found, "reset") else found
+
+
+def _key(recipe: Recipe, catalogue: Catalogue, environment: Any) -> str:
+    return key_of(
+        {
+            "settings": recipe.simulate.model_dump(mode="json", exclude=set(_OF_ALL)),
+            "source": recipe.source.model_dump(mode="json"),
+            "model": recipe.model.model_dump(mode="json"),
+            "bundle": catalogue.bundle.manifest["files"],
+            "environment": None if environment is None else type(environment).__qualname__,
+            "code": code_version(*_CODE),
+        }
+    )
+
+
+def _environments(
+    recipe: Recipe, catalogue: Catalogue, seed: int
+) -> tuple[SlateEnvironment | None, SlateEnvironment]:
+    """Return the default environment of training episodes, if any, and that of test episodes."""
+    source, config = recipe.source, recipe.simulate
+    if not isinstance(source, Slates):
+        raise RecipeError("Only the `slates` source has simulated users.")
+    if config.train_users >= source.users:
+        raise RecipeError(
+            f"`simulate.train_users` should be fewer than the source's {source.users} users, that "
+            f"some are left to test on. Received: {config.train_users}"
+        )
+    world = source.world()
+    log = source.log(world).group_by(USER_ID).agg(ITEM_ID)
+    read = dict(zip(log[USER_ID].to_list(), log[ITEM_ID].to_list(), strict=True))
+
+    def of(first: int, last: int, stream: int) -> SlateEnvironment:
+        return SlateEnvironment(
+            world,
+            range(first, last + 1),
+            read,
+            horizon=config.horizon,
+            patience=config.patience,
+            seed=2 * seed + stream,
+        )
+
+    test = of(config.train_users + 1, source.users, 1)
+    return of(1, config.train_users, 0) if config.train_users else None, test
