@@ -58,19 +58,22 @@ class OnlineFactors:
         self.config, self.learning_rate = config, learning_rate
         self.rng = np.random.default_rng([seed, 21])
 
-    def learn(self, users: Ints, items: Ints, met: list[set[int]]) -> None:
+    def learn(self, users: Ints, items: Ints, met: list[set[int]], passed: list[list[int]]) -> None:
         """Take one gradient step for clicks of `users` on `items`, rows ``(clicks,)`` each.
 
-        A click's loss is that of its pair and of 8 to 14 negatives (`num_negatives`), drawn
-        uniformly; each pair has weight 1, and `l2` is on its rows as in training. All gradients of
-        a call are taken at the weights before it. Where clicks share a row, of an item that two
-        users touched, say, their gradients are summed: the step is that of the sum of the clicks'
-        losses, and their order is of no matter.
+        A click's loss is that of its pair and of 8 to 14 negatives (`num_negatives`): first those
+        that were passed over, then others drawn uniformly. Each pair has weight 1, and `l2` is on
+        its rows as in training. All gradients of a call are taken at the weights before it. Where
+        clicks share a row, of an item that two users touched, say, their gradients are summed: the
+        step is that of the sum of the clicks' losses, and their order is of no matter.
 
         Parameters
         ----------
         met
             For each click, items that are no negatives: those that the user has clicked.
+        passed
+            For each click, items that are negatives before any that are drawn: those shown with it,
+            say, and not clicked (Wu et al., EMNLP 2019, sample so from impressions).
         """
         if not len(users):
             return
@@ -78,6 +81,8 @@ class OnlineFactors:
         least, most = self.config.num_negatives
         drawn = self.rng.integers(len(self.items), size=(len(users), most))
         counts = self.rng.integers(least, most + 1, size=len(users))
+        for row, shown in zip(drawn, passed, strict=True):
+            row[: len(shown)] = shown[:most]
         kept = np.arange(most) < counts[:, None]
         rows = zip(drawn.tolist(), met, strict=True)
         kept &= ~np.array([[item in own for item in row] for row, own in rows])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -127,3 +128,12 @@ class Catalogue:
             if user >= FIRST_ID:
                 lists[user - FIRST_ID] = [item - FIRST_ID for item in items]
         return lists
+
+
+def _blank(name: str, feature: Mapping[str, Any]) -> Any:
+    """Return what a query feature is of whoever is not known."""
+    if feature["list"]:
+        return []
+    if name == USER_ID:
+        return OOV_ID
+    return NULL_ID if feature["ids"] else 0.0

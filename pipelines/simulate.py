@@ -16,11 +16,7 @@ from towermill.pipelines.catalogue import Catalogue
 from towermill.pipelines.keys import code_version, key_of
 from towermill.pipelines.recipe import Recipe
 from towermill.pipelines.runner import run
-from towermill.pipelines.simulation.environment import (
-    BatchEnvironment,
-    SlateEnvironment,
-    batched,
-)
+from towermill.pipelines.simulation.environment import SlateEnvironment, batched
 from towermill.pipelines.simulation.policies import Policies
 from towermill.pipelines.simulation.report import write_report
 from towermill.pipelines.simulation.trial import RESULT, run_trial
@@ -83,15 +79,11 @@ def simulate(
     DataError
         An environment does not keep to the protocol.
     """
+    theirs = None if environment is None else batched(environment)
+    default = _DefaultUsers(recipe) if theirs is None else None
+    theirs_to_train = None if training is None else batched(training)
     if not seeds or len(set(seeds)) < len(seeds):
         raise RecipeError(f"Seeds should be different numbers. Received: {list(seeds)}")
-    if environment is None and not isinstance(recipe.source, Slates):
-        raise RecipeError(
-            f"`source.kind: {recipe.source.kind}` has no simulated users; `slates` has. Or give an "
-            "environment of your own: see docs/simulator.md."
-        )
-    theirs = None if environment is None else batched(environment)
-    theirs_to_train = None if training is None else batched(training)
     steps = run(recipe, out)
     exported = next(step.folder for step in steps if step.stage.name == "export")
     catalogue = Catalogue(exported / "bundle")
@@ -100,16 +92,17 @@ def simulate(
         shutil.rmtree(folder, ignore_errors=True)
     trials = {}
     for seed in seeds:
-        ours = None if theirs is not None else _environments(recipe, catalogue, seed)
-        policies = Policies(recipe, catalogue, None if ours is None else ours[1])
+        policies = Policies(recipe, catalogue, None if default is None else default.test(seed))
         for name in recipe.simulate.policies:
             policies.check(name)
         for name in recipe.simulate.policies:
             trial = trials[name, seed] = folder / f"seed-{seed}" / name
             if (trial / RESULT).is_file():
                 continue
-            to_train: BatchEnvironment | None
-            to_train, to_test = ours or (theirs_to_train, theirs)
+            # Fresh ones: the chances of a trial do not hang on which others were run before it.
+            to_train, to_test = theirs_to_train, theirs
+            if default is not None:
+                to_train, to_test = default.train(seed), default.test(seed)
             policy = policies.make(name, seed)
             run_trial(name, policy, to_train, to_test, recipe.simulate.episodes, trial)
     found = {
@@ -154,31 +147,41 @@ def _key(recipe: Recipe, catalogue: Catalogue, environment: Any) -> str:
     )
 
 
-def _environments(
-    recipe: Recipe, catalogue: Catalogue, seed: int
-) -> tuple[SlateEnvironment | None, SlateEnvironment]:
-    """Return the default environment of training episodes, if any, and that of test episodes."""
-    source, config = recipe.source, recipe.simulate
-    if not isinstance(source, Slates):
-        raise RecipeError("Only the `slates` source has simulated users.")
-    if config.train_users >= source.users:
-        raise RecipeError(
-            f"`simulate.train_users` should be fewer than the source's {source.users} users, that "
-            f"some are left to test on. Received: {config.train_users}"
-        )
-    world = source.world()
-    log = source.log(world).group_by(USER_ID).agg(ITEM_ID)
-    read = dict(zip(log[USER_ID].to_list(), log[ITEM_ID].to_list(), strict=True))
+class _DefaultUsers:
+    """The default environments of a recipe's source."""
 
-    def of(first: int, last: int, stream: int) -> SlateEnvironment:
+    def __init__(self, recipe: Recipe) -> None:
+        source, self._config = recipe.source, recipe.simulate
+        if not isinstance(source, Slates):
+            raise RecipeError(
+                f"`source.kind: {source.kind}` has no simulated users; `slates` has. Or give an "
+                "environment of your own: see docs/simulator.md."
+            )
+        if self._config.train_users >= source.users:
+            raise RecipeError(
+                f"`simulate.train_users` should be fewer than the source's {source.users} users, "
+                f"that some are left to test on. Received: {self._config.train_users}"
+            )
+        self._users = source.users
+        self._world = source.world()
+        log = source.log(self._world).group_by(USER_ID).agg(ITEM_ID)
+        self._read = dict(zip(log[USER_ID].to_list(), log[ITEM_ID].to_list(), strict=True))
+
+    def train(self, seed: int) -> SlateEnvironment | None:
+        """Return that of training episodes, if it has users."""
+        last = self._config.train_users
+        return self._of(1, last, 2 * seed) if last else None
+
+    def test(self, seed: int) -> SlateEnvironment:
+        """Return that of test episodes."""
+        return self._of(self._config.train_users + 1, self._users, 2 * seed + 1)
+
+    def _of(self, first: int, last: int, seed: int) -> SlateEnvironment:
         return SlateEnvironment(
-            world,
+            self._world,
             range(first, last + 1),
-            read,
-            horizon=config.horizon,
-            patience=config.patience,
-            seed=2 * seed + stream,
+            self._read,
+            horizon=self._config.horizon,
+            patience=self._config.patience,
+            seed=seed,
         )
-
-    test = of(config.train_users + 1, source.users, 1)
-    return of(1, config.train_users, 0) if config.train_users else None, test

@@ -121,7 +121,7 @@ def recipes(as_json: JsonOption = False) -> None:
 
 @app.command()
 def recommend(
-    bundle: Annotated[Path, typer.Argument(help="A bundle's folder.")],
+    bundle: Annotated[Path, typer.Argument(help="A bundle's folder, or a YAML file of a blend.")],
     user: Annotated[str | None, typer.Option("--user", help="The user's raw id.")] = None,
     history: Annotated[
         str | None,
@@ -134,11 +134,11 @@ def recommend(
     as_json: JsonOption = False,
 ) -> None:
     """Recommend items from a bundle to a user, or to whoever has read what is given."""
-    from towermill.pipelines import Bundle
+    from towermill.pipelines.recommender import open_recommender
 
     if (user is None) == (history is None):
         raise typer.BadParameter("Give either --user or --history.")
-    opened = Bundle.open(bundle)
+    opened = open_recommender(bundle)
     read = None if history is None else [name.strip() for name in history.split(",")]
     found = opened.recommend(user, k, filter_seen=not keep_seen, history=read)
     if not found.known:
@@ -152,7 +152,7 @@ def recommend(
         return
     rows = []
     for rank, item in enumerate(found.items, start=1):
-        title = item.get(opened.manifest["title"])
+        title = item.get(opened.title or "")
         named = str(item["item_id"]) if title is None else f"{title}"
         rows.append([str(rank), named, str(item["item_id"]), f"{item['score']:.4f}"])
     _print_table(["", "item", "item_id", "score"], rows)

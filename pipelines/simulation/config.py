@@ -48,6 +48,9 @@ class SimulateConfig(BaseModel):
         Nearest items of an item by its vector, of which ``content`` takes those not seen.
     learning_rate
         Of a click's gradient step.
+    slate_negatives
+        Whether what was shown with a clicked item comes first among its negatives; else all of
+        them are drawn from the catalogue.
     explore
         In training episodes, the share of places that go to a random item.
     """
@@ -65,7 +68,8 @@ class SimulateConfig(BaseModel):
     )
     rule: Rule = "in_order"
     neighbours: PositiveInt = 50
-    learning_rate: PositiveFloat = 0.1
+    learning_rate: PositiveFloat = 0.03
+    slate_negatives: bool = True
     explore: float = Field(0.0, ge=0, le=1)
 
     @model_validator(mode="after")

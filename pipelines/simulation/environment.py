@@ -97,7 +97,7 @@ class SlateEnvironment:
         """Begin an episode: everybody is back, with the patience and the reading of the start."""
         self._episode += 1
         self._rng = np.random.default_rng([self.seed, 31, self._episode])
-        self._left = np.full(len(self.users), self.patience)
+        self._left = np.full(len(self.users), float(self.patience))
         self._steps = np.zeros(len(self.users), np.int64)
         self._clicked: list[set[int]] = [set(self.read[user]) for user in self.users.tolist()]
 

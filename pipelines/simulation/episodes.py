@@ -63,7 +63,7 @@ def run_episode(environment: BatchEnvironment, policy: Policy) -> Episode:
             clicks += item is not None
         steps += len(users)
         found.curve.append((steps, clicks))
-        policy.learn(users, clicked)
+        policy.learn(users, slates, clicked)
     found.score = _number(environment.get_score())
     return found
 
@@ -72,7 +72,8 @@ def _number(score: Any) -> float:
     """Return a score, or the mean of the users' scores."""
     values = list(score.values()) if isinstance(score, Mapping) else score
     try:
-        mean = float(np.mean(np.asarray(values, np.float64)))
+        numbers = np.asarray(values, np.float64)
+        mean = float(numbers.mean()) if numbers.size else np.nan
     except (TypeError, ValueError):
         mean = np.nan
     if not np.isfinite(mean):

@@ -70,6 +70,7 @@ class Policies:
             size=self.config.slate,
             rule=self.config.rule,
             factors=factors,
+            slate_negatives=self.config.slate_negatives,
             explore=self.config.explore,
             seed=seed,
         )

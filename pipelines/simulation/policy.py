@@ -30,6 +30,8 @@ class Policy:
         See `interleave`.
     factors
         Learn from each click, if given.
+    slate_negatives
+        Learn from what was passed over for a click: see `learn`.
     explore
         Share of places that go to a random item while `exploring`.
     seed
@@ -45,13 +47,15 @@ class Policy:
         size: int,
         rule: Rule = "in_order",
         factors: OnlineFactors | None = None,
+        slate_negatives: bool = True,
         explore: float = 0.0,
         seed: int = 0,
     ) -> None:
         self.item_ids, self.memory, self.size, self.rule = item_ids, memory, size, rule
         self.sources = [source for source, _ in sources]
         self.quotas = [quota for _, quota in sources]
-        self.factors, self.explore, self.exploring = factors, explore, False
+        self.factors, self.slate_negatives = factors, slate_negatives
+        self.explore, self.exploring = explore, False
         self.rng = np.random.default_rng([seed, 41])
         self._rows_of_ids = {item: row for row, item in enumerate(item_ids)}
 
@@ -85,17 +89,22 @@ class Policy:
                 slate[place] = drawn[place]
         return slate
 
-    def learn(self, users: Sequence[Any], clicked: Sequence[Any]) -> None:
-        """Note the clicked items, None for no click, and learn from them."""
-        rows = self.memory.rows(users)
-        clicks = [
-            (row, self._rows_of_ids[item])
-            for row, item in zip(rows, clicked, strict=True)
-            if item is not None
-        ]
+    def learn(
+        self, users: Sequence[Any], slates: Sequence[Sequence[Any]], clicked: Sequence[Any]
+    ) -> None:
+        """Note the clicked items, None for no click, and learn from them.
+
+        With `slate_negatives`, what was shown with a clicked item comes first among its negatives.
+        """
+        clicks, passed = [], []
+        for row, slate, item in zip(self.memory.rows(users), slates, clicked, strict=True):
+            if item is not None:
+                clicks.append((row, self._rows_of_ids[item]))
+                others = [self._rows_of_ids[other] for other in slate if other != item]
+                passed.append(others if self.slate_negatives else [])
         for row, item in clicks:
             self.memory.click(row, item)
         if self.factors is not None and clicks:
             who, what = (np.array(part, np.int64) for part in zip(*clicks, strict=True))
             met = [set(self.memory.clicked[row]) for row, _ in clicks]
-            self.factors.learn(who, what, met)
+            self.factors.learn(who, what, met, passed)

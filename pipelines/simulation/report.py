@@ -36,7 +36,7 @@ def write_report(
     ``train``, the score of each training episode, on average over seeds; ``steps_per_second``.
     """
     users = pl.concat(
-        pl.read_csv(folder / USERS).select(
+        pl.read_csv(folder / USERS, schema_overrides={"user_id": pl.String}).select(
             pl.lit(policy).alias("policy"), pl.lit(seed).alias("seed"), pl.all()
         )
         for (policy, seed), folder in trials.items()

@@ -113,7 +113,7 @@ def _users(phases: dict[str, list[Episode]]) -> pl.DataFrame:
     return pl.concat(
         pl.DataFrame(
             {
-                "user_id": list(episode.steps),
+                "user_id": [str(user) for user in episode.steps],
                 "steps": list(episode.steps.values()),
                 "clicks": list(episode.clicks.values()),
             }
