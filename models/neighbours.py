@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import tensorflow as tf
 from numpy.typing import NDArray
 
 #: Items whose cosines to all others are held at a time.
@@ -49,8 +50,7 @@ class Neighbours:
         cosines[:, self._empty] = -np.inf
         cosines[self._empty[items]] = -np.inf
         cosines[np.arange(len(items)), items] = -np.inf
-        best = np.argsort(-cosines, axis=1, kind="stable")[:, : self.count]
-        found = np.take_along_axis(cosines, best, axis=1)
+        found, best = (part.numpy() for part in tf.math.top_k(cosines, self.count))
         self._nearest[items] = np.where(np.isfinite(found), best, -1)
         self._cosines[items] = np.where(np.isfinite(found), found, 0.0)
         self._known[items] = True

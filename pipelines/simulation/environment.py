@@ -117,7 +117,7 @@ class SlateEnvironment:
         DataError
             A user is not there, or a slate holds what is no item or holds an item twice.
         """
-        rows = np.array([self._row_of(user) for user in users], np.int64)
+        rows = self._rows_of(users)
         shown = np.full((len(rows), max((len(s) for s in slates), default=0)), -1)
         for place, (row, slate) in enumerate(zip(rows, slates, strict=True)):
             _check_slate(slate, len(self.world.appeal))
@@ -137,14 +137,15 @@ class SlateEnvironment:
             self._clicked[rows[index]].add(item + 1)
         return found
 
-    def _row_of(self, user: int) -> int:
-        row = self._row.get(user)
-        if row is None or not self._here[row]:
-            raise DataError(
-                f"Slates should be shown to users who are there. {user!r} has left, or is none of "
-                "this environment."
-            )
-        return row
+    def _rows_of(self, users: Sequence[int]) -> NDArray[np.int64]:
+        here = self._here
+        for user in users:
+            if user not in self._row or not here[self._row[user]]:
+                raise DataError(
+                    f"Slates should be shown to users who are there. {user!r} has left, or is none "
+                    "of this environment."
+                )
+        return np.array([self._row[user] for user in users], np.int64)
 
     def scores(self) -> dict[int, float]:
         """Return the share of the horizon that each user has survived."""

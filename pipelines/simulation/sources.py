@@ -46,13 +46,11 @@ class Scored:
 
 
 def _best(scores: NDArray[np.float32], k: int) -> list[list[int]]:
-    k = min(k, scores.shape[1])
-    top = np.sort(np.argpartition(-scores, k - 1, axis=1)[:, :k], axis=1)
-    own = np.take_along_axis(scores, top, axis=1)
-    order = np.argsort(-own, axis=1, kind="stable")
-    top, own = np.take_along_axis(top, order, axis=1), np.take_along_axis(own, order, axis=1)
-    kept = np.isfinite(own)
-    return [line[mask].tolist() for line, mask in zip(top, kept, strict=True)]
+    import tensorflow as tf  # several times faster than NumPy's partition, and in order
+
+    values, items = tf.math.top_k(scores, min(k, scores.shape[1]))
+    kept = np.isfinite(values)
+    return [line[mask].tolist() for line, mask in zip(items.numpy(), kept, strict=True)]
 
 
 class NearClicked:
