@@ -5,8 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 
 from towermill.errors import DataError
-from towermill.models.config import FunkSVDConfig, ModelConfig, NRMSConfig, TwoTowerConfig
+from towermill.models.config import (
+    ContentConfig,
+    FunkSVDConfig,
+    ModelConfig,
+    NRMSConfig,
+    TwoTowerConfig,
+)
 from towermill.models.content import build_content
+from towermill.models.content_of_users import build_content_of_users
 from towermill.models.data import Processed
 from towermill.models.funk_svd import build_funk_svd
 from towermill.models.impressions import ImpressionData
@@ -39,7 +46,8 @@ def build_model(
     DataError
         The data is of impressions and the model learns from interactions, or the other way round.
     SchemaError, RecipeError
-        See `build_two_tower`, `build_funk_svd`, `build_nrms` and `build_content`.
+        See `build_two_tower`, `build_funk_svd`, `build_nrms`, `build_content` and
+        `build_content_of_users`.
     """
     if isinstance(config, TwoTowerConfig):
         if not isinstance(data, ImpressionData):
@@ -47,6 +55,9 @@ def build_model(
     elif isinstance(config, FunkSVDConfig):
         if not isinstance(data, ImpressionData):
             return build_funk_svd(data, config, seed=seed)
+    elif isinstance(config, ContentConfig) and not config.ranks_impressions:
+        if not isinstance(data, ImpressionData):
+            return build_content_of_users(data)
     elif isinstance(data, ImpressionData):
         if isinstance(config, NRMSConfig):
             return build_nrms(data, config, seed=seed)

@@ -145,11 +145,22 @@ class NRMSConfig(ModelSection):
 
 
 class ContentConfig(ModelSection):
-    """Nothing learned: articles by their given vectors, a reader by the mean of what was read."""
+    """Nothing learned: items by their given vectors, a user by the mean of what was read.
 
-    ranks_impressions: ClassVar[bool] = True
+    Parameters
+    ----------
+    rows
+        Whether it ranks within ``impressions``, by a reader's history; or, for ``interactions``,
+        the whole catalogue, by the items that a user met in training.
+    """
 
     kind: Literal["content"] = "content"
+    rows: Literal["impressions", "interactions"] = "impressions"
+
+    @property
+    def ranks_impressions(self) -> bool:  # type: ignore[override]
+        """Whether it ranks within impressions."""
+        return self.rows == "impressions"
 
 
 #: All `model.kind`s.

@@ -16,7 +16,13 @@ import tensorflow as tf
 from towermill.errors import RecipeError
 from towermill.models.build import build_model, open_data
 from towermill.models.checkpoints import TrainState
-from towermill.models.config import ModelConfig, NRMSConfig, TrainConfig, check_monitor
+from towermill.models.config import (
+    ContentConfig,
+    ModelConfig,
+    NRMSConfig,
+    TrainConfig,
+    check_monitor,
+)
 from towermill.models.data import Processed
 from towermill.models.evaluation import evaluate_retriever
 from towermill.models.impression_evaluation import evaluate_slates
@@ -77,7 +83,7 @@ def train_model(
                 batches = slate_batches(data, model, train.batch_size, seed)
                 validate = _impression_validation(data, monitor, max_queries)
                 state = fit(retriever, batches, train, out, monitor=monitor, validate=validate)
-        else:
+        elif not isinstance(model, ContentConfig):
             rows = InteractionBatches(data, batch_size=train.batch_size, seed=seed)
             ranked = _catalogue_validation(data, monitor, query, filter_seen, max_queries)
             state = fit(retriever, rows, train, out, monitor=monitor, validate=ranked)

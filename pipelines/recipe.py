@@ -144,13 +144,14 @@ class Recipe(BaseModel):
             raise ValueError(
                 f"`model.kind: {self.model.kind}` learns from impressions, and `source.kind: "
                 f"{self.source.kind}` gives none. Use a source such as ebnerd, mind or news (with "
-                "`rows: impressions`), or `model.kind: two_tower`"
+                "`rows: impressions`), or `model.kind: two_tower` (or, for content, `model.rows: "
+                "interactions`)"
             )
         if shown and not ranks:
             raise ValueError(
                 f"`model.kind: {self.model.kind}` learns from interactions, and `source.kind: "
                 f"{self.source.kind}` gives impressions. Set `source.rows: clicks`, or "
-                "`model.kind: nrms`"
+                "`model.kind: nrms` (or, for content, `model.rows: impressions`)"
             )
         if shown and self.filters != Filters():
             raise ValueError(

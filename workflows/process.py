@@ -33,7 +33,7 @@ from towermill.workflows.seen import write_seen
 from towermill.workflows.splits import Split
 from towermill.workflows.tables import Tables
 from towermill.workflows.text.config import TextConfig
-from towermill.workflows.text.vectors import add_vectors
+from towermill.workflows.text.vectors import add_vectors, check_text
 from towermill.workflows.workflow import Workflow
 from towermill.workflows.writing import to_table, write, write_schema
 
@@ -44,7 +44,7 @@ def process(
     split: Split,
     features: FeatureConfig,
     out: Path,
-    text: TextConfig | None = None,
+    text: TextConfig = TextConfig(),
 ) -> None:
     """Write the processed data set into the empty folder `out`.
 
@@ -73,6 +73,7 @@ def process(
     """
     columns = features.over(tables.features)
     _check_columns(tables, columns, features.positive)
+    check_text(tables.items, text)
 
     scratch = out / "scratch"
     shutil.rmtree(scratch, ignore_errors=True)
@@ -107,7 +108,7 @@ def process(
     workflow.save(str(out / "workflow"))
     users = _encode_entity(workflow, "user", tables.users, columns, as_of, out, scratch / "user")
     items = _encode_entity(workflow, "item", tables.items, columns, as_of, out, scratch / "item")
-    if text is not None:
+    if text.vectors and tables.items is not None:
         add_vectors(out / "items.parquet", tables.items, text)
     write_seen(log, out, scratch)
     stats = {

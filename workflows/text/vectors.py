@@ -21,23 +21,8 @@ def text_vectors(texts: pl.Series, source: str) -> NDArray[np.float32]:
     return lsa_vectors(texts) if source == LSA else sentence_vectors(texts, source)
 
 
-def add_vectors(items: Path, table: pl.LazyFrame | None, config: TextConfig) -> None:
-    """Add the column ``vector`` to the processed items of interactions.
-
-    Parameters
-    ----------
-    items
-        ``items.parquet`` as `process` wrote it.
-    table
-        The source's items, with the columns that `config` names.
-    config
-        The recipe's `text` section, of which `vectors` is set.
-
-    Raises
-    ------
-    DataError
-        There is no items table, or a text column is missing or of lists.
-    """
+def check_text(table: pl.LazyFrame | None, config: TextConfig) -> None:
+    """Raise `DataError` if `text.vectors` is set and the source's items lack its columns."""
     if config.vectors is None:
         return
     if table is None:
@@ -45,12 +30,33 @@ def add_vectors(items: Path, table: pl.LazyFrame | None, config: TextConfig) -> 
             "`text.vectors` makes vectors of the items' text; the source has no items table. Give "
             "it one, or leave `text.vectors` out."
         )
+    joined(_raw(table, config, head=0), config)
+
+
+def add_vectors(items: Path, table: pl.LazyFrame, config: TextConfig) -> None:
+    """Add the column ``vector`` to the processed items of interactions.
+
+    Parameters
+    ----------
+    items
+        ``items.parquet`` as `process` wrote it.
+    table
+        The source's items, with the columns that `config` names: see `check_text`.
+    config
+        The recipe's `text` section, of which `vectors` is set.
+    """
     known = pl.read_parquet(items)
-    held = table.collect_schema().names()
-    raw = table.select(ITEM_ID, *(n for n in config.columns if n in held)).collect()
-    raw = raw.rename({name: RAW_PREFIX + name for name in raw.columns})
     key = RAW_PREFIX + ITEM_ID
-    rows = known.select(key).join(raw, on=key, how="left", maintain_order="left")
-    vectors = text_vectors(joined(rows, config), config.vectors)
+    rows = known.select(key).join(_raw(table, config), on=key, how="left", maintain_order="left")
+    vectors = text_vectors(joined(rows, config), str(config.vectors))
     column = pl.Series(VECTOR, vectors, dtype=pl.Array(pl.Float32, vectors.shape[1]))
     known.with_columns(column).write_parquet(items)
+
+
+def _raw(table: pl.LazyFrame, config: TextConfig, head: int | None = None) -> pl.DataFrame:
+    """Return the ids and text columns of the items that have them, as ``raw_<name>``."""
+    held = table.collect_schema().names()
+    rows = table.select(ITEM_ID, *(name for name in config.columns if name in held))
+    if head is not None:
+        rows = rows.head(head)
+    return rows.collect().rename(lambda name: RAW_PREFIX + name)
