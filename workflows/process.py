@@ -44,7 +44,7 @@ def process(
     split: Split,
     features: FeatureConfig,
     out: Path,
-    text: TextConfig = TextConfig(),
+    text: TextConfig | None = None,
 ) -> None:
     """Write the processed data set into the empty folder `out`.
 
@@ -73,6 +73,7 @@ def process(
     """
     columns = features.over(tables.features)
     _check_columns(tables, columns, features.positive)
+    text = text or TextConfig()
     check_text(tables.items, text)
 
     scratch = out / "scratch"
