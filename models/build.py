@@ -7,11 +7,11 @@ from pathlib import Path
 from towermill.errors import DataError
 from towermill.models.config import (
     ContentConfig,
-    FunkSVDConfig,
     ModelConfig,
     NRMSConfig,
     TwoTowerConfig,
 )
+from towermill.models.config_funk_svd import FunkSVDConfig
 from towermill.models.content import build_content
 from towermill.models.content_of_users import build_content_of_users
 from towermill.models.data import Processed

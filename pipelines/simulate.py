@@ -16,8 +16,12 @@ from towermill.pipelines.catalogue import Catalogue
 from towermill.pipelines.keys import code_version, key_of
 from towermill.pipelines.recipe import Recipe
 from towermill.pipelines.runner import run
-from towermill.pipelines.simulation.environment import SlateEnvironment, batched
-from towermill.pipelines.simulation.policies import Policies
+from towermill.pipelines.simulation.environment import (
+    BatchEnvironment,
+    SlateEnvironment,
+    batched,
+)
+from towermill.pipelines.simulation.policies import Policies, check_policies
 from towermill.pipelines.simulation.report import write_report
 from towermill.pipelines.simulation.trial import RESULT, run_trial
 from towermill.workflows.sources import Slates
@@ -79,30 +83,26 @@ def simulate(
     DataError
         An environment does not keep to the protocol.
     """
-    theirs = None if environment is None else batched(environment)
-    default = _DefaultUsers(recipe) if theirs is None else None
-    theirs_to_train = None if training is None else batched(training)
     if not seeds or len(set(seeds)) < len(seeds):
         raise RecipeError(f"Seeds should be different numbers. Received: {list(seeds)}")
+    check_policies(recipe, environment is None)
+    users: _DefaultUsers | _GivenUsers
+    users = _DefaultUsers(recipe) if environment is None else _GivenUsers(environment, training)
     steps = run(recipe, out)
     exported = next(step.folder for step in steps if step.stage.name == "export")
     catalogue = Catalogue(exported / "bundle")
     folder = Path(out) / recipe.name / "simulations" / _key(recipe, catalogue, environment)
-    if theirs is not None:
+    if environment is not None:
         shutil.rmtree(folder, ignore_errors=True)
-    trials = {}
+    trials: dict[tuple[str, int], Path] = {}
     for seed in seeds:
-        policies = Policies(recipe, catalogue, None if default is None else default.test(seed))
-        for name in recipe.simulate.policies:
-            policies.check(name)
+        policies = Policies(recipe, catalogue, users.known(seed))
         for name in recipe.simulate.policies:
             trial = trials[name, seed] = folder / f"seed-{seed}" / name
             if (trial / RESULT).is_file():
                 continue
             # Fresh ones: the chances of a trial do not hang on which others were run before it.
-            to_train, to_test = theirs_to_train, theirs
-            if default is not None:
-                to_train, to_test = default.train(seed), default.test(seed)
+            to_train, to_test = users.both(seed)
             policy = policies.make(name, seed)
             run_trial(name, policy, to_train, to_test, recipe.simulate.episodes, trial)
     found = {
@@ -147,6 +147,21 @@ def _key(recipe: Recipe, catalogue: Catalogue, environment: Any) -> str:
     )
 
 
+class _GivenUsers:
+    """Somebody's environments, in the form of batches."""
+
+    def __init__(self, environment: Any, training: Any) -> None:
+        self._test = batched(environment)
+        self._train = None if training is None else batched(training)
+
+    def both(self, seed: int) -> tuple[BatchEnvironment | None, BatchEnvironment]:
+        """Return that of training episodes, if there is one, and that of test episodes."""
+        return self._train, self._test
+
+    def known(self, seed: int) -> None:
+        """Return no environment whose true utilities are known."""
+
+
 class _DefaultUsers:
     """The default environments of a recipe's source."""
 
@@ -167,12 +182,12 @@ class _DefaultUsers:
         log = source.log(self._world).group_by(USER_ID).agg(ITEM_ID)
         self._read = dict(zip(log[USER_ID].to_list(), log[ITEM_ID].to_list(), strict=True))
 
-    def train(self, seed: int) -> SlateEnvironment | None:
-        """Return that of training episodes, if it has users."""
+    def both(self, seed: int) -> tuple[SlateEnvironment | None, SlateEnvironment]:
+        """Return that of training episodes, if it has users, and that of test episodes."""
         last = self._config.train_users
-        return self._of(1, last, 2 * seed) if last else None
+        return self._of(1, last, 2 * seed) if last else None, self.known(seed)
 
-    def test(self, seed: int) -> SlateEnvironment:
+    def known(self, seed: int) -> SlateEnvironment:
         """Return that of test episodes."""
         return self._of(self._config.train_users + 1, self._users, 2 * seed + 1)
 

@@ -103,7 +103,8 @@ class SlateEnvironment:
 
     def active(self) -> list[int]:
         """Return the ids of those who are still there."""
-        return self.users[self._here].tolist()
+        found: list[int] = self.users[self._here].tolist()
+        return found
 
     @property
     def _here(self) -> NDArray[np.bool_]:
@@ -119,10 +120,10 @@ class SlateEnvironment:
         """
         rows = self._rows_of(users)
         shown = np.full((len(rows), max((len(s) for s in slates), default=0)), -1)
-        for place, (row, slate) in enumerate(zip(rows, slates, strict=True)):
+        for line, (row, slate) in enumerate(zip(rows, slates, strict=True)):
             _check_slate(slate, len(self.world.appeal))
             known = self._clicked[row]
-            shown[place, : len(slate)] = [-1 if item in known else item - 1 for item in slate]
+            shown[line, : len(slate)] = [-1 if item in known else item - 1 for item in slate]
         of_world = self.users[rows] - 1
         place = choose(self.world, of_world, shown, self._rng)
         self._steps[rows] += 1
@@ -174,7 +175,7 @@ def _check_slate(slate: Sequence[Any], items: int) -> None:
     if len(set(slate)) < len(slate):
         raise DataError(f"A slate should hold an item once. Received: {list(slate)}")
     for item in slate:
-        if not isinstance(item, Integral) or not 1 <= item <= items:
+        if not isinstance(item, Integral) or not 1 <= int(item) <= items:
             raise DataError(f"A slate should hold item ids from 1 to {items}. Received: {item!r}")
 
 

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from towermill.errors import RecipeError
-from towermill.models.config import FunkSVDConfig
+from towermill.models.config_funk_svd import FunkSVDConfig
 from towermill.models.neighbours import Neighbours
 from towermill.models.online import OnlineFactors
 from towermill.pipelines.catalogue import Catalogue
@@ -21,6 +21,30 @@ from towermill.pipelines.simulation.policy import Policy
 from towermill.pipelines.simulation.sources import NearClicked, Scored, Source
 
 Scores = Callable[[list[int]], NDArray[np.float32]]
+
+
+def check_policies(recipe: Recipe, default: bool) -> None:
+    """Raise `RecipeError` if a policy cannot be had of the recipe's bundle.
+
+    `default` tells whether the environment is the default one.
+    """
+    for name in recipe.simulate.policies:
+        if name in ONLINE and not isinstance(recipe.model, FunkSVDConfig):
+            raise RecipeError(
+                f"`simulate.policies` names {name!r}, and only `model.kind: funk_svd` learns from "
+                f"single clicks. The recipe's is {recipe.model.kind!r}: leave {name!r} out."
+            )
+        if name == "oracle" and not default:
+            raise RecipeError(
+                "`simulate.policies` names 'oracle', which knows the true tastes of the `slates` "
+                "source's environment alone. Leave it out."
+            )
+        near = name.startswith("hybrid") and "content" in recipe.simulate.quotas
+        if (near or name == "content") and recipe.text.vectors is None:
+            raise RecipeError(
+                f"`simulate.policies` names {name!r}, which goes by vectors of the items' text. "
+                "Set `text.vectors` (to `lsa`, or a sentence model), or leave it out."
+            )
 
 
 class Policies:
@@ -42,21 +66,6 @@ class Policies:
         self.recipe, self.config = recipe, recipe.simulate
         self.catalogue, self.environment = catalogue, environment
         self._neighbours: Neighbours | None = None
-
-    def check(self, name: PolicyName) -> None:
-        """Raise `RecipeError` or `BundleError` if this policy cannot be had of the bundle."""
-        if name in ONLINE and not isinstance(self.recipe.model, FunkSVDConfig):
-            raise RecipeError(
-                f"`simulate.policies` names {name!r}, and only `model.kind: funk_svd` learns from "
-                f"single clicks. The recipe's is {self.recipe.model.kind!r}: leave {name!r} out."
-            )
-        if name == "oracle" and self.environment is None:
-            raise RecipeError(
-                "`simulate.policies` names 'oracle', which knows the true tastes of the `slates` "
-                "source's environment alone. Leave it out."
-            )
-        if name == "content" or (name.startswith("hybrid") and "content" in self.config.quotas):
-            self._content(0)
 
     def make(self, name: PolicyName, seed: int) -> Policy:
         """Return a policy, fresh."""
@@ -102,7 +111,7 @@ class Policies:
         return OnlineFactors(
             self.catalogue.query_embeddings,
             self.catalogue.item_embeddings,
-            cast(FunkSVDConfig, self.recipe.model),  # as `check` has seen
+            cast(FunkSVDConfig, self.recipe.model),  # as `check_policies` has seen
             self.config.learning_rate,
             seed,
         )

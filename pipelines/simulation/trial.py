@@ -89,11 +89,11 @@ def _train(
         found.append(run_episode(environment, policy))
         _report(name, "train", number, found[-1])
         weights = policy.factors.weights()  # type: ignore[union-attr]
-        np.savez(folder / f"episode-{number + 1}.npz", **weights)  # type: ignore[arg-type]
+        np.savez(folder / f"episode-{number + 1}.npz", **weights)
         (folder / f"episode-{number + 1 - _KEPT}.npz").unlink(missing_ok=True)
         if found[-1].score >= max(episode.score for episode in found):
             best = weights
-            np.savez(folder / "best.npz", **weights)  # type: ignore[arg-type]
+            np.savez(folder / "best.npz", **weights)
     policy.exploring = False
     return best
 

@@ -14,6 +14,7 @@ import pytest
 
 from towermill.errors import RecipeError
 from towermill.pipelines import simulate as module
+from towermill.pipelines import validate_recipe
 from towermill.pipelines.simulate import load_environment, simulate
 
 POLICIES = ["random", "popular", "content", "model", "hybrid_online", "oracle"]
@@ -144,6 +145,17 @@ class TestRefused:
     def test_source_without_users(self, trained: Any) -> None:
         with pytest.raises(RecipeError, match="no simulated users; `slates` has"):
             simulate(trained.recipe, trained.out)
+
+    def test_only_funk_svd_learns_from_clicks(self, slates_run: Any, tmp_path: Path) -> None:
+        content = slates_run.recipe.model_dump(mode="json") | {"model": {"kind": "two_tower"}}
+        with pytest.raises(RecipeError, match=r"'hybrid_online', and only `model\.kind: funk_svd`"):
+            simulate(validate_recipe(content), tmp_path)
+        assert not list(tmp_path.iterdir())
+
+    def test_content_goes_by_vectors(self, slates_run: Any, tmp_path: Path) -> None:
+        content = slates_run.recipe.model_dump(mode="json") | {"text": {}}
+        with pytest.raises(RecipeError, match=r"'content', which goes by vectors"):
+            simulate(validate_recipe(content), tmp_path)
 
     @pytest.mark.parametrize("seeds", [[], [1, 1]])
     def test_seeds(self, seeds: list[int], slates_run: Any) -> None:

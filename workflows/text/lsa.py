@@ -72,4 +72,4 @@ def _blocks(cells: pl.DataFrame, rows: int, columns: int) -> Iterator[NDArray[np
 
 def _unit(rows: NDArray[np.float32]) -> NDArray[np.float32]:
     length = np.linalg.norm(rows, axis=1, keepdims=True)
-    return rows / np.where(length > 0, length, 1)
+    return np.asarray(rows / np.where(length > 0, length, 1), np.float32)
