@@ -13,8 +13,11 @@ from towermill.models.config import (
     NRMSConfig,
     TwoTowerConfig,
 )
+from towermill.models.config_funk_svd import FunkSVDConfig
 from towermill.models.content import build_content
+from towermill.models.content_of_users import build_content_of_users
 from towermill.models.data import Processed
+from towermill.models.funk_svd import build_funk_svd
 from towermill.models.impressions import ImpressionData, holds_impressions
 from towermill.models.ncf import build_ncf
 from towermill.models.news_mf import build_news_mf
@@ -48,7 +51,8 @@ def build_model(
     DataError
         The data is of impressions and the model learns from interactions, or the other way round.
     SchemaError, RecipeError
-        See `build_two_tower`, `build_nrms`, `build_content`, `build_news_mf` and `build_ncf`.
+        See `build_two_tower`, `build_funk_svd`, `build_nrms`, `build_news_mf`, `build_ncf`,
+        `build_content` and `build_content_of_users`.
     """
     if isinstance(config, NCFConfig):
         return build_ncf(data, config, seed=seed)
@@ -61,6 +65,10 @@ def build_model(
             return build_content(data)
     elif isinstance(config, TwoTowerConfig):
         return build_two_tower(data, config, batch_size=batch_size, seed=seed)
+    elif isinstance(config, FunkSVDConfig):
+        return build_funk_svd(data, config, seed=seed)
+    elif isinstance(config, ContentConfig):
+        return build_content_of_users(data)
     found = "impressions" if isinstance(data, ImpressionData) else "interactions"
     raise DataError(
         f"`model.kind: {config.kind}` should be given processed "

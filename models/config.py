@@ -7,27 +7,11 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, model_validator
 
 from towermill.errors import RecipeError
-
-#: What a model learns from, and is judged by.
-Events = Literal["interactions", "impressions"]
-
-
-class _ModelConfig(BaseModel):
-    """What every model's section has.
-
-    Attributes
-    ----------
-    learns_from
-        Interactions, of which the whole catalogue is ranked; impressions, which are ranked within;
-        or either.
-    """
-
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
-
-    learns_from: ClassVar[tuple[Events, ...]] = ("interactions",)
+from towermill.models.config_base import Events, ModelSection
+from towermill.models.config_funk_svd import FunkSVDConfig
 
 
-class TwoTowerConfig(_ModelConfig):
+class TwoTowerConfig(ModelSection):
     """Two towers whose embeddings meet in a dot product (Yi et al., RecSys 2019).
 
     Parameters
@@ -103,7 +87,7 @@ class TwoTowerConfig(_ModelConfig):
         return self
 
 
-class NRMSConfig(_ModelConfig):
+class NRMSConfig(ModelSection):
     """News by their words, readers by what they read (Wu et al., EMNLP 2019).
 
     The size of titles and of histories is decided in processing (`text.title_size`,
@@ -180,15 +164,18 @@ class NRMSConfig(_ModelConfig):
         return self
 
 
-class ContentConfig(_ModelConfig):
-    """Nothing learned: articles by their given vectors, a reader by the mean of what was read."""
+class ContentConfig(ModelSection):
+    """Nothing learned: items by their given vectors, a user by the mean of what was read.
 
-    learns_from: ClassVar[tuple[Events, ...]] = ("impressions",)
+    Of interactions, of what was met in training.
+    """
+
+    learns_from: ClassVar[tuple[Events, ...]] = ("impressions", "interactions")
 
     kind: Literal["content"] = "content"
 
 
-class NewsMFConfig(_ModelConfig):
+class NewsMFConfig(ModelSection):
     """Matrix factorization of who clicked what of what was shown (Koren et al., 2009).
 
     Learns whether each article shown was clicked, by binary cross-entropy.
@@ -212,7 +199,7 @@ class NewsMFConfig(_ModelConfig):
     l2: float = Field(0.0, ge=0)
 
 
-class NCFConfig(_ModelConfig):
+class NCFConfig(ModelSection):
     """Neural collaborative filtering, its MLP part (He et al., WWW 2017): scores pairs.
 
     Learns by binary cross-entropy: of impressions whether each item shown was clicked, of
@@ -245,7 +232,7 @@ class NCFConfig(_ModelConfig):
 
 #: All `model.kind`s.
 ModelConfig = Annotated[
-    TwoTowerConfig | NRMSConfig | ContentConfig | NewsMFConfig | NCFConfig,
+    TwoTowerConfig | FunkSVDConfig | NRMSConfig | ContentConfig | NewsMFConfig | NCFConfig,
     Field(discriminator="kind"),
 ]
 
@@ -278,6 +265,9 @@ class TrainConfig(BaseModel):
         By Keras' name.
     weight_decay
         Decoupled, for ``adamw``.
+    ema
+        Validate and keep an exponential moving average of the weights, of this momentum a step
+        (Polyak & Juditsky, 1992); 0 keeps the weights as they are. Not with ``lazy_adam``.
     monitor
         The metric on the validation split that stops and picks the epoch. Left out: ``ndcg@10``
         over the whole catalogue, or ``auc`` within impressions where a model ranks these.
@@ -302,6 +292,7 @@ class TrainConfig(BaseModel):
     optimizer: Literal["adam", "adamw", "adagrad", "sgd", "rmsprop", "lazy_adam"] = "adam"
     learning_rate: PositiveFloat = 0.002
     weight_decay: float = Field(0.0, ge=0)
+    ema: float = Field(0.0, ge=0, lt=1)
     schedule: ScheduleConfig = ScheduleConfig()
     monitor: str | None = Field(
         None, pattern=r"^(auc|mrr|(recall|precision|hit_rate|ndcg|mrr|map)@[1-9]\d*)$"
@@ -312,6 +303,15 @@ class TrainConfig(BaseModel):
     mixed_precision: Literal["none", "bfloat16", "float16"] = "none"
     xla: bool = False
     tensorboard: bool = True
+
+    @model_validator(mode="after")
+    def _ema_is_kept(self) -> TrainConfig:
+        if self.ema and self.optimizer == "lazy_adam":
+            raise ValueError(
+                "`ema` should be 0 with `optimizer: lazy_adam`, which touches only the rows of a "
+                f"batch and averages none. Take `adam` or `adamw`. Received: {self.ema}"
+            )
+        return self
 
     @model_validator(mode="after")
     def _weight_decay_is_used(self) -> TrainConfig:

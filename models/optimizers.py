@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import merlin.models.tf as mm
@@ -73,7 +74,28 @@ def optimizer(config: TrainConfig, rate: Any) -> Any:
     options: dict[str, Any] = {"learning_rate": rate, "jit_compile": config.xla}
     if config.optimizer == "adamw":
         options["weight_decay"] = config.weight_decay
+    if config.ema:
+        options |= {"use_ema": True, "ema_momentum": config.ema}
     return classes[config.optimizer](**options)
+
+
+def take_averages(optimise: Any, variables: Sequence[Any]) -> None:
+    """Put the moving averages that an optimizer keeps, if any, in the place of the weights."""
+    inner = getattr(optimise, "inner_optimizer", optimise)
+    if getattr(inner, "use_ema", False):
+        inner.finalize_variable_values(variables)
+
+
+@contextlib.contextmanager
+def averaged(optimise: Any, variables: Sequence[Any]) -> Iterator[None]:
+    """Take the averages for a while; training goes on from the weights as they were."""
+    raw = [tf.identity(variable) for variable in variables]
+    take_averages(optimise, variables)
+    try:
+        yield
+    finally:
+        for variable, value in zip(variables, raw, strict=True):
+            variable.assign(value)
 
 
 def create_slots(optimise: Any, variables: Sequence[Any]) -> None:

@@ -17,7 +17,7 @@ from towermill.errors import RecipeError
 from towermill.models.build import build_model, open_data
 from towermill.models.checkpoints import TrainState
 from towermill.models.config import (
-    Events,
+    ContentConfig,
     ModelConfig,
     NCFConfig,
     NewsMFConfig,
@@ -26,6 +26,7 @@ from towermill.models.config import (
     check_monitor,
     monitor_of,
 )
+from towermill.models.config_base import Events
 from towermill.models.data import Processed
 from towermill.models.entry_batches import EntryBatches
 from towermill.models.evaluation import evaluate_catalogue
@@ -148,6 +149,8 @@ def load_model(processed: Path, trained: Path, model: ModelConfig) -> tuple[Proc
 
 def _batches(data: Processed, model: ModelConfig, train: TrainConfig, seed: int) -> Batches | None:
     """Return what a model of this kind trains on; None where there is nothing to learn."""
+    if isinstance(model, ContentConfig):
+        return None
     if not isinstance(data, ImpressionData):
         return InteractionBatches(data, batch_size=train.batch_size, seed=seed)
     if isinstance(model, NRMSConfig):

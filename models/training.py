@@ -16,7 +16,13 @@ from rich.progress import TextColumn
 from towermill.errors import DataError
 from towermill.models.checkpoints import Checkpoints, TrainState
 from towermill.models.config import TrainConfig
-from towermill.models.optimizers import WarmUpThenDecay, create_slots, optimizer
+from towermill.models.optimizers import (
+    WarmUpThenDecay,
+    averaged,
+    create_slots,
+    optimizer,
+    take_averages,
+)
 from towermill.models.weights import Trainable
 from towermill.progress import progress
 
@@ -129,9 +135,10 @@ def fit(
             }
             last = state.epoch + 1 == config.epochs
             if validate is not None and (last or (state.epoch + 1) % config.evaluate_every == 0):
-                metrics = validate(model)
-                record["metrics"] = metrics
-                _judge(model, metrics[monitor], folder, state)
+                with averaged(optimise, model.model.trainable_variables):
+                    metrics = validate(model)
+                    record["metrics"] = metrics
+                    _judge(model, metrics[monitor], folder, state)
                 _reduce_on_plateau(config, state)
             state.history.append(record)
             state.epoch, state.step, state.loss_sum = state.epoch + 1, 0, 0.0
@@ -146,7 +153,9 @@ def fit(
         logger.info("the weights of epoch %d are kept", state.best_epoch)
     writer.close()
     _check_weights(model.model, config)
-    if state.best is not None:
+    if state.best is None:
+        take_averages(optimise, model.model.trainable_variables)
+    else:
         model.restore(folder / "best" / str(state.best_epoch))
     return state
 

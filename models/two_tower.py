@@ -177,7 +177,7 @@ def _inputs(schema: Schema, config: TwoTowerConfig, seed: int, plain_sum: bool) 
         l2_batch_regularization_factor=config.l2,
         # One instance a table: a shared one would start equal tables alike.
         embeddings_initializer={
-            name: tf.keras.initializers.RandomNormal(stddev=0.05, seed=_seed_of(name, seed))
+            name: tf.keras.initializers.RandomNormal(stddev=0.05, seed=seed_of(name, seed))
             for name in categorical.column_names
         },
     )
@@ -201,5 +201,6 @@ def inferred_dim(column: ColumnSchema) -> int:
     return int(get_embedding_size_from_cardinality(ids, 2.0, True))
 
 
-def _seed_of(name: str, seed: int) -> int:
+def seed_of(name: str, seed: int) -> int:
+    """Return a seed of its own for the table of column `name`."""
     return (zlib.crc32(name.encode()) + seed) % 2**31

@@ -31,6 +31,12 @@ def file_digest(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def check_k(k: int) -> None:
+    """Raise `BundleError` if `k` is not a positive integer."""
+    if isinstance(k, bool) or not isinstance(k, int) or k < 1:
+        raise BundleError(f"`k` should be a positive integer. Received: k={k!r}")
+
+
 @dataclass(frozen=True)
 class Recommendations:
     """What `Bundle.recommend` returns.
@@ -130,6 +136,12 @@ class Bundle:
         """Open the bundle at `path`."""
         return cls(path, verify)
 
+    @property
+    def title(self) -> str | None:
+        """The item feature that people read, if there is one."""
+        found: str | None = self.manifest["title"]
+        return found
+
     def recommend(
         self,
         user_id: Any = None,
@@ -161,11 +173,10 @@ class Bundle:
         BundleError
             `k` is not a positive integer, `history` is no list, or the model takes none.
         """
-        if isinstance(k, bool) or not isinstance(k, int) or k < 1:
-            raise BundleError(f"`k` should be a positive integer. Received: k={k!r}")
+        check_k(k)
         if history is not None:
             return self._recommend_for(history, k, filter_seen)
-        row = self._find_user(user_id)
+        row = self.find_user(user_id)
         scores = self._scores(row)
         if row is None:
             return Recommendations(self._best(scores, k), False)
@@ -225,11 +236,11 @@ class Bundle:
             `items` is no list.
         """
         given = list(dict.fromkeys(self._item_ids(items, "items")))
-        row = self._find_user(user_id)
+        row = self.find_user(user_id)
         known = [self._row_of[item] for item in given if item in self._row_of]
         scores = self._scores(row, np.array(known, np.int64))
         found = [
-            {**self._item(known[i]), "score": float(scores[i])}
+            {**self.item(known[i]), "score": float(scores[i])}
             for i in np.argsort(-scores, kind="stable")
         ]
         strangers = [item for item in given if item not in self._row_of]
@@ -292,9 +303,10 @@ class Bundle:
     def _best(self, scores: NDArray[np.float32], k: int) -> list[dict[str, Any]]:
         best = np.argsort(-scores, kind="stable")[:k]
         best = best[np.isfinite(scores[best])]
-        return [{**self._item(int(i)), "score": float(scores[i])} for i in best]
+        return [{**self.item(int(i)), "score": float(scores[i])} for i in best]
 
-    def _find_user(self, user_id: Any) -> int | None:
+    def find_user(self, user_id: Any) -> int | None:
+        """Return the row of a raw user id, given as itself or as text; None if it is not known."""
         raw = self._users[RAW_PREFIX + USER_ID]
         # Of anything else, a cast could make another user's id.
         plain = isinstance(user_id, (str, Integral)) and not isinstance(user_id, bool)
@@ -316,7 +328,8 @@ class Bundle:
             values[name] = pl.Series([[] if feature["list"] else blank], dtype=dtype)
         return pl.DataFrame(values)
 
-    def _item(self, row: int) -> dict[str, Any]:
+    def item(self, row: int) -> dict[str, Any]:
+        """Return the raw features of the item of a row."""
         raw = self._catalogue.row(row, named=True)
         return {n.removeprefix(RAW_PREFIX): v for n, v in raw.items() if n.startswith(RAW_PREFIX)}
 

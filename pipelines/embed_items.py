@@ -114,8 +114,9 @@ def _encode(bundle: Bundle, table: pl.DataFrame, features: Mapping[str, Any]) ->
 
 
 def _text(bundle: Bundle, table: pl.DataFrame, features: Mapping[str, Any]) -> list[pl.Series]:
-    from towermill.workflows.text.articles import CONFIG, joined
-    from towermill.workflows.text.config import TextConfig
+    from towermill.workflows.text.articles import CONFIG
+    from towermill.workflows.text.config import LSA, TextConfig
+    from towermill.workflows.text.joined import joined
     from towermill.workflows.text.sentences import sentence_vectors
     from towermill.workflows.text.tokens import TextTokenizer
 
@@ -131,6 +132,12 @@ def _text(bundle: Bundle, table: pl.DataFrame, features: Mapping[str, Any]) -> l
             raise DataError(
                 "The articles' vectors of this bundle came from the source, not from a model that "
                 "could make new ones. Train with `text.vectors` set."
+            )
+        if config.vectors == LSA:
+            raise DataError(
+                "The vectors of this bundle are of its own items' words (`text.vectors: lsa`), and "
+                "none can be made of others. Run the recipe with the new items, or with a sentence "
+                "model."
             )
         columns.append(pl.Series(VECTOR, sentence_vectors(texts, config.vectors)))
     return columns

@@ -71,10 +71,13 @@ def export_bundle(
         "format": FORMAT,
         "towermill": __version__,
         "packages": package_versions(_PACKAGES),
-        # Where it ran, and what was tried, decide nothing of what is in the bundle.
+        # Where it ran, what was tried and how it is tried out decide nothing of the bundle.
         "recipe": recipe.model_dump(
             mode="json",
-            exclude={"tune": True, "runtime": set(RuntimeConfig.model_fields) - {"seed"}},
+            exclude={
+                **dict.fromkeys(("tune", "simulate"), True),
+                "runtime": set(RuntimeConfig.model_fields) - {"seed"},
+            },
         ),
         "ids": {"padding": PADDING_ID, "null": NULL_ID, "unknown": OOV_ID, "first": FIRST_ID},
         **served,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -54,23 +55,34 @@ class Funnel:
                 f"{config.rank} have none in common."
             )
 
+    @property
+    def title(self) -> str | None:
+        """The item feature that people read, if there is one."""
+        return self.retriever.title
+
     def recommend(
-        self, user_id: Any = None, k: int = 10, filter_seen: bool = True
+        self,
+        user_id: Any = None,
+        k: int = 10,
+        filter_seen: bool = True,
+        *,
+        history: Sequence[Any] | None = None,
     ) -> Recommendations:
         """Return the `k` best of the candidates, in the ranker's order and with its scores.
 
         Parameters
         ----------
-        user_id, filter_seen
-            As for `Bundle.recommend`, which brings the candidates. What the ranker does not know
-            comes last, with a score of None.
+        user_id, filter_seen, history
+            As for `Bundle.recommend`, which brings the candidates. To the ranker, whoever gives a
+            `history` is unknown. What it does not know of the items comes last, with a score of
+            None.
         k
             How many, from 1 to `candidates`.
 
         Raises
         ------
         BundleError
-            `k` is no such integer.
+            `k` is no such integer, or the retriever takes no `history`.
         """
         wanted = self.config.candidates
         if isinstance(k, bool) or not isinstance(k, int) or not 1 <= k <= wanted:
@@ -78,9 +90,10 @@ class Funnel:
                 f"`k` should be an integer from 1 to `funnel.candidates`, {wanted}. Received: "
                 f"k={k!r}"
             )
-        found = self.retriever.recommend(user_id, wanted, filter_seen)
+        found = self.retriever.recommend(user_id, wanted, filter_seen, history=history)
         brought = {item["item_id"]: item for item in found.items}
         ranked = self.ranker.rank(user_id, list(brought))
         # With the raw features that the retriever has of them, which the ranker's may lack.
         items = [{**brought[item["item_id"]], **item} for item in ranked.items[:k]]
-        return Recommendations(items, found.known and ranked.known)
+        known = found.known and (ranked.known or history is not None)
+        return Recommendations(items, known)

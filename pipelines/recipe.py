@@ -20,7 +20,9 @@ from pydantic import (
 )
 
 from towermill.errors import RecipeError, did_you_mean
-from towermill.models.config import Events, ModelConfig, TrainConfig, TwoTowerConfig, check_monitor
+from towermill.models.config import ModelConfig, TrainConfig, TwoTowerConfig, check_monitor
+from towermill.models.config_base import Events
+from towermill.pipelines.simulation.config import SimulateConfig
 from towermill.pipelines.tuning.config import TuneConfig
 from towermill.workflows.config import FeatureConfig, check_for_impressions
 from towermill.workflows.filters import Filters
@@ -152,6 +154,7 @@ class Recipe(BaseModel):
     export: ExportConfig = ExportConfig()
     tune: TuneConfig | None = None
     continue_from: ContinueConfig | None = None
+    simulate: SimulateConfig = SimulateConfig()
     runtime: RuntimeConfig = RuntimeConfig()
 
     @property

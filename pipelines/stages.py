@@ -103,16 +103,25 @@ def process(recipe: Recipe, inputs: Inputs, out: Path, runtime: Runtime) -> None
     tables = read_tables(inputs["prepare"])
     earlier = inputs.get("earlier.process")
     share = recipe.continue_from.replay if recipe.continue_from else 0.0
+    if recipe.text.vectors:  # made by TensorFlow
+        _share_card(runtime)
     if isinstance(tables, ImpressionTables):
         from towermill.workflows.process_impressions import process_impressions
 
-        if recipe.text.vectors:  # made by TensorFlow
-            _share_card(runtime)
         process_impressions(tables, recipe.split, recipe.features, recipe.text, out, earlier, share)
         return
     from towermill.workflows.process import process as process_tables
 
-    process_tables(tables, recipe.filters, recipe.split, recipe.features, out, earlier, share)
+    process_tables(
+        tables,
+        recipe.filters,
+        recipe.split,
+        recipe.features,
+        out,
+        recipe.text,
+        earlier,
+        share,
+    )
 
 
 def train(

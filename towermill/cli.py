@@ -128,7 +128,7 @@ def recipes(as_json: JsonOption = False) -> None:
 
 @app.command()
 def recommend(
-    bundle: Annotated[Path, typer.Argument(help="A bundle's folder.")],
+    bundle: Annotated[Path, typer.Argument(help="A bundle's folder, or a YAML file of a blend.")],
     user: Annotated[str | None, typer.Option("--user", help="The user's raw id.")] = None,
     history: Annotated[
         str | None,
@@ -152,7 +152,7 @@ def recommend(
     as_json: JsonOption = False,
 ) -> None:
     """Recommend items from a bundle to a user, to whoever has read what is given, or to all."""
-    from towermill.pipelines import Bundle
+    from towermill.pipelines.recommender import open_recommender
 
     if sum([user is not None, history is not None, everyone, users is not None]) != 1:
         raise typer.BadParameter("Give one of --user, --history, --all and --users.")
@@ -163,7 +163,7 @@ def recommend(
         return
     if device or cluster:
         raise typer.BadParameter("--device and --cluster go with --all or --users.")
-    opened = Bundle.open(bundle)
+    opened = open_recommender(bundle)
     read = None if history is None else [name.strip() for name in history.split(",")]
     found = opened.recommend(user, k, filter_seen=not keep_seen, history=read)
     if not found.known:
@@ -177,9 +177,10 @@ def recommend(
         return
     rows = []
     for rank, item in enumerate(found.items, start=1):
-        title = item.get(opened.manifest["title"])
+        title = item.get(opened.title or "")
         named = str(item["item_id"]) if title is None else f"{title}"
-        rows.append([str(rank), named, str(item["item_id"]), f"{item['score']:.4f}"])
+        score = "" if item["score"] is None else f"{item['score']:.4f}"
+        rows.append([str(rank), named, str(item["item_id"]), score])
     _print_table(["", "item", "item_id", "score"], rows)
 
 
@@ -241,6 +242,48 @@ def tune(
         _print_json(vars(tuned))
         return
     _show_trials(tuned)
+
+
+@app.command()
+def simulate(
+    recipe: RecipeArgument,
+    episodes: Annotated[
+        int | None, typer.Option("--episodes", help="Of training, and as many of testing.")
+    ] = None,
+    seeds: Annotated[str, typer.Option("--seeds", help="Numbers, by commas.")] = "0",
+    environment: Annotated[
+        str | None,
+        typer.Option("--environment", help="One of your own, as package.module:name."),
+    ] = None,
+    out: OutOption = Path("runs"),
+    changes: SetOption = None,
+    device: DeviceOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Try a recipe's bundle out on simulated users, beside popular, random and ideal slates."""
+    from towermill.errors import RecipeError
+    from towermill.pipelines.simulate import load_environment
+    from towermill.pipelines.simulate import simulate as try_out
+
+    extra = [f"simulate.episodes={episodes}"] if episodes is not None else []
+    loaded = _load(recipe, [*(changes or []), *extra], device, None)
+    if not all(seed.strip().isdigit() for seed in seeds.split(",")):
+        raise RecipeError(f"--seeds should be numbers from 0, by commas. Received: {seeds!r}")
+    theirs = None if environment is None else load_environment(environment)
+    numbers = [int(seed) for seed in seeds.split(",")]
+    found = try_out(loaded, out, seeds=numbers, environment=theirs)
+    if as_json:
+        _print_json(found)
+        return
+    rows = []
+    for name, figures in found["policies"].items():
+        low, high = figures["interval"] or (math.nan, math.nan)
+        numbers_of = (figures["steps"], figures["clicks"], figures["steps_per_second"])
+        scores = (figures["score"], low, high)
+        rows.append([name, *(f"{s:.5f}" for s in scores), *(f"{n:.0f}" for n in numbers_of)])
+    headers = ["policy", "score", "from", "to", "slates", "clicks", "slates/s"]
+    _print_table(headers, rows)
+    typer.echo(f"by user: {Path(found['folder']) / 'scores.csv'}")
 
 
 @app.command()

@@ -36,6 +36,8 @@ from towermill.workflows.replay import replay
 from towermill.workflows.seen import write_seen
 from towermill.workflows.splits import Split
 from towermill.workflows.tables import Tables, row_count
+from towermill.workflows.text.config import TextConfig
+from towermill.workflows.text.vectors import add_vectors, check_text
 from towermill.workflows.workflow import Workflow
 from towermill.workflows.writing import to_table, write, write_schema
 
@@ -46,6 +48,7 @@ def process(
     split: Split,
     features: FeatureConfig,
     out: Path,
+    text: TextConfig | None = None,
     earlier: Path | None = None,
     share: float = 0.0,
 ) -> None:
@@ -62,7 +65,7 @@ def process(
         The NVTabular workflow, fitted on the training split only.
     ``users.parquet``, ``items.parquet``
         One row a known id, by encoded id: encoded features, the raw ones as ``raw_<name>``, and
-        the id's ``train_count``.
+        the id's ``train_count``; of items with `text.vectors` their ``vector``, too.
     ``seen.parquet``
         Each known user's known items, encoded, over the whole log: those in rows that filters or
         splits left out, too; with `earlier` its own as well, which ``seen_before.parquet`` has
@@ -84,6 +87,8 @@ def process(
         before.require_same(columns, tables.interactions)
         tables = before.completed(tables, columns)
     _check_columns(tables, columns, features.positive)
+    text = text or TextConfig()
+    check_text(tables.items, text)
 
     scratch = out / "scratch"
     shutil.rmtree(scratch, ignore_errors=True)
@@ -122,6 +127,8 @@ def process(
     workflow.save(str(out / "workflow"))
     _encode_entity(workflow, "user", tables.users, columns, as_of, out, scratch / "user")
     _encode_entity(workflow, "item", tables.items, columns, as_of, out, scratch / "item")
+    if text.vectors and tables.items is not None:
+        add_vectors(out / "items.parquet", tables.items, text)
     write_seen(log, out, scratch, None if before is None else seen_before(before.path))
     replayed = 0 if before is None else _go_on(before, out, share)
     stats = {

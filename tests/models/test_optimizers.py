@@ -2,14 +2,26 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any, get_args
 
+import numpy as np
 import pytest
 import tensorflow as tf
 from pydantic import ValidationError
+from worlds import fit_interactions, weights_of
 
-from towermill.models.config import ScheduleConfig, TrainConfig
-from towermill.models.optimizers import WarmUpThenDecay, create_slots, optimizer
+from towermill.models.build import build_model
+from towermill.models.config import ScheduleConfig, TrainConfig, TwoTowerConfig
+from towermill.models.data import Processed
+from towermill.models.optimizers import (
+    WarmUpThenDecay,
+    averaged,
+    create_slots,
+    optimizer,
+    take_averages,
+)
+from towermill.models.retriever import Retriever
 
 NAMES = get_args(TrainConfig.model_fields["optimizer"].annotation)
 
@@ -93,3 +105,65 @@ class TestOptimizers:
     def test_weight_decay_is_adamws_alone(self) -> None:
         with pytest.raises(ValidationError, match="`weight_decay` is for `optimizer: adamw`"):
             TrainConfig(optimizer="adam", weight_decay=0.1)
+
+
+class TestAverages:
+    @pytest.mark.parametrize("scaled", [False, True], ids=["plain", "in a loss scale"])
+    def test_formula(self, scaled: bool) -> None:
+        variable = tf.Variable([4.0, -2.0])
+        optimise = optimizer(TrainConfig(optimizer="sgd", learning_rate=0.5, ema=0.8), 0.5)
+        if scaled:
+            optimise = tf.keras.mixed_precision.LossScaleOptimizer(optimise)
+        create_slots(optimise, [variable])
+        expected = raw = np.array([4.0, -2.0])
+        for _ in range(5):
+            optimise.minimize(lambda: tf.reduce_sum(variable**2) / 4, [variable])
+            raw = raw * 0.75
+            expected = 0.8 * expected + 0.2 * raw
+        np.testing.assert_allclose(variable, raw, rtol=1e-5)
+        with averaged(optimise, [variable]):
+            np.testing.assert_allclose(variable, expected, rtol=1e-5)
+        np.testing.assert_allclose(variable, raw, rtol=1e-5)
+        take_averages(optimise, [variable])
+        np.testing.assert_allclose(variable, expected, rtol=1e-5)
+
+    @pytest.mark.parametrize("name", ["adam", "lazy_adam"])
+    def test_without_it_weights_stay(self, name: Any) -> None:
+        variable = tf.Variable([4.0, -2.0])
+        optimise = optimizer(TrainConfig(optimizer=name), 0.5)
+        with averaged(optimise, [variable]):
+            np.testing.assert_array_equal(variable, [4.0, -2.0])
+
+    def test_validation_sees_them_and_training_goes_on_without(
+        self, id_world: Path, tmp_path: Path
+    ) -> None:
+        losses, seen = {}, {}
+        for ema in (0.0, 0.9):
+            config = TrainConfig(epochs=3, batch_size=600, ema=ema, tensorboard=False)
+            data, shown = Processed(id_world), []
+            model = build_model(data, TwoTowerConfig(tower=(), embedding_dim=8))
+
+            def validate(retriever: Retriever, shown: list[Any] = shown) -> dict[str, float]:
+                shown.append(weights_of(retriever)[0])
+                return {"ndcg@10": float(len(shown))}
+
+            state = fit_interactions(model, data, config, tmp_path / str(ema), validate=validate)
+            losses[ema] = [record["loss"] for record in state.history]
+            seen[ema] = [*shown, weights_of(model)[0]]
+        assert losses[0.0] == losses[0.9]
+        assert np.abs(seen[0.0][0] - seen[0.9][0]).max() > 1e-4
+        np.testing.assert_array_equal(seen[0.9][2], seen[0.9][3])  # the best is the last
+
+    def test_without_validation_they_are_kept(self, id_world: Path, tmp_path: Path) -> None:
+        data = Processed(id_world)
+        left = []
+        for ema in (0.0, 0.9):
+            model = build_model(data, TwoTowerConfig(tower=(), embedding_dim=8))
+            config = TrainConfig(epochs=1, batch_size=600, ema=ema, tensorboard=False)
+            fit_interactions(model, data, config, tmp_path / str(ema))
+            left.append(weights_of(model)[0])
+        assert np.abs(left[0] - left[1]).max() > 1e-4
+
+    def test_lazy_adam_keeps_none(self) -> None:
+        with pytest.raises(ValidationError, match="`ema` should be 0 with `optimizer: lazy_adam`"):
+            TrainConfig(optimizer="lazy_adam", ema=0.9)

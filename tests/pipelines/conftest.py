@@ -97,6 +97,55 @@ def news(tmp_path_factory: pytest.TempPathFactory) -> Trained:
     return to_the_end(NEWS, tmp_path_factory.mktemp("news"))
 
 
+SLATES: dict[str, Any] = {
+    "name": "slates",
+    "source": {"kind": "slates", "users": 120, "items": 200, "categories": 4, "shown": 60},
+    "split": {"kind": "random", "by": "user"},
+    "text": {"columns": ["headline", "short_description"], "vectors": "lsa"},
+    "model": {"kind": "funk_svd", "factors": 8},
+    "train": {"epochs": 15, "batch_size": 64, "learning_rate": 0.01},
+    "simulate": {
+        "train_users": 60,
+        "episodes": 2,
+        "policies": ["random", "popular", "content", "model", "hybrid_online", "oracle"],
+    },
+}
+
+
+@dataclass(frozen=True)
+class SlatesRun(Trained):
+    """A whole run whose users can be simulated, and its recipe as a file."""
+
+    file: Path
+
+    def changed_to(self, **keys: Any) -> Recipe:
+        """Return the recipe with other keys of the section `simulate`."""
+        content = self.recipe.model_dump(mode="json")
+        return validate_recipe({**content, "simulate": {**content["simulate"], **keys}})
+
+
+@pytest.fixture(scope="session")
+def slates_run(tmp_path_factory: pytest.TempPathFactory) -> SlatesRun:
+    """A tiny world of slates, run to the end in this process."""
+    out = tmp_path_factory.mktemp("slates")
+    file = out / "slates.yaml"
+    file.write_text(yaml.safe_dump(SLATES))
+    done = to_the_end(SLATES, out / "runs")
+    return SlatesRun(done.recipe, done.out, done.stages, file)
+
+
+@pytest.fixture(scope="session")
+def slates_blend(slates_run: SlatesRun) -> Path:
+    """A blend of two places by score and three by content, as a file."""
+    sources = [
+        {"bundle": str(slates_run.bundle), "quota": 2},
+        {"bundle": str(slates_run.bundle), "quota": 3, "by": "content"},
+    ]
+    path = slates_run.file.with_name("blend.yaml")
+    path.write_text(yaml.safe_dump({"blend": {"sources": sources}}))
+    return path
+
+
 def to_the_end(content: dict[str, Any], out: Path) -> Trained:
     """Run a recipe in this process."""
     recipe = validate_recipe(content)

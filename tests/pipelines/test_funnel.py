@@ -9,12 +9,14 @@ from typing import Any
 import numpy as np
 import polars as pl
 import pytest
+import yaml
 
-from towermill.errors import BundleError
+from towermill.errors import BundleError, RecipeError
 from towermill.models.ranker import Ranker
 from towermill.pipelines import Bundle
 from towermill.pipelines.bulk import recommend_all
 from towermill.pipelines.funnel import Funnel, FunnelConfig
+from towermill.pipelines.recommender import open_recommender
 
 NCF = {"kind": "ncf", "embedding_dim": 8, "mlp": [8]}
 
@@ -139,3 +141,20 @@ class TestFunnel:
         )
         with pytest.raises(BundleError, match="none in common"):
             Funnel(FunnelConfig(retrieve=trained.bundle, rank=ranker.bundle))
+
+
+class TestFromAFile:
+    def test_is_opened_as_a_recommender(
+        self, funnel: Funnel, trained: Any, ranker: Any, tmp_path: Path
+    ) -> None:
+        section = {"retrieve": str(trained.bundle), "rank": str(ranker.bundle), "candidates": 20}
+        path = tmp_path / "funnel.yaml"
+        path.write_text(yaml.safe_dump({"funnel": section}))
+        user = pl.read_parquet(trained.bundle / "user_features.parquet")["raw_user_id"][0]
+        assert open_recommender(path).recommend(user, 5) == funnel.recommend(user, 5)
+
+    def test_of_a_wrong_key(self, tmp_path: Path) -> None:
+        path = tmp_path / "funnel.yaml"
+        path.write_text("funnel: {retrieve: a, rank: b, candidate: 3}")
+        with pytest.raises(RecipeError, match="candidate"):
+            open_recommender(path)

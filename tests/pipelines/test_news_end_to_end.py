@@ -222,9 +222,9 @@ class TestContent:
         self, news: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """Nothing to learn: the mean cosine of what was read, here of counts of letters."""
-        from towermill.workflows.text import articles
+        from towermill.workflows.text import vectors
 
-        monkeypatch.setattr(articles, "sentence_vectors", letters)
+        monkeypatch.setattr(vectors, "sentence_vectors", letters)
         made = news.changed(tmp_path, model={"kind": "content"}, text={"vectors": "some/model"})
         metrics = metrics_of(made)
         assert set(metrics["metrics"]) == WITHIN | BEYOND

@@ -280,8 +280,8 @@ class TestOneProtocol:
                 "`model.kind: nrms` learns from impressions, and `source.kind: movielens` gives",
             ),
             (
-                {"source": {"kind": "news", "rows": "clicks"}, "model": {"kind": "content"}},
-                "`model.kind: content` learns from impressions",
+                {"source": {"kind": "news", "rows": "clicks"}, "model": {"kind": "news_mf"}},
+                "`model.kind: news_mf` learns from impressions",
             ),
             ({"model": {"kind": "two_tower"}}, "`model.kind: two_tower` learns from interactions"),
             ({}, "`model.kind: two_tower` learns from interactions"),

@@ -7,6 +7,7 @@ from towermill.workflows.sources.ebnerd import EbNerd
 from towermill.workflows.sources.mind import Mind
 from towermill.workflows.sources.movielens import MovieLens
 from towermill.workflows.sources.news import News
+from towermill.workflows.sources.slates import Slates
 from towermill.workflows.sources.synthetic import Synthetic
 from towermill.workflows.sources.table import Table
 from towermill.workflows.tables import SourceConfig
@@ -18,8 +19,19 @@ SOURCES: dict[str, type[SourceConfig]] = {
     "mind": Mind,
     "movielens": MovieLens,
     "news": News,
+    "slates": Slates,
     "synthetic": Synthetic,
     "table": Table,
 }
 
-__all__ = ["SOURCES", "AliCCP", "EbNerd", "Mind", "MovieLens", "News", "Synthetic", "Table"]
+__all__ = [
+    "SOURCES",
+    "AliCCP",
+    "EbNerd",
+    "Mind",
+    "MovieLens",
+    "News",
+    "Slates",
+    "Synthetic",
+    "Table",
+]

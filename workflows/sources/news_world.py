@@ -139,7 +139,7 @@ def describe_articles(world: NewsWorld, rng: np.random.Generator) -> pl.DataFram
     it; the sentiment leans by topic. ``topics`` names the first alone.
     """
     count, topics = len(world.published), world.tastes.shape[1]
-    words = pl.Series(_invent_words(COMMON_WORDS + topics * TOPIC_WORDS, rng))
+    words = pl.Series(invent_words(COMMON_WORDS + topics * TOPIC_WORDS, rng))
     shape = (count, LONGEST_TITLE)
     common = draw(_zipf(COMMON_WORDS), shape, rng)
     rank = draw(_zipf(TOPIC_WORDS), shape, rng)
@@ -179,7 +179,7 @@ def _zipf(count: int) -> Floats:
     return (1 / np.arange(1, count + 1)).astype(np.float32)
 
 
-def _invent_words(count: int, rng: np.random.Generator) -> list[str]:
+def invent_words(count: int, rng: np.random.Generator) -> list[str]:
     """Return so many different words of three syllables."""
     syllables = np.array([onset + vowel for onset in _ONSETS for vowel in _VOWELS])
     # Numbers to the base of the syllables' count: different numbers make different words.

@@ -13,10 +13,11 @@ from merlin.schema import ColumnSchema, Tags
 from numpy.typing import NDArray
 
 from towermill.columns import ITEM_ID, RAW_PREFIX, TOKENS, VECTOR
-from towermill.errors import DataError, did_you_mean
+from towermill.errors import DataError
 from towermill.workflows.text.config import TextConfig
-from towermill.workflows.text.sentences import sentence_vectors
+from towermill.workflows.text.joined import joined
 from towermill.workflows.text.tokens import TextTokenizer
+from towermill.workflows.text.vectors import text_vectors
 from towermill.workflows.text.words import word_matrix
 
 logger = logging.getLogger(__name__)
@@ -79,30 +80,11 @@ def encode_articles(
         texts = joined(articles, config)
         _encode_text(texts, texts.filter(trained_on & (texts != "")), config, out, made, earlier)
         if config.vectors:
-            _add_vectors(made, sentence_vectors(texts, config.vectors))
+            _add_vectors(made, text_vectors(texts, config.vectors))
     if given is not None:
         _add_vectors(made, _in_order(articles, given))
     (out / CONFIG).write_text(config.model_dump_json(indent=2))
     return made
-
-
-def joined(articles: pl.DataFrame, config: TextConfig) -> pl.Series:
-    """Return each article's text: the columns joined by blanks, missing ones left out."""
-    held = [n.removeprefix(RAW_PREFIX) for n in articles.columns if n.startswith(RAW_PREFIX)]
-    for name in config.columns:
-        if name not in held:
-            raise DataError(
-                f"`text.columns` names {name!r}, which the items lack."
-                f"{did_you_mean(name, held)} They have: {', '.join(held)}."
-            )
-        if (kind := articles.schema[RAW_PREFIX + name]).is_nested():
-            raise DataError(
-                f"`text.columns` names {name!r}, which should hold single values. Its type is "
-                f"{kind}. Take another column, or join its values in the raw data."
-            )
-    columns = [pl.col(RAW_PREFIX + name).cast(pl.String) for name in config.columns]
-    text = pl.concat_str(columns, separator=" ", ignore_nulls=True).str.strip_chars()
-    return articles.select(text.fill_null("").alias("text")).to_series()
 
 
 def _encode_text(

@@ -10,6 +10,8 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 #: Tokenizers that are trained on the items' own text.
 WORDPIECE: Final = "wordpiece"
 WORD: Final = "word"
+#: `vectors` that are made of the items' own text.
+LSA: Final = "lsa"
 TRAINED: Final = (WORDPIECE, WORD)
 #: What a file of word vectors is called; whatever else `words` says is a transformer.
 _VECTOR_FILES: Final = (".txt", ".vec", ".gz", ".bin")
@@ -46,7 +48,7 @@ class TextConfig(BaseModel):
         Width of token embeddings that begin from random ones.
     vectors
         A sentence model, by name on Hugging Face or folder, that makes a vector of each item's
-        text. None makes none.
+        text; or ``lsa``, vectors by the words of the items' own text. None makes none.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
@@ -74,7 +76,7 @@ class TextConfig(BaseModel):
         """
         found: dict[Path, None] = {}
         for source in (self.tokenizer, self.words, self.vectors):
-            if source is None or source in TRAINED:
+            if source is None or source in (*TRAINED, LSA):
                 continue
             path = Path(source).expanduser()
             inner = sorted([*path.glob("*"), *path.glob("*/*")])  # such as 1_Pooling/config.json
