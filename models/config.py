@@ -120,6 +120,9 @@ class NRMSConfig(ModelSection):
         (An et al., ACL 2019): for readers who come back often. A stranger's is 0.
     reader_dropout
         Share of rows of which training leaves that vector out, so that histories go on to count.
+    frozen_words
+        Keep the words' vectors as they are given (`text.words`): what is learned of a word then
+        holds for those like it, which no title in training had.
     features
         Categories of the articles whose embeddings are added to their vectors.
     age
@@ -145,6 +148,7 @@ class NRMSConfig(ModelSection):
     replacement: bool = True
     reader_ids: bool = False
     reader_dropout: float = Field(0.5, ge=0, lt=1)
+    frozen_words: bool = False
     features: tuple[str, ...] = ()
     age: bool = False
     masks: bool = True

@@ -50,7 +50,9 @@ def build_nrms(
     schema = _item_schema(data, config)
     initial = _initial_words(data, seed)
     words = tf.keras.layers.Embedding(
-        *initial.shape, embeddings_initializer=tf.keras.initializers.Constant(initial)
+        *initial.shape,
+        embeddings_initializer=tf.keras.initializers.Constant(initial),
+        trainable=not config.frozen_words,
     )
     sizes = {"heads": config.heads, "head_dim": config.head_dim}
     encoder = NewsEncoder(

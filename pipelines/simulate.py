@@ -85,9 +85,9 @@ def simulate(
     """
     if not seeds or len(set(seeds)) < len(seeds):
         raise RecipeError(f"Seeds should be different numbers. Received: {list(seeds)}")
-    check_policies(recipe, environment is None)
     users: _DefaultUsers | _GivenUsers
     users = _DefaultUsers(recipe) if environment is None else _GivenUsers(environment, training)
+    check_policies(recipe, environment is None)
     steps = run(recipe, out)
     exported = next(step.folder for step in steps if step.stage.name == "export")
     catalogue = Catalogue(exported / "bundle")

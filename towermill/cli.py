@@ -5,23 +5,23 @@ from __future__ import annotations
 import contextlib
 import json
 import logging
-import math
 import os
 import shlex
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from towermill import __version__
 from towermill.errors import TowermillError
+from towermill.reports import show_items, show_result, show_simulation, show_trials
 from towermill.runtime import quiet_tensorflow
+from towermill.terminal import print_json, print_table, say
 
 if TYPE_CHECKING:
-    from towermill.pipelines import Recipe, Selection, Tuned
-    from towermill.pipelines.planning import Step
+    from towermill.pipelines import Recipe, Selection
 
 app = typer.Typer(
     help="From raw interaction logs to artifacts a recommender serves, by one recipe.",
@@ -30,9 +30,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-
-#: Trials of a study in its table.
-_SHOWN = 10
 
 RecipeArgument = Annotated[str, typer.Argument(help="Name of a recipe that ships, or a YAML file.")]
 SetOption = Annotated[
@@ -77,7 +74,7 @@ def run(
     loaded = _load(recipe, changes, device, cluster, continue_from)
     with _says_how_to_go_on():
         steps = run_recipe(loaded, out, selection)
-    _show_result(loaded, steps, out, as_json)
+    show_result(loaded, steps, out, as_json)
 
 
 @app.command()
@@ -101,14 +98,14 @@ def plan(
     loaded = _load(recipe, changes, device, cluster, continue_from)
     steps = plan_recipe(loaded, out, selection)
     if as_json:
-        _print_json(
+        print_json(
             [
                 {"stage": s.stage.name, "runs": s.runs, "reason": s.reason, "key": s.key}
                 for s in steps
             ]
         )
         return
-    _print_table(
+    print_table(
         ["stage", "runs", "why"],
         [[s.stage.name, "yes" if s.runs else "no", s.reason] for s in steps],
     )
@@ -121,9 +118,9 @@ def recipes(as_json: JsonOption = False) -> None:
 
     found = shipped_recipes()
     if as_json:
-        _print_json([{"name": name, "description": text} for name, text in found.items()])
+        print_json([{"name": name, "description": text} for name, text in found.items()])
         return
-    _print_table(["recipe", ""], [[name, text] for name, text in found.items()])
+    print_table(["recipe", ""], [[name, text] for name, text in found.items()])
 
 
 @app.command()
@@ -168,20 +165,14 @@ def recommend(
     found = opened.recommend(user, k, filter_seen=not keep_seen, history=read)
     if not found.known:
         who = f"User {user!r} is not" if history is None else "Nothing of the history is"
-        _say(
+        say(
             f"{who} known to this bundle: served as out of vocabulary, which is the same for every "
             "new user."
         )
     if as_json:
-        _print_json(found.items)
+        print_json(found.items)
         return
-    rows = []
-    for rank, item in enumerate(found.items, start=1):
-        title = item.get(opened.title or "")
-        named = str(item["item_id"]) if title is None else f"{title}"
-        score = "" if item["score"] is None else f"{item['score']:.4f}"
-        rows.append([str(rank), named, str(item["item_id"]), score])
-    _print_table(["", "item", "item_id", "score"], rows)
+    show_items(found.items, opened.title)
 
 
 @app.command()
@@ -239,9 +230,9 @@ def tune(
     with _says_how_to_go_on():
         tuned = tune_recipe(loaded, out, trials, jobs)
     if as_json:
-        _print_json(vars(tuned))
+        print_json(vars(tuned))
         return
-    _show_trials(tuned)
+    show_trials(tuned)
 
 
 @app.command()
@@ -273,17 +264,9 @@ def simulate(
     numbers = [int(seed) for seed in seeds.split(",")]
     found = try_out(loaded, out, seeds=numbers, environment=theirs)
     if as_json:
-        _print_json(found)
+        print_json(found)
         return
-    rows = []
-    for name, figures in found["policies"].items():
-        low, high = figures["interval"] or (math.nan, math.nan)
-        numbers_of = (figures["steps"], figures["clicks"], figures["steps_per_second"])
-        scores = (figures["score"], low, high)
-        rows.append([name, *(f"{s:.5f}" for s in scores), *(f"{n:.0f}" for n in numbers_of)])
-    headers = ["policy", "score", "from", "to", "slates", "clicks", "slates/s"]
-    _print_table(headers, rows)
-    typer.echo(f"by user: {Path(found['folder']) / 'scores.csv'}")
+    show_simulation(found)
 
 
 @app.command()
@@ -293,9 +276,9 @@ def doctor(as_json: JsonOption = False) -> None:
 
     findings = examine()
     if as_json:
-        _print_json(findings)
+        print_json(findings)
     else:
-        _print_table(
+        print_table(
             ["", "", "found", "what to do"],
             [
                 ["ok" if f["ok"] else "--", f["name"], f["found"], f["advice"]]
@@ -325,7 +308,7 @@ def main() -> None:
     try:
         app(prog_name="towermill")
     except TowermillError as error:
-        _say(f"towermill: {error}")
+        say(f"towermill: {error}")
         sys.exit(2)
     except KeyboardInterrupt:
         sys.exit(130)
@@ -348,9 +331,9 @@ def _recommend_all(
 
     written = recommend_all(bundle, out, k, filter_seen=filter_seen, users=users, runtime=runtime)
     if written.unknown:
-        _say(f"{written.unknown} users of {users} are not known to this bundle, and left out.")
+        say(f"{written.unknown} users of {users} are not known to this bundle, and left out.")
     if as_json:
-        _print_json(vars(written) | {"out": out})
+        print_json(vars(written) | {"out": out})
     else:
         typer.echo(f"{written.users} users, {written.rows} rows: {out}")
 
@@ -362,7 +345,7 @@ def _says_how_to_go_on() -> Iterator[None]:
     except TowermillError:
         raise
     except (KeyboardInterrupt, Exception):
-        _say(f"Stopped. What is finished stays; to go on from there: {_command_to_go_on()}")
+        say(f"Stopped. What is finished stays; to go on from there: {_command_to_go_on()}")
         raise
 
 
@@ -404,94 +387,6 @@ def _load(
     extra += [f"runtime.cluster={cluster}"] if cluster else []
     extra += [f"continue_from.run={json.dumps(str(continue_from))}"] if continue_from else []
     return load_recipe(name, [*(changes or []), *extra])
-
-
-def _show_result(recipe: Recipe, steps: list[Step], out: Path, as_json: bool) -> None:
-    done = [s for s in steps if (s.folder / "manifest.json").is_file()]
-    ran = [s.stage.name for s in steps if s.runs]
-    latest = out / recipe.name / "latest"
-    whole = len(done) == len(steps)
-    result: dict[str, Any] = {
-        "recipe": recipe.name,
-        "ran": ran,
-        "stages": {s.stage.name: str(s.folder) for s in done},
-        "bundle": str(latest / "bundle") if whole else None,
-    }
-    evaluated = next((s.folder for s in done if s.stage.name == "evaluate"), None)
-    metrics = json.loads((evaluated / "metrics.json").read_text()) if evaluated else None
-    if as_json:
-        _print_json(result | {"metrics": metrics})
-        return
-    if not ran:
-        _say("Nothing to run: every stage is done.")
-    if metrics is not None:
-        columns = {"model": metrics["metrics"], **metrics["baselines"]}
-        _print_table(
-            [f"{metrics['protocol']}, {metrics['queries']} queries", *columns],
-            [
-                [name, *(f"{values.get(name, math.nan):.4f}" for values in columns.values())]
-                for name in metrics["metrics"]
-            ],
-        )
-    if whole:
-        typer.echo(f"bundle: {latest / 'bundle'}")
-
-
-def _show_trials(tuned: Tuned) -> None:
-    """Print the best trials, and the recipe as it is among them."""
-    done = [trial for trial in tuned.trials if trial["state"] == "done"]
-    ranked = sorted(done, key=lambda trial: -trial[tuned.metric])
-    shown = [trial for i, trial in enumerate(ranked) if i < _SHOWN or trial["own"]]
-    hidden = {"state", "own", "reason"}
-    columns = [name for name in tuned.trials[0] if name not in hidden] if tuned.trials else []
-    last = [name.rpartition(".")[2] for name in columns]
-    headers = [s if last.count(s) == 1 else n for s, n in zip(last, columns, strict=True)]
-    rows = [
-        [_in_short(trial[name]) for name in columns] + ["as it was" * trial["own"]]
-        for trial in shown
-    ]
-    _print_table([*headers, ""], rows)
-    states = [trial["state"] for trial in tuned.trials]
-    counts = ", ".join(f"{states.count(state)} {state}" for state in dict.fromkeys(states))
-    typer.echo(f"{len(states)} trials: {counts}")
-    if tuned.best is not None:
-        typer.echo(f"best: {tuned.folder / 'best.yaml'}")
-
-
-def _in_short(value: Any) -> str:
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
-
-
-def _print_table(headers: list[str], rows: list[list[str]]) -> None:
-    from rich import box
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
-
-    table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False)
-    for i, header in enumerate(headers):
-        number = bool(rows) and i > 0 and all(_is_number(row[i]) for row in rows)
-        table.add_column(header, justify="right" if number else "left", overflow="fold")
-    for row in rows:
-        # As text: a title may hold what Rich takes for markup.
-        table.add_row(*map(Text, row))
-    Console(soft_wrap=not sys.stdout.isatty()).print(table)
-
-
-def _is_number(text: str) -> bool:
-    try:
-        float(text)
-    except ValueError:
-        return False
-    return True
-
-
-def _print_json(value: Any) -> None:
-    typer.echo(json.dumps(value, indent=2, default=str))
-
-
-def _say(message: str) -> None:
-    typer.echo(message, err=True)
 
 
 def _set_up_logging(level: int) -> None:

@@ -1,0 +1,44 @@
+"""What is written to a terminal: tables, JSON, messages."""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import Any
+
+import typer
+
+
+def print_table(headers: list[str], rows: list[list[str]]) -> None:
+    """Print a table; columns of numbers stand to the right."""
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False)
+    for i, header in enumerate(headers):
+        number = bool(rows) and i > 0 and all(_is_number(row[i]) for row in rows)
+        table.add_column(header, justify="right" if number else "left", overflow="fold")
+    for row in rows:
+        # As text: a title may hold what Rich takes for markup.
+        table.add_row(*map(Text, row))
+    Console(soft_wrap=not sys.stdout.isatty()).print(table)
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
+
+
+def print_json(value: Any) -> None:
+    """Print JSON for a program to read."""
+    typer.echo(json.dumps(value, indent=2, default=str))
+
+
+def say(message: str) -> None:
+    """Tell the user, on standard error."""
+    typer.echo(message, err=True)
