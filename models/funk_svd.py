@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal
 
-import merlin.models.tf as mm
-import numpy as np
-import polars as pl
 import tensorflow as tf
 from merlin.schema import Schema
-from numpy.typing import NDArray
 
 from towermill.columns import FIRST_ID, ITEM_ID, USER_ID
 from towermill.models.config_funk_svd import FunkSVDConfig
 from towermill.models.data import Processed
+from towermill.models.known_pairs import KnownPairs
+from towermill.models.layers.factors import BiasedFactors
 from towermill.models.retriever import Retriever
-from towermill.models.two_tower import seed_of
 
 
 def build_funk_svd(data: Processed, config: FunkSVDConfig, *, seed: int = 0) -> Retriever:
@@ -49,42 +46,35 @@ def build_funk_svd(data: Processed, config: FunkSVDConfig, *, seed: int = 0) -> 
 
 
 class FactorTower(tf.keras.layers.Layer):  # type: ignore[misc]
-    """The tower of a side: an id's factors and bias, and a 1 → ``(rows, factors + 2)``.
+    """The tower of a side: an id → ``(rows, factors + 2)``, see `BiasedFactors`.
 
     Parameters
     ----------
     schema
         Of the id alone.
     factors
-        How many; the row of an id holds these and then its bias.
+        How many.
     side
-        Whether the 1 comes after the bias, for the item's, or before it.
+        Which of the two.
     seed
         Of the first values.
     """
 
-    def __init__(self, schema: Schema, factors: int, side: str, seed: int, **kwargs: Any) -> None:
+    def __init__(
+        self,
+        schema: Schema,
+        factors: int,
+        side: Literal["query", "item"],
+        seed: int,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(**kwargs)
-        self.schema, self.factors, self.side = schema, factors, side
+        self.schema = schema
         (self.id,) = schema.column_names
-        self.table = mm.EmbeddingTable(
-            factors + 1,
-            schema.first,
-            embeddings_initializer=tf.keras.initializers.RandomNormal(
-                stddev=0.05, seed=seed_of(self.id, seed)
-            ),
-        )
+        self.embed = BiasedFactors(schema.first, factors, side, seed)
 
     def call(self, inputs: Mapping[str, tf.Tensor], training: Any = None) -> tf.Tensor:
         return self.embed(inputs[self.id])
-
-    def embed(self, ids: tf.Tensor) -> tf.Tensor:
-        """Return the embeddings of ids ``(rows,)``."""
-        row = self.table.table(ids)  # Merlin squeezes what it looks up itself
-        one = tf.ones_like(row[:, :1])
-        if self.side == "query":
-            return tf.concat([row, one], axis=1)
-        return tf.concat([row[:, : self.factors], one, row[:, self.factors :]], axis=1)
 
 
 class FunkSVD(tf.keras.layers.Layer):  # type: ignore[misc]
@@ -101,10 +91,9 @@ class FunkSVD(tf.keras.layers.Layer):  # type: ignore[misc]
     ) -> None:
         super().__init__(**kwargs)
         self.query_tower, self.item_tower = query_tower, item_tower
-        self.data, self.config, self.seed = data, config, seed
+        self.config, self.seed, self.known = config, seed, KnownPairs(data)
         self.draws = tf.Variable(0, trainable=False, dtype=tf.int64, name="draws")
         self.items = data.items.height
-        self._pairs: tf.Tensor | None = None
 
     def call(self, batch: Mapping[str, tf.Tensor], training: Any = None) -> tf.Tensor:
         """Return the scores of a batch's pairs, float32 ``(rows,)``."""
@@ -149,28 +138,8 @@ class FunkSVD(tf.keras.layers.Layer):  # type: ignore[misc]
 
         items = uniform(most, FIRST_ID, FIRST_ID + self.items, stream=0)
         wanted = tf.range(most) < uniform(1, least, most + 1, stream=1)
-        weights = tf.cast(wanted & ~self._met(users, items), tf.float32)
+        weights = tf.cast(wanted & ~self.known(users[:, None], items), tf.float32)
         return tf.cast(items, users.dtype), weights
-
-    def _met(self, users: tf.Tensor, items: tf.Tensor) -> tf.Tensor:
-        """Return whether a pair stands in training, for users ``(rows,)``, items ``(rows, n)``."""
-        if self._pairs is None:
-            with tf.init_scope():  # once, not in each trace
-                self._pairs = tf.constant(self._training_pairs())
-        asked = tf.cast(users, tf.int64)[:, None] * self._stride + tf.cast(items, tf.int64)
-        place = tf.searchsorted(self._pairs, tf.reshape(asked, [-1]))
-        found = tf.gather(self._pairs, tf.minimum(place, tf.size(self._pairs) - 1))
-        return tf.reshape(found, tf.shape(asked)) == asked
-
-    def _training_pairs(self) -> NDArray[np.int64]:
-        """Return the distinct pairs as one number each, rising: 8 bytes a pair."""
-        key = pl.col(USER_ID).cast(pl.Int64) * self._stride + pl.col(ITEM_ID).cast(pl.Int64)
-        pairs = self.data.scan("train").select(key.alias("pair")).unique().sort("pair").collect()
-        return pairs["pair"].to_numpy()
-
-    @property
-    def _stride(self) -> int:
-        return self.items + FIRST_ID
 
     def _focal(self, logits: tf.Tensor) -> tf.Tensor:
         """Return the focal loss of each pair, of which column 0 is positive."""

@@ -29,7 +29,7 @@ class KnownPairs:
         self._pairs = tf.constant(np.append(pairs.to_numpy(), np.iinfo(np.int64).max))
 
     def __call__(self, users: tf.Tensor, items: tf.Tensor) -> tf.Tensor:
-        """Return bool like the encoded ids `users` and `items`, which are of one shape."""
+        """Return whether they are, for encoded ids `users` and `items` of shapes that broadcast."""
         wanted = tf.cast(users, tf.int64) * self._items + tf.cast(items, tf.int64)
         flat = tf.reshape(wanted, [-1])
         found = tf.gather(self._pairs, tf.searchsorted(self._pairs, flat)) == flat

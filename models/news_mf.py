@@ -51,7 +51,7 @@ def build_news_mf(data: ImpressionData, config: NewsMFConfig, *, seed: int = 0) 
         math.log(data.click_rate / (1 - data.click_rate)),
     )
     item_tower = ArticleTower(
-        BiasedFactors(item, config.dim, "item", seed + 1), numbers, Schema([item, *numbers])
+        BiasedFactors(item, config.dim, "item", seed), numbers, Schema([item, *numbers])
     )
     model = NewsMF(data, query_tower, item_tower, config)
     retriever = Retriever(query_tower, item_tower, model, model.loss)

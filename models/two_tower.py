@@ -132,7 +132,7 @@ class SampledOutput(mm.ContrastiveOutput):  # type: ignore[misc]
             lists = [tf.shape(query)[0], -1]
             wrong = tf.einsum("rd,rnd->rn", query, tf.reshape(drawn, [*lists, query.shape[-1]]))
             items = tf.reshape(negative.id, lists)
-            hit = self.known(_column(positive.metadata[USER_ID]) + tf.zeros_like(items), items)
+            hit = self.known(_column(positive.metadata[USER_ID]), items)
         if self.logq_sampling_correction:
             right -= tf.math.log(_column(positive.sampling_prob))
             wrong -= tf.math.log(tf.reshape(negative.sampling_prob, lists))

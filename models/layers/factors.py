@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from typing import Any, Literal
 
 import merlin.models.tf as mm
@@ -38,7 +39,9 @@ class BiasedFactors(tf.keras.layers.Layer):  # type: ignore[misc]
     ) -> None:
         super().__init__(**kwargs)
         self.side, self.dim = side, dim
-        initial = tf.keras.initializers.RandomNormal(stddev=0.05, seed=seed)
+        initial = tf.keras.initializers.RandomNormal(
+            stddev=0.05, seed=(zlib.crc32(column.name.encode()) + seed) % 2**31
+        )
         #: Factors and, last, the bias.
         self.table = mm.EmbeddingTable(dim + 1, column, embeddings_initializer=initial)
 

@@ -141,7 +141,9 @@ class TestLoss:
         found = float(model.loss(batch))
         model.draws.assign_sub(1)
         drawn, weights = (part.numpy() for part in model.negatives(batch[USER_ID]))
-        p, q = model.query_tower.table.table.embeddings, model.item_tower.table.table.embeddings
+        p, q = (
+            tower.embed.table.table.embeddings for tower in (model.query_tower, model.item_tower)
+        )
         p, q = p.numpy(), q.numpy()
         total = count = 0.0
         for row, (user, positive) in enumerate(zip([5, 9], [7, 30], strict=True)):
