@@ -217,7 +217,7 @@ class NCFConfig(ModelSection):
         Widths of the dense layers over both embeddings joined; a last one of width 1 follows.
     dropout
         After each dense layer.
-    negatives
+    num_negatives
         Of interactions: items drawn uniformly a row, afresh each time; none that the user met in
         training counts.
     l2
@@ -230,7 +230,7 @@ class NCFConfig(ModelSection):
     embedding_dim: PositiveInt = 64
     mlp: tuple[PositiveInt, ...] = (128, 64)
     dropout: float = Field(0.0, ge=0, lt=1)
-    negatives: PositiveInt = 4
+    num_negatives: PositiveInt = 4
     l2: float = Field(0.0, ge=0)
 
 

@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-import polars as pl
 import tensorflow as tf
 from merlin.schema import Schema
 from numpy.typing import NDArray
@@ -52,8 +51,7 @@ def _after_reserved(rows: NDArray[np.float32]) -> NDArray[np.float32]:
 
 def _means(data: Processed, items: NDArray[np.float32]) -> NDArray[np.float32]:
     """Return the mean vector of the items that each user id met, ``(ids, dim)``."""
-    known = (pl.col(USER_ID) >= FIRST_ID) & (pl.col(ITEM_ID) >= FIRST_ID)
-    pairs = data.scan("train").select(USER_ID, ITEM_ID).filter(known).unique().collect()
+    pairs = data.met()
     users, met = pairs[USER_ID].to_numpy(), pairs[ITEM_ID].to_numpy()
     ids = int(data.schema[USER_ID].int_domain.max) + 1
     totals = np.zeros((ids, items.shape[1]), np.float32)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -244,8 +245,15 @@ class Processed:
         earlier = [self.scan("train")]
         if split == "test" and self.has("valid"):
             earlier.append(self.scan("valid"))
+        return self._distinct(earlier)
+
+    def met(self) -> pl.DataFrame:
+        """Return the distinct known (user, item) pairs of training, and of runs before."""
+        return self._distinct([self.scan("train")])
+
+    def _distinct(self, splits: Sequence[pl.LazyFrame]) -> pl.DataFrame:
         known = (pl.col(ITEM_ID) >= FIRST_ID) & (pl.col(USER_ID) >= FIRST_ID)
-        pairs = pl.concat([frame.select(USER_ID, ITEM_ID) for frame in earlier])
+        pairs = pl.concat([frame.select(USER_ID, ITEM_ID) for frame in splits])
         if (before := self.path / "seen_before.parquet").is_file():
             lists = pl.scan_parquet(before).explode(ITEM_ID, empty_as_null=False)
             pairs = pl.concat([pairs, lists.select(USER_ID, ITEM_ID)])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import zlib
 from collections.abc import Mapping
 from typing import Any
 
@@ -15,7 +14,7 @@ from towermill.models.config import NCFConfig
 from towermill.models.data import Processed
 from towermill.models.impressions import ImpressionData
 from towermill.models.known_pairs import KnownPairs
-from towermill.models.layers.lookup import lookup
+from towermill.models.layers.lookup import first_values, lookup
 from towermill.models.ranker import Ranker
 
 
@@ -41,11 +40,7 @@ def build_ncf(data: Processed, config: NCFConfig, *, seed: int = 0) -> Ranker:
     user, item = data.column(USER_ID), data.column(ITEM_ID)
     tables = {
         column.name: mm.EmbeddingTable(
-            config.embedding_dim,
-            column,
-            embeddings_initializer=tf.keras.initializers.RandomNormal(
-                stddev=0.05, seed=zlib.crc32(column.name.encode()) + seed
-            ),
+            config.embedding_dim, column, embeddings_initializer=first_values(column.name, seed)
         )
         for column in (user, item)
     }
@@ -53,7 +48,7 @@ def build_ncf(data: Processed, config: NCFConfig, *, seed: int = 0) -> Ranker:
     model = NCF(tables, mlp, config.l2)
     loss: Any = model.loss_of_shown
     if not isinstance(data, ImpressionData):
-        loss = SampledLoss(model, KnownPairs(data), data.items.height, config.negatives, seed)
+        loss = SampledLoss(model, KnownPairs(data), data.items.height, config.num_negatives, seed)
     ranker = Ranker(model, Schema([user]), Schema([item]), loss)
     ranker.build(data)
     return ranker

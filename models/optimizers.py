@@ -75,20 +75,32 @@ def optimizer(config: TrainConfig, rate: Any) -> Any:
     if config.optimizer == "adamw":
         options["weight_decay"] = config.weight_decay
     if config.ema:
-        options |= {"use_ema": True, "ema_momentum": config.ema}
+        # Never in the place of the weights meanwhile, as RMSprop would have it by default.
+        options |= {
+            "use_ema": True,
+            "ema_momentum": config.ema,
+            "ema_overwrite_frequency": None,
+        }
     return classes[config.optimizer](**options)
 
 
 def take_averages(optimise: Any, variables: Sequence[Any]) -> None:
     """Put the moving averages that an optimizer keeps, if any, in the place of the weights."""
-    inner = getattr(optimise, "inner_optimizer", optimise)
-    if getattr(inner, "use_ema", False):
-        inner.finalize_variable_values(variables)
+    if _averages(optimise):
+        getattr(optimise, "inner_optimizer", optimise).finalize_variable_values(variables)
+
+
+def _averages(optimise: Any) -> bool:
+    """Whether an optimizer keeps moving averages of the weights."""
+    return bool(getattr(getattr(optimise, "inner_optimizer", optimise), "use_ema", False))
 
 
 @contextlib.contextmanager
 def averaged(optimise: Any, variables: Sequence[Any]) -> Iterator[None]:
     """Take the averages for a while; training goes on from the weights as they were."""
+    if not _averages(optimise):
+        yield
+        return
     raw = [tf.identity(variable) for variable in variables]
     take_averages(optimise, variables)
     try:

@@ -22,7 +22,8 @@ class SlateScorer(Protocol):
     Attributes
     ----------
     articles
-        Vectors by encoded id, float32 ``(items + 3, dim)``, of a model that has them.
+        Vectors by encoded id whose directions say what an article is about, float32
+        ``(items + 3, dim)``, of a model that has them.
     """
 
     articles: NDArray[np.float32] | None
@@ -42,12 +43,13 @@ class _DotProducts:
     def __init__(self, retriever: Retriever, data: ImpressionData) -> None:
         self.retriever, self.data = retriever, data
         self.ages = None
+        self.articles: NDArray[np.float32] | None = None
         if isinstance(retriever, NewsRetriever):
             self._vectors = retriever.refresh()
+            self.articles = self._vectors
             self.ages = retriever.age_vectors()
         else:
             self._vectors = retriever.embed_items(data.items_by_id)
-        self.articles: NDArray[np.float32] | None = self._vectors
 
     def __call__(self, slates: Slates) -> NDArray[np.float32]:
         both = np.stack([slates.users, slates.histories], axis=1)

@@ -91,13 +91,13 @@ def train_model(
     _check_xla(train, data)
     try:
         trained = _under_policy(data, model, train, seed)
-        before = None if earlier is None else open_data(earlier[0])
-        if earlier is not None and before is not None:
-            _, known = load_model(*earlier, model)
-            grow(trained, data, known, before.items.height)
         state = TrainState()
         batches = _batches(data, model, train, seed)
         if batches is not None:
+            before = None
+            if earlier is not None:
+                before, known = load_model(*earlier, model)
+                grow(trained, data, known, before.items.height)
             validate = (
                 _impression_validation(data, monitor, max_queries)
                 if isinstance(data, ImpressionData)

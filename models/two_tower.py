@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -19,6 +18,7 @@ from towermill.columns import ITEM_ID, USER_ID
 from towermill.models.config import TwoTowerConfig
 from towermill.models.data import Processed, to_batch
 from towermill.models.known_pairs import KnownPairs
+from towermill.models.layers.lookup import first_values
 from towermill.models.losses import LOSSES
 from towermill.models.negatives import sampler
 from towermill.models.retriever import Retriever
@@ -177,8 +177,7 @@ def _inputs(schema: Schema, config: TwoTowerConfig, seed: int, plain_sum: bool) 
         l2_batch_regularization_factor=config.l2,
         # One instance a table: a shared one would start equal tables alike.
         embeddings_initializer={
-            name: tf.keras.initializers.RandomNormal(stddev=0.05, seed=seed_of(name, seed))
-            for name in categorical.column_names
+            name: first_values(name, seed) for name in categorical.column_names
         },
     )
     branches: dict[str, Any] = {"categorical": embeddings}
@@ -199,8 +198,3 @@ def inferred_dim(column: ColumnSchema) -> int:
     sizes = column.properties.get("embedding_sizes", {})
     ids = int(sizes.get("cardinality", column.int_domain.max + 1))
     return int(get_embedding_size_from_cardinality(ids, 2.0, True))
-
-
-def seed_of(name: str, seed: int) -> int:
-    """Return a seed of its own for the table of column `name`."""
-    return (zlib.crc32(name.encode()) + seed) % 2**31

@@ -6,7 +6,7 @@ import numpy as np
 from merlin.models.tf.inputs.embedding import EmbeddingTable
 from numpy.typing import NDArray
 
-from towermill.columns import PADDING_ID
+from towermill.columns import FIRST_ID, PADDING_ID
 from towermill.models.data import Processed
 from towermill.models.ranker import Ranker
 from towermill.models.retriever import Retriever
@@ -28,7 +28,8 @@ def fill_untrained_rows(
     data
         What it was trained on.
     earlier
-        Of a continued run, what was trained on before.
+        Of a continued run, what was trained on before: then only the rows of null and out of
+        vocabulary are given.
     """
     for part in model.parts:
         for table in {id(m): m for m in part.submodules if isinstance(m, EmbeddingTable)}.values():
@@ -37,13 +38,15 @@ def fill_untrained_rows(
                 for rows in (data, *([earlier] if earlier else [])):
                     found = rows.occurrences(name)
                     counts[: len(found)] += found
-            _fill(table, counts)
+            # What an earlier run learned of, or growth has filled, stays.
+            _fill(table, counts, FIRST_ID if earlier else table.input_dim)
 
 
-def _fill(table: EmbeddingTable, counts: NDArray[np.int64]) -> None:
+def _fill(table: EmbeddingTable, counts: NDArray[np.int64], end: int) -> None:
     rows = table.table.embeddings
     untrained = counts == 0
     untrained[PADDING_ID] = False
+    untrained[end:] = False
     if not untrained.any() or not counts.any():
         return
     values = rows.numpy()

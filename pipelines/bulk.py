@@ -19,8 +19,9 @@ from towermill.cluster import cluster_client, cluster_failures
 from towermill.columns import FIRST_ID, ITEM_ID, RAW_PREFIX, USER_ID
 from towermill.errors import BundleError, DataError, did_you_mean
 from towermill.models.ranking import Lists, top_k
-from towermill.pipelines.bundle import TOGETHER, Bundle
+from towermill.pipelines.bundle import TOGETHER, Bundle, check_k
 from towermill.pipelines.encoding import start_tensorflow
+from towermill.pipelines.outputs import require_target
 from towermill.pipelines.storage import require_readable
 from towermill.progress import progress
 from towermill.runtime import Runtime
@@ -92,22 +93,24 @@ def recommend_all(
     StageError
         The cluster breaks off.
     """
-    if isinstance(k, bool) or not isinstance(k, int) or k < 1:
-        raise BundleError(f"`k` should be a positive integer. Received: k={k!r}")
+    check_k(k)
     out, runtime = Path(out), runtime or Runtime()
-    if out.is_dir():
-        raise DataError(f"--out should name the file to write. Received: the folder {out}.")
+    if Path(bundle).suffix in (".yaml", ".yml"):
+        raise BundleError(
+            f"Expected a bundle's folder; {bundle} puts several together, and recommends to one "
+            "user at a time."
+        )
     opened = Bundle.open(bundle)
-    if opened.manifest["kind"] == "ranker":
+    if opened.ranks:
         raise BundleError(
             f"Expected the bundle of a retriever, whose embeddings are compared; {bundle} is that "
             "of a ranker, which orders what a retriever brings. Recommend from a retriever's."
         )
+    require_target(out)
     blocks, unknown = _blocks(opened, None if users is None else Path(users))
     order = _Order(opened.path.absolute(), k, filter_seen, runtime.device)
     wanted, rows = sum(block.size for block in blocks), 0
     partial = out.with_name(f"{out.name}.partial")
-    out.parent.mkdir(parents=True, exist_ok=True)
     writer: pq.ParquetWriter | None = None
     with cluster_client(runtime) as client, progress() as bars:
         bar = bars.add_task("recommending", total=wanted)

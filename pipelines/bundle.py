@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from towermill.columns import FIRST_ID, HISTORY, ITEM_ID, NULL_ID, OOV_ID, RAW_PREFIX, USER_ID
 from towermill.errors import BundleError
 
-FORMAT: Final = 1
+FORMAT: Final = 2
 MANIFEST: Final = "manifest.json"
 #: Users go through the query tower so many at a time, for one of them as for all: the last bits of
 #: an embedding depend on how many rows go with it.
@@ -137,6 +137,11 @@ class Bundle:
         return cls(path, verify)
 
     @property
+    def ranks(self) -> bool:
+        """Whether it is a ranker's, which scores pairs; else it is a retriever's."""
+        return bool(self.manifest.get("kind") == "ranker")  # of format 1 there are none
+
+    @property
     def title(self) -> str | None:
         """The item feature that people read, if there is one."""
         found: str | None = self.manifest["title"]
@@ -153,8 +158,8 @@ class Bundle:
         """Return the `k` items that score highest for a user, or for a reading history.
 
         Equal scores are ordered by encoded id, and so by how often the items were met in training.
-        To a news model, whoever has no known history scores all articles 0, and is given the most
-        frequent ones.
+        To a model of histories, whoever has no known one scores all articles 0, and is given the
+        most frequent ones.
 
         Parameters
         ----------
@@ -192,7 +197,7 @@ class Bundle:
         # A context feature that was not given is as unknown as an unknown user's.
         missing = [name for name in features if name not in users.columns]
         if missing:
-            blank = self._unknown_user()[missing]
+            blank = self.unknown_user()[missing]
             users = users.with_columns(pl.lit(blank[name]).first().alias(name) for name in missing)
         inputs = tower_inputs(users, features)
         embed = self._signature("query_tower")
@@ -248,8 +253,7 @@ class Bundle:
         return Recommendations(found, row is not None)
 
     def _recommend_for(self, history: Sequence[Any], k: int, filter_seen: bool) -> Recommendations:
-        ranks = self.manifest["kind"] == "ranker"
-        if ranks or HISTORY not in self.manifest["query_features"]:
+        if self.ranks or HISTORY not in self.manifest["query_features"]:
             raise BundleError(
                 "The model of this bundle takes no `history`: only that of a news recipe does. "
                 "Give a `user_id`."
@@ -277,13 +281,13 @@ class Bundle:
 
         `row` is the user's in the table of users; None for anybody else.
         """
-        if self.manifest["kind"] == "ranker":
-            user = self._unknown_user() if row is None else self._users[row]
+        if self.ranks:
+            user = self.unknown_user() if row is None else self._users[row]
             return self._scores_of_pairs(
                 user, self._catalogue if rows is None else self._catalogue[rows]
             )
         if row is None:
-            query = self.encode(self._unknown_user())[0]
+            query = self.encode(self.unknown_user())[0]
         else:
             beside = self._users.slice(row // TOGETHER * TOGETHER, TOGETHER)
             query = self.encode(beside)[row % TOGETHER]
@@ -319,7 +323,7 @@ class Bundle:
         rows = raw.eq(wanted).arg_true() if wanted is not None else []
         return int(rows[0]) if len(rows) else None
 
-    def _unknown_user(self) -> pl.DataFrame:
+    def unknown_user(self) -> pl.DataFrame:
         """Return the encoded features of nobody: id unknown, categories null, numbers the mean."""
         values: dict[str, pl.Series] = {}
         for name, feature in self.manifest["query_features"].items():

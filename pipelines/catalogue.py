@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -14,15 +13,16 @@ from numpy.typing import NDArray
 from towermill.columns import (
     FIRST_ID,
     ITEM_ID,
-    NULL_ID,
-    OOV_ID,
     RAW_PREFIX,
     TRAIN_COUNT,
     USER_ID,
     VECTOR,
 )
 from towermill.errors import BundleError
-from towermill.pipelines.bundle import Bundle, tower_inputs
+from towermill.pipelines.bundle import Bundle
+
+#: Users that are encoded at a time.
+_USERS = 8192
 
 
 class Catalogue:
@@ -90,34 +90,8 @@ class Catalogue:
     @cached_property
     def query_embeddings(self) -> NDArray[np.float32]:
         """``(users + 1, dim)``; the last is that of whoever is not known."""
-        import tensorflow as tf
-
-        loaded = tf.saved_model.load(str(self.bundle.path / "query_tower"))
-        features = self.bundle.manifest["query_features"]
-        nobody = pl.DataFrame(
-            {
-                name: pl.Series(
-                    [
-                        []
-                        if f["list"]
-                        else OOV_ID
-                        if name == USER_ID
-                        else NULL_ID
-                        if f["ids"]
-                        else 0.0
-                    ],
-                    dtype=self._users.schema.get(name, pl.Int32 if f["ids"] else pl.Float32),
-                )
-                for name, f in features.items()
-            }
-        )
-        # What is of the moment, and not of a user, is as unknown as a stranger's.
-        of_users = [name for name in features if name in self._users.columns]
-        blank = pl.concat([nobody] * self._users.height).with_columns(self._users[of_users])
-        rows = pl.concat([blank, nobody])
-        found = loaded.signatures["serving_default"](**tower_inputs(rows, features))
-        embeddings: NDArray[np.float32] = found["embedding"].numpy()
-        return embeddings
+        slices = [self.bundle.encode(rows) for rows in self._users.iter_slices(_USERS)]
+        return np.concatenate([*slices, self.bundle.encode(self.bundle.unknown_user())])
 
     @cached_property
     def seen(self) -> list[list[int]]:
@@ -128,12 +102,3 @@ class Catalogue:
             if user >= FIRST_ID:
                 lists[user - FIRST_ID] = [item - FIRST_ID for item in items]
         return lists
-
-
-def _blank(name: str, feature: Mapping[str, Any]) -> Any:
-    """Return what a query feature is of whoever is not known."""
-    if feature["list"]:
-        return []
-    if name == USER_ID:
-        return OOV_ID
-    return NULL_ID if feature["ids"] else 0.0

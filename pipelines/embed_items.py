@@ -17,6 +17,7 @@ from towermill.columns import ITEM_ID, RAW_PREFIX, TIMESTAMP, TOKENS, VECTOR, Fe
 from towermill.errors import BundleError, DataError, did_you_mean
 from towermill.models.impressions import AGE
 from towermill.pipelines.bundle import Bundle, tower_inputs
+from towermill.pipelines.outputs import require_target
 from towermill.progress import progress
 from towermill.workflows.sources.files import find_files, scan
 
@@ -56,9 +57,13 @@ def embed_items(bundle: Path, items: Path, out: Path) -> int:
         There is no such file, a column is missing or of another type than in training, an id is
         null or stands twice, or the model takes vectors that came with the source.
     """
-    if out.is_dir():
-        raise DataError(f"--out should name the file to write. Received: the folder {out}.")
     opened = Bundle.open(bundle)
+    if opened.ranks:
+        raise BundleError(
+            f"Expected a bundle with an item tower; {bundle} is that of a ranker, which scores "
+            "pairs."
+        )
+    require_target(out)
     features: dict[str, Any] = opened.manifest["item_features"]
     table = _read(items, opened)
     encoded = _encode(opened, table, features)
@@ -69,7 +74,6 @@ def embed_items(bundle: Path, items: Path, out: Path) -> int:
         )
     columns = {str(i): vectors[:, i] for i in range(vectors.shape[1])}
     partial = out.with_name(f"{out.name}.partial")
-    out.parent.mkdir(parents=True, exist_ok=True)
     pl.DataFrame({ITEM_ID: table[ITEM_ID], **columns}).write_parquet(partial)
     partial.replace(out)
     return table.height

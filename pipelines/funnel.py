@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import polars as pl
 from pydantic import BaseModel, ConfigDict, PositiveInt
 
 from towermill.errors import BundleError
@@ -13,7 +14,7 @@ from towermill.pipelines.bundle import Bundle, Recommendations
 
 
 class FunnelConfig(BaseModel):
-    """The `funnel` section of a recipe of that kind (Covington et al., RecSys 2016).
+    """The `funnel` section of a YAML file (Covington et al., RecSys 2016).
 
     Parameters
     ----------
@@ -49,7 +50,8 @@ class Funnel:
     def __init__(self, config: FunnelConfig) -> None:
         self.config = config
         self.retriever, self.ranker = Bundle.open(config.retrieve), Bundle.open(config.rank)
-        if not self.retriever.item_ids.is_in(self.ranker.item_ids.implode()).any():
+        brought, ranked = (b.item_ids.cast(pl.String) for b in (self.retriever, self.ranker))
+        if not brought.is_in(ranked.implode()).any():
             raise BundleError(
                 f"The bundles of a funnel should be of the same items; {config.retrieve} and "
                 f"{config.rank} have none in common."
@@ -94,6 +96,9 @@ class Funnel:
         brought = {item["item_id"]: item for item in found.items}
         ranked = self.ranker.rank(user_id, list(brought))
         # With the raw features that the retriever has of them, which the ranker's may lack.
-        items = [{**brought[item["item_id"]], **item} for item in ranked.items[:k]]
+        items = [
+            {**item, **brought[item["item_id"]], "score": item["score"]}
+            for item in ranked.items[:k]
+        ]
         known = found.known and (ranked.known or history is not None)
         return Recommendations(items, known)

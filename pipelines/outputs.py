@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
+
+from towermill.errors import DataError
 
 MANIFEST: Final = "manifest.json"
 
@@ -50,3 +53,16 @@ def made_again(manifest: Mapping[str, Any], inputs: Mapping[str, Path]) -> str |
         if newer is not None and newer["finished"] != manifest["made_from"][name]:
             return name
     return None
+
+
+def require_target(out: Path) -> None:
+    """Make the folder of a file that will be written; raise `DataError` if it cannot be."""
+    problem = "it is a folder" if out.is_dir() else ""
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        if not os.access(out.parent, os.W_OK | os.X_OK):
+            problem = f"{out.parent} cannot be written to"
+    except OSError as error:
+        problem = str(error)
+    if problem:
+        raise DataError(f"--out should name a file that can be written. {out}: {problem}.")

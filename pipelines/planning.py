@@ -119,7 +119,7 @@ def plan(recipe: Recipe, out: str | Path, selection: Selection | None = None) ->
         }
         if not stage.inputs:
             ingredients["files"] = fingerprints(recipe.source.files())
-        elif "text" in stage.settings and recipe.source.gives_impressions:
+        elif "text" in stage.settings and (recipe.source.gives_impressions or recipe.text.vectors):
             ingredients["files"] = fingerprints(recipe.text.files())
         key = key_of(ingredients)
         folder = out / recipe.name / stage.name / key

@@ -292,7 +292,11 @@ def validate_recipe(content: dict[str, Any], origin: str = "recipe") -> Recipe:
     try:
         return Recipe.model_validate(content)
     except ValidationError as error:
-        lines = list(dict.fromkeys(_explain(problem) for problem in error.errors()))
+        problems = error.errors()
+        # Of a list with a wrong value pydantic also says that it is too short without it.
+        wrong = {problem["loc"][:-1] for problem in problems}
+        kept = [p for p in problems if p["type"] != "too_short" or p["loc"] not in wrong]
+        lines = list(dict.fromkeys(_explain(problem) for problem in kept))
         raise RecipeError(f"{origin} is not a valid recipe:\n  " + "\n  ".join(lines)) from None
 
 

@@ -35,8 +35,8 @@ _CODE = (
     "towermill.pipelines.interleave",
     "towermill.pipelines.simulate",
     "towermill.pipelines.simulation",
-    "towermill.workflows.sources.slate_world",
-    "towermill.workflows.sources.slates",
+    "towermill.pipelines.bundle",
+    "towermill.workflows.sources",
 )
 #: Parts of the section `simulate` that decide nothing of one policy's trial.
 _OF_ALL = ("policies",)

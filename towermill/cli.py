@@ -231,8 +231,10 @@ def tune(
         tuned = tune_recipe(loaded, out, trials, jobs)
     if as_json:
         print_json(vars(tuned))
-        return
-    show_trials(tuned)
+    else:
+        show_trials(tuned)
+    if tuned.best is None:
+        raise typer.Exit(1)
 
 
 @app.command()

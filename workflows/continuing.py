@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from functools import cached_property
@@ -115,24 +115,34 @@ class Earlier:
                     f"continued. Their type is {types[key]}. Cast them in the raw data."
                 )
 
-    def completed(self, tables: Tables, columns: Mapping[Entity, Features]) -> Tables:
-        """Return the tables with the earlier features of users and items that they do not hold."""
+    def completed(
+        self, tables: Tables, columns: Mapping[Entity, Features], text: Sequence[str] = ()
+    ) -> Tables:
+        """Return the tables with the earlier features of users and items that they do not hold.
+
+        `text` names columns of the items that are wanted beside the features, if they are there.
+        """
         return replace(
             tables,
             users=self._over("user", tables.users, columns.get("user", {})),
-            items=self._over("item", tables.items, columns.get("item", {})),
+            items=self._over("item", tables.items, columns.get("item", {}), text),
         )
 
     def _over(
-        self, entity: Entity, table: pl.LazyFrame | None, own: Features
+        self, entity: Entity, table: pl.LazyFrame | None, own: Features, text: Sequence[str] = ()
     ) -> pl.LazyFrame | None:
-        if not own:
+        raw = _raw(self.table(entity))
+        held = raw.collect_schema().names()
+        beside = [name for name in text if name in held and name not in own]
+        if not own and not beside:
             return table
         key = ID_OF[entity]
-        before = _raw(self.table(entity)).select(key, *own)
+        before = raw.select(key, *own, *beside)
         if table is None:
             return before
-        now = typed(table.select(key, *own), own, entity)
+        there = table.collect_schema().names()
+        wanted = [name for name in beside if name in there]
+        now = typed(table.select(key, *own, *wanted), own, entity)
         return _over(now, before, key)
 
     def completed_impressions(self, tables: ImpressionTables, given: bool) -> ImpressionTables:

@@ -82,12 +82,12 @@ def process(
         Features contradict one another, would give two items one id, or are not those of `earlier`.
     """
     columns = features.over(tables.features)
+    text = text or TextConfig()
     before = None if earlier is None else Earlier(earlier)
     if before is not None:
         before.require_same(columns, tables.interactions)
-        tables = before.completed(tables, columns)
+        tables = before.completed(tables, columns, text.columns if text.vectors else ())
     _check_columns(tables, columns, features.positive)
-    text = text or TextConfig()
     check_text(tables.items, text)
 
     scratch = out / "scratch"

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import zlib
 from typing import Any, Literal
 
 import merlin.models.tf as mm
 import tensorflow as tf
 from merlin.schema import ColumnSchema
 
-from towermill.models.layers.lookup import lookup
+from towermill.models.layers.lookup import first_values, lookup
 
 
 class BiasedFactors(tf.keras.layers.Layer):  # type: ignore[misc]
@@ -39,9 +38,7 @@ class BiasedFactors(tf.keras.layers.Layer):  # type: ignore[misc]
     ) -> None:
         super().__init__(**kwargs)
         self.side, self.dim = side, dim
-        initial = tf.keras.initializers.RandomNormal(
-            stddev=0.05, seed=(zlib.crc32(column.name.encode()) + seed) % 2**31
-        )
+        initial = first_values(column.name, seed)
         #: Factors and, last, the bias.
         self.table = mm.EmbeddingTable(dim + 1, column, embeddings_initializer=initial)
 

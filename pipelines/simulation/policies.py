@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from towermill.errors import RecipeError
+from towermill.models.config import NCFConfig
 from towermill.models.config_funk_svd import FunkSVDConfig
 from towermill.models.neighbours import Neighbours
 from towermill.models.online import OnlineFactors
@@ -28,6 +29,12 @@ def check_policies(recipe: Recipe, default: bool) -> None:
 
     `default` tells whether the environment is the default one.
     """
+    if isinstance(recipe.model, NCFConfig):
+        raise RecipeError(
+            "`towermill simulate` shows what a retriever finds; `model.kind: ncf` is a ranker, "
+            "which orders what another model found. Choose another `model.kind`."
+        )
+    given = recipe.text.vectors or getattr(recipe.source, "vectors", None)
     for name in recipe.simulate.policies:
         if name in ONLINE and not isinstance(recipe.model, FunkSVDConfig):
             raise RecipeError(
@@ -40,7 +47,7 @@ def check_policies(recipe: Recipe, default: bool) -> None:
                 "source's environment alone. Leave it out."
             )
         near = name.startswith("hybrid") and "content" in recipe.simulate.quotas
-        if (near or name == "content") and recipe.text.vectors is None:
+        if (near or name == "content") and not given:
             raise RecipeError(
                 f"`simulate.policies` names {name!r}, which goes by vectors of the items' text. "
                 "Set `text.vectors` (to `lsa`, or a sentence model), or leave it out."

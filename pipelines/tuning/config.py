@@ -43,7 +43,8 @@ class ParameterRange(BaseModel):
     @model_validator(mode="after")
     def _of_one_kind(self) -> ParameterRange:
         if self.choices is not None:
-            if {"low", "high", "step", "log"} & self.model_fields_set:
+            # By value, not by what was set: a recipe that was read back has every key.
+            if self.log or any(v is not None for v in (self.low, self.high, self.step)):
                 raise ValueError(
                     "`choices` should stand alone, without `low`, `high`, `step`, `log`"
                 )

@@ -202,3 +202,14 @@ class TestCommand:
         answer = cli("recommend", tmp_path, *arguments)
         assert answer.code == 2
         assert said in answer.err
+
+
+class TestWhereToWrite:
+    def test_below_a_file(self, trained: Any, tmp_path: Path) -> None:
+        (tmp_path / "file").touch()
+        with pytest.raises(DataError, match="should name a file that can be written"):
+            recommend_all(trained.bundle, tmp_path / "file" / "recs.parquet")
+
+    def test_from_a_blend(self, tmp_path: Path) -> None:
+        with pytest.raises(BundleError, match="one user at a time"):
+            recommend_all(tmp_path / "blend.yaml", tmp_path / "recs.parquet")

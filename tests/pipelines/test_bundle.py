@@ -141,7 +141,7 @@ class TestDamage:
             Bundle.open(copy)
 
     def test_newer_format(self, copy: Path) -> None:
-        (copy / "manifest.json").write_text('{"format": 2, "files": {}}')
+        (copy / "manifest.json").write_text('{"format": 3, "files": {}}')
         with pytest.raises(BundleError, match=r"reads up to 1\. Update it"):
             Bundle.open(copy)
 

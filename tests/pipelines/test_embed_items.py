@@ -175,7 +175,7 @@ class TestRefused:
             embed_items(news.bundle, path, tmp_path / "out.parquet")
 
     def test_out_is_a_folder(self, news: Any, tmp_path: Path) -> None:
-        with pytest.raises(DataError, match="--out should name the file"):
+        with pytest.raises(DataError, match="--out should name a file"):
             embed_items(news.bundle, tmp_path / "items.parquet", tmp_path)
 
     def test_no_bundle(self, tmp_path: Path) -> None:

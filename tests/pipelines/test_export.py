@@ -48,7 +48,7 @@ class TestManifest:
             ),
             "files",
         }
-        assert manifest["format"] == 1
+        assert manifest["format"] == 2
         assert manifest["ids"] == {"padding": 0, "null": 1, "unknown": 2, "first": 3}
         assert manifest["dim"] == 8
         told = trained.recipe.model_dump(mode="json")

@@ -15,6 +15,7 @@ from towermill.errors import BundleError, RecipeError
 from towermill.models.ranker import Ranker
 from towermill.pipelines import Bundle
 from towermill.pipelines.bulk import recommend_all
+from towermill.pipelines.embed_items import embed_items
 from towermill.pipelines.funnel import Funnel, FunnelConfig
 from towermill.pipelines.recommender import open_recommender
 
@@ -158,3 +159,9 @@ class TestFromAFile:
         path.write_text("funnel: {retrieve: a, rank: b, candidate: 3}")
         with pytest.raises(RecipeError, match="candidate"):
             open_recommender(path)
+
+
+class TestRankerElsewhere:
+    def test_has_no_item_tower(self, ranker: Any, tmp_path: Path) -> None:
+        with pytest.raises(BundleError, match="Expected a bundle with an item tower"):
+            embed_items(ranker.bundle, tmp_path / "items.parquet", tmp_path / "out.parquet")

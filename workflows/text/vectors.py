@@ -34,7 +34,7 @@ def check_text(table: pl.LazyFrame | None, config: TextConfig) -> None:
 
 
 def add_vectors(items: Path, table: pl.LazyFrame, config: TextConfig) -> None:
-    """Add the column ``vector`` to the processed items of interactions.
+    """Add ``vector``, and the text as ``raw_<name>``, to the processed items of interactions.
 
     Parameters
     ----------
@@ -50,7 +50,9 @@ def add_vectors(items: Path, table: pl.LazyFrame, config: TextConfig) -> None:
     rows = known.select(key).join(_raw(table, config), on=key, how="left", maintain_order="left")
     vectors = text_vectors(joined(rows, config), str(config.vectors))
     column = pl.Series(VECTOR, vectors, dtype=pl.Array(pl.Float32, vectors.shape[1]))
-    known.with_columns(column).write_parquet(items)
+    # The text too, if no feature has brought it: a run that continues this one makes vectors anew.
+    texts = [rows[name] for name in rows.columns if name not in known.columns]
+    known.with_columns(column, *texts).write_parquet(items)
 
 
 def _raw(table: pl.LazyFrame, config: TextConfig, head: int | None = None) -> pl.DataFrame:
