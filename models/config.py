@@ -228,7 +228,7 @@ class NCFConfig(ModelSection):
 
     kind: Literal["ncf"] = "ncf"
     embedding_dim: PositiveInt = 64
-    mlp: tuple[PositiveInt, ...] = (128, 64)
+    mlp: tuple[PositiveInt, ...] = Field((128, 64), min_length=1)
     dropout: float = Field(0.0, ge=0, lt=1)
     num_negatives: PositiveInt = 4
     l2: float = Field(0.0, ge=0)

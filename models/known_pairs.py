@@ -36,6 +36,7 @@ class KnownPairs:
         found = tf.gather(self._pairs, tf.searchsorted(self._pairs, flat)) == flat
         return tf.reshape(found, tf.shape(wanted))
 
+    @tf.autograph.experimental.do_not_convert  # type: ignore[untyped-decorator]
     def _read(self) -> np.ndarray:
         """Return the pairs, a number each, rising; behind them one that is above all."""
         pair = pl.col(USER_ID).cast(pl.Int64) * self._items + pl.col(ITEM_ID)

@@ -129,9 +129,12 @@ def load_environment(name: str) -> Any:
         raise RecipeError(f"--environment should read package.module:name. Received: {name!r}")
     try:
         found = getattr(importlib.import_module(module), attribute)
-    except (ImportError, AttributeError) as error:
-        raise RecipeError(f"--environment {name}: {error}. Is it on PYTHONPATH?") from error
-    return found() if isinstance(found, type) or not hasattr(found, "reset") else found
+        return found() if isinstance(found, type) or not hasattr(found, "reset") else found
+    except (ImportError, AttributeError, ValueError, TypeError) as error:
+        raise RecipeError(
+            f"--environment {name}: {error}. Expected an environment, or what makes one when it is "
+            "called without arguments, in a module on PYTHONPATH."
+        ) from error
 
 
 def _key(recipe: Recipe, catalogue: Catalogue, environment: Any) -> str:

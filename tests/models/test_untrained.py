@@ -58,6 +58,16 @@ class TestFillUntrainedRows:
         expected = np.broadcast_to(before[shown].mean(0), (60, 11))
         np.testing.assert_allclose(rows.numpy()[new], expected, atol=1e-6)
 
+    def test_what_an_earlier_run_learned_stays(self, mood_impressions: Path) -> None:
+        """Items of runs before the last stand in no training split that is at hand."""
+        data = ImpressionData(mood_impressions)
+        model: Any = build_model(data, NewsMFConfig())
+        rows = tables(model.item_tower)["item_id"].table.embeddings
+        before = rows.numpy()
+        fill_untrained_rows(model, data, earlier=data)
+        np.testing.assert_array_equal(rows.numpy()[3:], before[3:])
+        assert (rows.numpy()[2] != before[2]).any()
+
     def test_list_column(self, feature_world: Path) -> None:
         data = Processed(feature_world)
         retriever = build_model(data, self.config)

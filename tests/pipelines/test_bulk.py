@@ -161,7 +161,7 @@ class TestWriting:
             recommend_all(trained.bundle, tmp_path / "r", k)
 
     def test_a_folder(self, trained: Any, tmp_path: Path) -> None:
-        with pytest.raises(DataError, match="should name the file to write"):
+        with pytest.raises(DataError, match="should name a file that can be written"):
             recommend_all(trained.bundle, tmp_path)
 
     def test_workers_that_do_not_see_the_bundle(self, tmp_path: Path) -> None:

@@ -142,7 +142,7 @@ class TestDamage:
 
     def test_newer_format(self, copy: Path) -> None:
         (copy / "manifest.json").write_text('{"format": 3, "files": {}}')
-        with pytest.raises(BundleError, match=r"reads up to 1\. Update it"):
+        with pytest.raises(BundleError, match=r"reads up to 2\. Update it"):
             Bundle.open(copy)
 
     def test_no_bundle(self, tmp_path: Path) -> None:

@@ -8,10 +8,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import polars as pl
 import pytest
 
 from towermill.errors import RecipeError
+from towermill.models.train import load_model
 from towermill.pipelines import Bundle, Recipe, Selection, plan, run, validate_recipe
 
 ALL = ["prepare", "process", "train", "evaluate", "export"]
@@ -266,3 +268,28 @@ class TestNews:
         assert train["history_id"].max() == histories.height - 1
         found = Bundle(second.bundle).recommend(history=[1, 2], k=240).items
         assert len(found) >= 200
+
+
+class TestContent:
+    def test_old_items_keep_their_text_and_users_what_they_met(
+        self, slates_run: Any, tmp_path: Path
+    ) -> None:
+        """`content` has nothing to grow: vectors are made of all items' text, old and new."""
+        sections = {"model": {"kind": "content"}}
+        first = slates_run.changed(tmp_path / "first", **sections)
+        content = first.recipe.model_dump(mode="json")
+        content["source"]["seed"] = 5
+        content["continue_from"] = {"run": str(first.latest)}
+        recipe = validate_recipe(content)
+        stages = {step.stage.name: step.folder for step in run(recipe, tmp_path / "second")}
+        before, after = (
+            pl.read_parquet(folder / "items.parquet")
+            for folder in (first.stages["process"], stages["process"])
+        )
+        assert after.height >= before.height
+        assert after["item_id"][: before.height].to_list() == before["item_id"].to_list()
+        assert (np.abs(after["vector"].to_numpy()).sum(axis=1) > 0).mean() > 0.95
+        data, model = load_model(stages["process"], stages["train"], recipe.model)
+        assert data.met().height > first.live()[0].met().height
+        users = model.embed_queries(data.users)
+        assert (np.abs(users).sum(axis=1) > 0).all()

@@ -145,3 +145,14 @@ class TestRecipes:
         spans = {"parameters": {"train.patience": {"low": 1, "high": 3}}}
         content = {**recipe.model_dump(mode="json", exclude_unset=True), "tune": spans}
         assert Space(validate_recipe(content)).recipe({}) == recipe
+
+
+class TestRoundTrip:
+    @pytest.mark.parametrize(
+        "given", [{"choices": [[64], [128, 64]]}, {"low": 1e-4, "high": 1e-2, "log": True}]
+    )
+    def test_a_recipe_reads_what_it_writes(self, given: dict[str, Any]) -> None:
+        """As a stage's own process is told of it."""
+        key = "model.tower" if "choices" in given else "train.learning_rate"
+        recipe = recipe_of(parameters={key: given})
+        assert validate_recipe(recipe.model_dump(mode="json")) == recipe
