@@ -10,7 +10,7 @@ import polars as pl
 from pydantic import BaseModel, ConfigDict, PositiveInt
 
 from towermill.errors import BundleError
-from towermill.pipelines.bundle import Bundle, Recommendations
+from towermill.pipelines.bundle import Bundle, Recommendations, check_k
 
 
 class FunnelConfig(BaseModel):
@@ -79,20 +79,17 @@ class Funnel:
             `history` is unknown. What it does not know of the items comes last, with a score of
             None.
         k
-            How many, from 1 to `candidates`.
+            How many, at least 1; no more than `candidates` come.
 
         Raises
         ------
         BundleError
-            `k` is no such integer, or the retriever takes no `history`.
+            `k` is not a positive integer, or the retriever takes no `history`.
         """
-        wanted = self.config.candidates
-        if isinstance(k, bool) or not isinstance(k, int) or not 1 <= k <= wanted:
-            raise BundleError(
-                f"`k` should be an integer from 1 to `funnel.candidates`, {wanted}. Received: "
-                f"k={k!r}"
-            )
-        found = self.retriever.recommend(user_id, wanted, filter_seen, history=history)
+        check_k(k)
+        found = self.retriever.recommend(
+            user_id, self.config.candidates, filter_seen, history=history
+        )
         brought = {item["item_id"]: item for item in found.items}
         ranked = self.ranker.rank(user_id, list(brought))
         # With the raw features that the retriever has of them, which the ranker's may lack.

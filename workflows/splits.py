@@ -129,12 +129,13 @@ def split(
         parts = treat_cold(parts, config.cold, earlier)
     sizes = _sizes(parts) if config.cold == "drop" else found
     if empty := [name for name, rows in sizes.items() if rows == 0]:
+        hint = ", or lower `min_signal`" if config.min_signal else ""
         lost = sum(found.values()) - sum(sizes.values())
         raise DataError(
             f"`split` (kind {config.kind}) should leave rows in each split, but {empty[0]} is "
             f"empty. Sizes: {', '.join(f'{name} {rows}' for name, rows in sizes.items())}; "
             f"{lost} rows with a cold user or item were dropped. Change `valid` and `test`, "
-            "choose another `kind`, or `cold: keep`."
+            f"choose another `kind`, or `cold: keep`{hint}."
         )
     return parts
 

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from towermill.errors import DataError
 from towermill.models.online import Floats
 from towermill.pipelines.simulation.environment import BatchEnvironment
 from towermill.pipelines.simulation.episodes import Episode, run_episode
@@ -60,6 +61,11 @@ def run_trial(
         policy.begin(weights)
         tested.append(run_episode(testing, policy))
         _report(name, "test", number, tested[-1])
+        if not len(tested[-1].steps):
+            raise DataError(
+                "The environment should have users: after `reset`, `has_next_state` was false at "
+                "once. Give one that has."
+            )
     seconds = time.monotonic() - started
     phases = {"train": trained, "test": tested}
     result = {"policy": name, "seconds": round(seconds, 3)} | {
