@@ -17,6 +17,8 @@ class TestSlices:
     def test_users(self) -> None:
         known = np.array([True, False, True])
         assert members(slices(known=known)) == {"user:known": [0, 2], "user:cold": [1]}
+        found = members(slices(shown_before=known))
+        assert found == {"click:known": [0, 2], "click:new": [1]}
         assert known.tolist() == [True, False, True]
 
     def test_histories(self) -> None:
