@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import json
 import logging
-import os
 import shlex
 import sys
 from collections.abc import Iterator
@@ -18,7 +17,7 @@ from towermill import __version__
 from towermill.errors import TowermillError
 from towermill.reports import show_items, show_result, show_simulation, show_trials
 from towermill.runtime import quiet_tensorflow
-from towermill.terminal import print_json, print_table, say
+from towermill.terminal import print_json, print_table, say, set_up_logging
 
 if TYPE_CHECKING:
     from towermill.pipelines import Recipe, Selection
@@ -301,7 +300,7 @@ def options(
     if version:
         typer.echo(__version__)
         raise typer.Exit
-    _set_up_logging(logging.DEBUG if verbose else logging.WARNING if quiet else logging.INFO)
+    set_up_logging(logging.DEBUG if verbose else logging.WARNING if quiet else logging.INFO)
 
 
 def main() -> None:
@@ -389,14 +388,6 @@ def _load(
     extra += [f"runtime.cluster={cluster}"] if cluster else []
     extra += [f"continue_from.run={json.dumps(str(continue_from))}"] if continue_from else []
     return load_recipe(name, [*(changes or []), *extra])
-
-
-def _set_up_logging(level: int) -> None:
-    logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)
-    logging.getLogger("towermill").setLevel(level)
-    if level > logging.DEBUG:
-        # Distributed sets its own loggers to "info" as it is imported.
-        os.environ.setdefault("DASK_LOGGING__DISTRIBUTED", "warning")
 
 
 if __name__ == "__main__":

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import logging
+import os
 import sys
 from typing import Any
 
@@ -42,3 +44,12 @@ def print_json(value: Any) -> None:
 def say(message: str) -> None:
     """Tell the user, on standard error."""
     typer.echo(message, err=True)
+
+
+def set_up_logging(level: int) -> None:
+    """Log to standard error, Towermill's from this level on."""
+    logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)
+    logging.getLogger("towermill").setLevel(level)
+    if level > logging.DEBUG:
+        # Distributed sets its own loggers to "info" as it is imported.
+        os.environ.setdefault("DASK_LOGGING__DISTRIBUTED", "warning")
