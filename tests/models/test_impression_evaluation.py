@@ -114,7 +114,7 @@ class TestReport:
         assert report["intervals"].keys() == ranking
         assert set(report["slices"]) == {
             "user:known", "user:cold", "history:none", "history:1-4", "age:2-6h", "age:<2h",
-            "age:6-24h", "click:known", "click:new",
+            "age:6-24h", "click:known",
         }  # fmt: skip
 
     def test_planted_popularity_and_recency(self, report: dict[str, Any]) -> None:

@@ -55,7 +55,8 @@ class TestMetrics:
         assert set(metrics["baselines"]) == {"popularity", "recency", "random"}
         for values in metrics["baselines"].values():
             assert set(values) == WITHIN | BEYOND
-        assert {name.partition(":")[0] for name in metrics["slices"]} == {"user", "history", "age"}
+        slices = {name.partition(":")[0] for name in metrics["slices"]}
+        assert slices == {"user", "click", "history", "age"}
 
     def test_means_lie_in_their_intervals(self, news: Any) -> None:
         metrics = metrics_of(news)
@@ -68,7 +69,7 @@ class TestMetrics:
         for name, found in metrics_of(news)["slices"].items():
             kind = name.partition(":")[0]
             sizes[kind] = sizes.get(kind, 0) + found["impressions"]
-        assert sizes == {"user": 200, "history": 200, "age": 200}
+        assert sizes == {"user": 200, "click": 200, "history": 200, "age": 200}
 
     def test_the_same_from_the_manifest(self, news: Any, bundle: Bundle) -> None:
         assert bundle.manifest["metrics"] == metrics_of(news)
@@ -177,7 +178,9 @@ class TestRecommend:
         read = [raw[i] for i in row["history"]]
         by_history = bundle.recommend(history=read, k=1000, filter_seen=False).items
         by_user = bundle.recommend(row["raw_user_id"], 1000, filter_seen=False).items
-        assert by_user == by_history
+        # Beside other users' rows, the last bits of an embedding may differ.
+        scores = [{i["item_id"]: i["score"] for i in found} for found in (by_user, by_history)]
+        assert scores[0] == pytest.approx(scores[1], abs=1e-5)
 
     @pytest.mark.parametrize("history", ["1,2", 5])
     def test_no_list(self, bundle: Bundle, history: Any) -> None:
@@ -199,7 +202,7 @@ class TestRecommend:
         for wrong in ((), ("--user", "1", "--history", "2")):
             said = cli("recommend", news.bundle, *wrong)
             assert said.code == 2
-            assert "Give either --user or --history" in said.err
+            assert "Give one of --user, --history, --all and --users" in said.err
 
 
 class TestAgain:

@@ -78,7 +78,8 @@ class TestEncoding:
         stages, config = trained.stages, trained.recipe.model
         spread = spread_over_cluster(stages, trained.recipe, runtime)
         data, alone = load_model(stages["process"], stages["train"], config)
-        _, over = load_model(stages["process"], stages["train"], config, spread)
+        _, over = load_model(stages["process"], stages["train"], config)
+        over.spread = spread
         users = data.scan("train").collect()
         assert data.items.height % 20  # the last slice is smaller
         np.testing.assert_array_equal(over.embed_items(data.items), alone.embed_items(data.items))
