@@ -65,7 +65,7 @@ def _figures(users: pl.DataFrame, results: Sequence[dict[str, Any]]) -> dict[str
     steps = sum(e["steps"] for r in results for e in r["test"] + r["train"])
     by_seed = [float(np.mean([e["score"] for e in result["test"]])) for result in results]
     # Somebody's environment may keep a score of its own, which is not told by user.
-    by_user = bool(np.isclose(np.mean(by_seed), tested["score"].mean()))
+    by_user = bool(np.isclose(np.mean(by_seed), np.mean(tested["score"].to_numpy())))
     interval = None
     if by_user and len(np.unique(who)) > 1:
         interval = bootstrap_by_user({"score": tested["score"]}, who)["score"]
