@@ -119,8 +119,8 @@ def process(recipe: Recipe, inputs: Inputs, out: Path, runtime: Runtime) -> None
         recipe.features,
         out,
         recipe.text,
-        earlier,
-        share,
+        earlier=earlier,
+        share=share,
     )
 
 

@@ -49,6 +49,7 @@ def process(
     features: FeatureConfig,
     out: Path,
     text: TextConfig | None = None,
+    *,
     earlier: Path | None = None,
     share: float = 0.0,
 ) -> None:

@@ -76,8 +76,8 @@ def _milled(
         Split(**{"kind": "given", "cold": "keep", **(split or {})}),
         FeatureConfig.model_validate({**(features or {}), **config}),
         folder / out,
-        None if earlier is None else earlier.path,
-        share,
+        earlier=None if earlier is None else earlier.path,
+        share=share,
     )
     return Mill(folder / out)
 
