@@ -161,13 +161,17 @@ class Processed:
 
     def occurrences(self, column: str) -> NDArray[np.int64]:
         """Return how often each encoded id stands in a column of training, lists' values too."""
-        ids = self.scan("train").select(pl.col(column).alias("id"))
+        ids = self.scan("train").select(pl.col(self._counted_in(column)).alias("id"))
         if isinstance(ids.collect_schema()["id"], pl.List):
             ids = ids.explode("id", empty_as_null=True).drop_nulls()
         found = ids.group_by("id").len().collect(engine="streaming")
         counts = np.zeros(int(self.schema[column].int_domain.max) + 1, np.int64)
         counts[found["id"].to_numpy()] = found["len"].to_numpy()
         return counts
+
+    def _counted_in(self, column: str) -> str:
+        """Return the column of the splits in which a column's ids stand."""
+        return column
 
     @property
     def item_counts(self) -> NDArray[np.int64]:

@@ -5,13 +5,11 @@ Unlike the metrics within impressions, these compare scores across readers and m
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from towermill.errors import DataError
-from towermill.models.ragged import check_entries
+from towermill.models.ragged import check_scored
 
 
 def auroc(scores: ArrayLike, labels: ArrayLike) -> float:
@@ -65,8 +63,8 @@ def f1_score(scores: ArrayLike, labels: ArrayLike, threshold: float) -> float:
     DataError
         As `auroc`.
     """
-    score, label = _check(scores, labels)
-    said = score >= threshold
+    score, label = check_scored(scores, labels)
+    said = score.astype(np.float64) >= threshold
     total = int(said.sum()) + int(label.sum())
     return 2 * int((said & label).sum()) / total if total else 0.0
 
@@ -75,29 +73,13 @@ class _Curve:
     """Right and wrong "clicked" at each distinct score taken as the threshold, highest first."""
 
     def __init__(self, scores: ArrayLike, labels: ArrayLike) -> None:
-        score, label = _check(scores, labels)
+        score, label = check_scored(scores, labels)
         if not len(score):
             raise DataError("`scores` should hold something. Received: nothing")
+        score = score.astype(np.float64)
         order = np.argsort(-score, kind="stable")
         ordered = score[order]
         last = np.append(np.flatnonzero(np.diff(ordered)), len(ordered) - 1)
         self.thresholds = ordered[last]
         self.hits = np.cumsum(label[order])[last]
         self.false_alarms = last + 1 - self.hits
-
-
-def _check(scores: ArrayLike, labels: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
-    score: NDArray[Any] = check_entries("scores", scores, "fiu", "real numbers")
-    label: NDArray[Any] = check_entries("labels", labels, "biu", "bool, or 0 and 1")
-    if len(score) != len(label):
-        raise DataError(
-            "`labels` should have one for each score. "
-            f"Received: {len(label)} labels, {len(score)} scores"
-        )
-    if label.dtype != bool and ((label != 0) & (label != 1)).any():
-        raise DataError(
-            f"`labels` should be 0 or 1. Received: values from {label.min()} to {label.max()}"
-        )
-    if not np.isfinite(score).all():
-        raise DataError("`scores` should be finite. Received: NaN or infinity among them")
-    return score.astype(np.float64), label.astype(bool)

@@ -11,6 +11,7 @@ from merlin.schema import Schema
 from towermill.columns import FIRST_ID, ITEM_ID, USER_ID
 from towermill.models.config_funk_svd import FunkSVDConfig
 from towermill.models.data import Processed
+from towermill.models.draws import uniform_whole
 from towermill.models.known_pairs import KnownPairs
 from towermill.models.layers.factors import BiasedFactors
 from towermill.models.retriever import Retriever
@@ -125,19 +126,9 @@ class FunkSVD(tf.keras.layers.Layer):  # type: ignore[misc]
         """
         least, most = self.config.num_negatives
         step, rows = self.draws.assign_add(1), tf.shape(users)[0]
-
-        def uniform(width: int, start: int, end: int, stream: int) -> tf.Tensor:
-            return tf.random.stateless_uniform(
-                [rows, width],
-                seed=tf.stack([tf.constant(2 * self.seed + stream, tf.int64), step]),
-                minval=start,
-                maxval=end,
-                dtype=tf.int32,
-                alg="philox",  # the same draws on CPU and GPU (but not those that XLA makes)
-            )
-
-        items = uniform(most, FIRST_ID, FIRST_ID + self.items, stream=0)
-        wanted = tf.range(most) < uniform(1, least, most + 1, stream=1)
+        seed, end = 2 * self.seed, FIRST_ID + self.items
+        items = uniform_whole([rows, most], FIRST_ID, end, seed, step)
+        wanted = tf.range(most) < uniform_whole([rows, 1], least, most + 1, seed + 1, step)
         weights = tf.cast(wanted & ~self.known(users[:, None], items), tf.float32)
         return tf.cast(items, users.dtype), weights
 

@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from towermill.errors import DataError
 from towermill.models.metrics import check_cuts
-from towermill.models.ragged import Ints, blocks, check_entries, check_offsets, entries_of
+from towermill.models.ragged import Ints, blocks, check_offsets, check_scored, entries_of
 
 Floats = NDArray[np.float64]
 
@@ -211,25 +211,5 @@ def _hit_rate(above: Ints, equal: Ints, row: Ints, clicked: Ints, cut: int) -> F
 def _check(
     scores: ArrayLike, labels: ArrayLike, offsets: ArrayLike
 ) -> tuple[NDArray[Any], NDArray[np.bool_], Ints]:
-    score: NDArray[Any] = check_entries("scores", scores, "fiu", "real numbers")
-    label: NDArray[Any] = check_entries("labels", labels, "biu", "bool, or 0 and 1")
-    if len(score) != len(label):
-        raise DataError(
-            "`labels` should have one for each score. "
-            f"Received: {len(label)} labels, {len(score)} scores"
-        )
-    offset = check_offsets(offsets, len(score))
-    if label.dtype != bool and ((label != 0) & (label != 1)).any():
-        raise DataError(
-            f"`labels` should be 0 or 1. Received: values from {label.min()} to {label.max()}"
-        )
-    bad = sum(
-        int(np.count_nonzero(~np.isfinite(score[at : at + _BLOCK])))
-        for at in range(0, len(score), _BLOCK)
-    )
-    if bad:
-        raise DataError(
-            f"`scores` should be finite. Received: {bad} of {len(score)} NaN or infinite. "
-            "Has the training diverged?"
-        )
-    return score, label.astype(bool, copy=False), offset
+    score, label = check_scored(scores, labels)
+    return score, label, check_offsets(offsets, len(score))

@@ -238,18 +238,9 @@ class ImpressionData(Processed):
         blank = blank.with_columns(pl.lit(0).cast(kinds[name]).alias(name) for name in zeros)
         return pl.concat([blank, self.items])
 
-    def occurrences(self, column: str) -> NDArray[np.int64]:
-        """Return how often each encoded id stands in training: of items, how often one was shown.
-
-        So that what was shown and never clicked counts as met.
-        """
-        if column != ITEM_ID:
-            return super().occurrences(column)
-        shown = self.scan("train").select(pl.col(INVIEW).explode(empty_as_null=False).alias("id"))
-        found = shown.group_by("id").len().collect(engine="streaming")
-        counts = np.zeros(self.items.height + FIRST_ID, np.int64)
-        counts[found["id"].to_numpy()] = found["len"].to_numpy()
-        return counts
+    def _counted_in(self, column: str) -> str:
+        """Return `inview` for items: what was shown and never clicked counts as met."""
+        return INVIEW if column == ITEM_ID else column
 
     @cached_property
     def shown_counts(self) -> NDArray[np.int64]:

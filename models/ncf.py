@@ -12,6 +12,7 @@ from merlin.schema import Schema
 from towermill.columns import FIRST_ID, ITEM_ID, LABELS, USER_ID
 from towermill.models.config import NCFConfig
 from towermill.models.data import Processed
+from towermill.models.draws import uniform_whole
 from towermill.models.impressions import ImpressionData
 from towermill.models.known_pairs import KnownPairs
 from towermill.models.layers.lookup import first_values, lookup
@@ -116,14 +117,8 @@ class SampledLoss(tf.Module):  # type: ignore[misc]
         users, met = batch[USER_ID], batch[ITEM_ID]
         rows = tf.shape(users)[0]
         step = model.draws.assign_add(1)
-        drawn = tf.random.stateless_uniform(
-            [rows * self.negatives],
-            seed=tf.stack([tf.constant(self.seed, tf.int64), step]),
-            minval=FIRST_ID,
-            maxval=FIRST_ID + self.items,
-            dtype=tf.int32,
-            alg="philox",
-        )
+        end = FIRST_ID + self.items
+        drawn = uniform_whole([rows * self.negatives], FIRST_ID, end, self.seed, step)
         several = tf.repeat(users, self.negatives)
         everyone = tf.concat([users, several], axis=0)
         everything = tf.concat([met, tf.cast(drawn, met.dtype)], axis=0)

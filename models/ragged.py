@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -10,6 +11,8 @@ from numpy.typing import ArrayLike, NDArray
 from towermill.errors import DataError
 
 Ints = NDArray[np.int64]
+
+_BLOCK = 2**17  # scores looked at a time
 
 
 def check_offsets(offsets: ArrayLike, entries: int) -> Ints:
@@ -92,3 +95,28 @@ def entries_of(offsets: Ints, rows: Ints) -> Ints:
     return np.repeat(offsets[rows] - ends + lengths, lengths) + np.arange(
         ends[-1] if len(rows) else 0
     )
+
+
+def check_scored(scores: ArrayLike, labels: ArrayLike) -> tuple[NDArray[Any], NDArray[np.bool_]]:
+    """Return the scores of entries, and whether each was clicked; refuse what is neither."""
+    score: NDArray[Any] = check_entries("scores", scores, "fiu", "real numbers")
+    label: NDArray[Any] = check_entries("labels", labels, "biu", "bool, or 0 and 1")
+    if len(score) != len(label):
+        raise DataError(
+            "`labels` should have one for each score. "
+            f"Received: {len(label)} labels, {len(score)} scores"
+        )
+    if label.dtype != bool and ((label != 0) & (label != 1)).any():
+        raise DataError(
+            f"`labels` should be 0 or 1. Received: values from {label.min()} to {label.max()}"
+        )
+    bad = sum(
+        int(np.count_nonzero(~np.isfinite(score[at : at + _BLOCK])))
+        for at in range(0, len(score), _BLOCK)
+    )
+    if bad:
+        raise DataError(
+            f"`scores` should be finite. Received: {bad} of {len(score)} NaN or infinite. "
+            "Has the training diverged?"
+        )
+    return score, label.astype(bool, copy=False)
