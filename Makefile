@@ -37,7 +37,7 @@ LOCK := $(UV) pip compile --quiet --generate-hashes --no-emit-index-url --no-hea
   --override requirements/overrides.txt --upgrade
 lock: $(VENV)/python-ready
 	$(LOCK) pyproject.toml --extra cpu -o requirements/cpu.txt
-	$(LOCK) pyproject.toml --extra cpu --extra text --extra tune --extra dev -c requirements/cpu.txt \
+	$(LOCK) pyproject.toml --extra cpu --extra text --extra tune --extra serve --extra faiss --extra dev -c requirements/cpu.txt \
 	  -o requirements/dev.txt
 	$(LOCK) --no-deps requirements/models.in -o requirements/models.txt
 

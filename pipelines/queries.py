@@ -1,0 +1,64 @@
+"""What a recommender is asked, and what it answers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from towermill.errors import BundleError
+
+
+def check_k(k: int) -> None:
+    """Raise `BundleError` if `k` is not a positive integer."""
+    if isinstance(k, bool) or not isinstance(k, int) or k < 1:
+        raise BundleError(f"`k` should be a positive integer. Received: k={k!r}")
+
+
+@dataclass(frozen=True)
+class Query:
+    """One request for recommendations: by a user, by raw features, or by what was read.
+
+    Attributes
+    ----------
+    user_id
+        Raw id; text is read as a number where ids are numbers. Whoever is not known is served as
+        out of vocabulary.
+    k
+        How many items, at least 1.
+    filter_seen
+        Leave out what the user is known to have met, or the history.
+    history
+        Raw item ids, the last read last. Of a news model, instead of a user.
+    features
+        Raw query features by name, instead of a user; one that is left out is missing.
+    exclude
+        Raw item ids that are not wanted.
+    candidates
+        Raw item ids: only these are ranked. None ranks all.
+    """
+
+    user_id: Any = None
+    k: int = 10
+    filter_seen: bool = True
+    history: Sequence[Any] | None = None
+    features: Mapping[str, Any] | None = None
+    exclude: Sequence[Any] = ()
+    candidates: Sequence[Any] | None = None
+
+
+@dataclass(frozen=True)
+class Recommendations:
+    """The answer to a `Query`.
+
+    Attributes
+    ----------
+    items
+        ``item_id`` (raw), ``score`` and the item's raw features, best first.
+    known
+        Whether the user stood in the training data, or any of the history in the catalogue; if
+        not, they were served as out of vocabulary.
+    """
+
+    items: list[dict[str, Any]]
+    known: bool

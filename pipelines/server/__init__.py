@@ -1,0 +1,1 @@
+"""A bundle behind HTTP: see `towermill.pipelines.server.app`."""
