@@ -13,8 +13,9 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from towermill.columns import ITEM_ID, RAW_PREFIX, TIMESTAMP, TOKENS, VECTOR, Feature
+from towermill.columns import ITEM_ID, RAW_PREFIX, TIMESTAMP, TOKENS, VECTOR
 from towermill.errors import BundleError, DataError, did_you_mean
+from towermill.features import Feature
 from towermill.models.impressions import AGE
 from towermill.pipelines.bundle import Bundle, tower_inputs
 from towermill.pipelines.outputs import require_target

@@ -20,7 +20,7 @@ from towermill.runtime import Runtime, grow_gpu_memory
 
 Inputs = Mapping[str, Path]
 #: Where the stages themselves are written.
-_SHARED = ("towermill.columns", "towermill.pipelines.stages")
+_SHARED = ("towermill.columns", "towermill.features", "towermill.pipelines.stages")
 _FEATURES = ("nvtabular", "merlin-core", "dask", "pandas", "pyarrow", "numpy", "cudf-cu12")
 _MODELS = ("tensorflow", "tensorflow-cpu", "tf-keras", "merlin-models", "merlin-dataloader")
 

@@ -9,18 +9,9 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, PositiveInt
 
-from towermill.columns import (
-    ENTITIES,
-    ITEM_ID,
-    RAW_PREFIX,
-    RESERVED,
-    TIMESTAMP,
-    USER_ID,
-    Entity,
-    Feature,
-    Features,
-)
+from towermill.columns import ENTITIES, ITEM_ID, RAW_PREFIX, RESERVED, TIMESTAMP, USER_ID, Entity
 from towermill.errors import RecipeError
+from towermill.features import Feature, Features
 from towermill.workflows.splits import Split
 
 #: What TensorFlow takes as a name in a graph, Python as one of an argument, and a file system as

@@ -25,9 +25,9 @@ from towermill.columns import (
     USER_ID,
     VECTOR,
     Entity,
-    Features,
 )
 from towermill.errors import DataError, RecipeError
+from towermill.features import Features
 from towermill.workflows.config import described
 from towermill.workflows.raw_splits import typed
 from towermill.workflows.tables import ImpressionTables, Tables, row_count

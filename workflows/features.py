@@ -27,10 +27,9 @@ from towermill.columns import (
     TIMESTAMP,
     USER_ID,
     Entity,
-    Feature,
-    Features,
 )
 from towermill.errors import DataError
+from towermill.features import Feature, Features
 from towermill.workflows.dataset import narrowed
 from towermill.workflows.workflow import Workflow
 

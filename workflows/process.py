@@ -23,9 +23,9 @@ from towermill.columns import (
     TRAIN_ROWS,
     USER_ID,
     Entity,
-    Features,
 )
 from towermill.errors import DataError, did_you_mean
+from towermill.features import Features
 from towermill.workflows.config import FeatureConfig, described
 from towermill.workflows.continuing import Earlier, counted_rows, seen_before
 from towermill.workflows.dataset import open_dataset

@@ -28,9 +28,9 @@ from towermill.columns import (
     USER_ID,
     VECTOR,
     Entity,
-    Features,
 )
 from towermill.errors import DataError, RecipeError, did_you_mean
+from towermill.features import Features
 from towermill.workflows.config import FeatureConfig, check_for_impressions, described
 from towermill.workflows.continuing import Earlier, seen_before
 from towermill.workflows.dataset import open_dataset

@@ -21,9 +21,9 @@ from towermill.columns import (
     TIMESTAMP,
     USER_ID,
     Entity,
-    Features,
 )
 from towermill.errors import DataError
+from towermill.features import Features
 from towermill.workflows.raw_splits import filled, typed
 from towermill.workflows.splits import Split, split
 from towermill.workflows.tables import ImpressionTables, row_count, sink

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import polars as pl
 
-from towermill.columns import COLD_ITEM, COLD_USER, ID_OF, ITEM_ID, USER_ID, Entity, Features
+from towermill.columns import COLD_ITEM, COLD_USER, ID_OF, ITEM_ID, USER_ID, Entity
+from towermill.features import Features
 from towermill.workflows.sources.casting import feature_expr
 from towermill.workflows.splits import Split, split
 from towermill.workflows.tables import Tables, sink

@@ -9,8 +9,8 @@ from typing import Any
 import polars as pl
 from pydantic import TypeAdapter
 
-from towermill.columns import Features
 from towermill.errors import DataError
+from towermill.features import Features
 from towermill.workflows.tables import LONG_ROW_GROUP, ROW_GROUP, ImpressionTables, Tables, sink
 
 #: Frames of each kind of tables, the one first that tells it and is never missing.

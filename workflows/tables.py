@@ -10,7 +10,7 @@ from typing import Literal
 import polars as pl
 from pydantic import BaseModel, ConfigDict
 
-from towermill.columns import Features
+from towermill.features import Features
 
 #: Rows of a row group in what is written here: what is read or written at a time, and what
 #: statistics can skip.

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from towermill.columns import Feature
 from towermill.errors import RecipeError
+from towermill.features import Feature
 from towermill.workflows.config import FeatureConfig
 
 

@@ -12,8 +12,8 @@ import numpy as np
 import polars as pl
 import pytest
 
-from towermill.columns import Feature
 from towermill.errors import DataError
+from towermill.features import Feature
 from towermill.workflows.checks import check_tables
 from towermill.workflows.impression_checks import check_impressions
 from towermill.workflows.sources.ebnerd import EbNerd

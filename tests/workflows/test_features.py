@@ -9,8 +9,8 @@ from typing import Any
 import polars as pl
 import pytest
 
-from towermill.columns import Feature
 from towermill.errors import DataError
+from towermill.features import Feature
 from towermill.workflows.features import AtLeast, require_timestamp
 
 NULL, UNKNOWN = 1, 2

@@ -12,8 +12,8 @@ from typing import Any
 import polars as pl
 import pytest
 
-from towermill.columns import Feature
 from towermill.errors import DataError, RecipeError
+from towermill.features import Feature
 from towermill.workflows.config import FeatureConfig
 
 NULL, UNKNOWN = 1, 2

@@ -9,8 +9,8 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from towermill.columns import Feature
 from towermill.errors import DataError
+from towermill.features import Feature
 from towermill.workflows.store import read_tables, write_tables
 from towermill.workflows.tables import ImpressionTables, Tables
 

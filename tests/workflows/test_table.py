@@ -10,8 +10,8 @@ import polars as pl
 import pytest
 from pydantic import ValidationError
 
-from towermill.columns import Feature
 from towermill.errors import DataError
+from towermill.features import Feature
 from towermill.workflows.sources.casting import feature_expr, id_expr, time_expr
 from towermill.workflows.sources.files import find_files, scan
 from towermill.workflows.sources.table import Table

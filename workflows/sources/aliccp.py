@@ -8,8 +8,9 @@ from typing import Literal
 
 import polars as pl
 
-from towermill.columns import ITEM_ID, SPLIT, USER_ID, Feature, Features
+from towermill.columns import ITEM_ID, SPLIT, USER_ID
 from towermill.errors import DataError
+from towermill.features import Feature, Features
 from towermill.workflows.sources.aliccp_raw import raw_files, scan_raw
 from towermill.workflows.sources.casting import require
 from towermill.workflows.sources.files import file_format, scan

@@ -6,8 +6,8 @@ from typing import Literal
 
 import polars as pl
 
-from towermill.columns import Feature
 from towermill.errors import DataError, did_you_mean
+from towermill.features import Feature
 
 #: Rows looked at to tell the unit or format of a timestamp.
 _SAMPLE = 10_000

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import polars as pl
 
-from towermill.columns import ITEM_ID, PUBLISHED, VECTOR, Feature, Features
+from towermill.columns import ITEM_ID, PUBLISHED, VECTOR
 from towermill.errors import DataError
+from towermill.features import Feature, Features
 from towermill.workflows.sources.casting import id_expr, require, time_expr
 from towermill.workflows.sources.files import scan
 from towermill.workflows.sources.parts import first_of_each

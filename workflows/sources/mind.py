@@ -19,10 +19,9 @@ from towermill.columns import (
     SPLIT,
     TIMESTAMP,
     USER_ID,
-    Feature,
-    Features,
 )
 from towermill.errors import DataError
+from towermill.features import Feature, Features
 from towermill.workflows.sources.mind_news import read_news, write_vectors
 from towermill.workflows.sources.parts import (
     PARTS,

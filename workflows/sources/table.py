@@ -8,8 +8,9 @@ from typing import Any, Literal
 import polars as pl
 from pydantic import BaseModel, ConfigDict, field_validator
 
-from towermill.columns import ITEM_ID, RATING, SPLIT, TIMESTAMP, USER_ID, Features
+from towermill.columns import ITEM_ID, RATING, SPLIT, TIMESTAMP, USER_ID
 from towermill.errors import DataError
+from towermill.features import Features
 from towermill.workflows.sources.casting import feature_expr, id_expr, require, time_expr
 from towermill.workflows.sources.files import file_format, find_files, scan
 from towermill.workflows.tables import SourceConfig, Tables
