@@ -132,6 +132,10 @@ class Processed:
         """Return a few rows with the inputs of the query tower."""
         return self.scan("train").head(rows).collect()
 
+    def held_out_sample(self, rows: int) -> pl.DataFrame:
+        """Return a few rows of the test split, likewise."""
+        return self.scan("test").head(rows).collect()
+
     def has(self, split: str) -> bool:
         """Tell whether the split was made and holds rows."""
         return any((self.path / split).glob("*.parquet")) and self.rows(split) > 0

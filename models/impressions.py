@@ -251,6 +251,11 @@ class ImpressionData(Processed):
         """Return a few readers with their histories."""
         return self.users.head(rows)
 
+    def held_out_sample(self, rows: int) -> pl.DataFrame:
+        """Return the readers of a few impressions of the test split, likewise."""
+        slates = self.slates("test")
+        return self.query_frame(slates.users[:rows], slates.histories[:rows])
+
     def query_frame(
         self, users: NDArray[np.integer], histories: NDArray[np.integer]
     ) -> pl.DataFrame:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from towermill.columns import FIRST_ID, HISTORY, TOKENS, USER_ID
 from towermill.models.impressions import AGE, AGE_HOURS, ImpressionData
 from towermill.models.retriever import Retriever, Side
+from towermill.models.tensors import padded
 
 
 class HistoryTower(tf.keras.layers.Layer):  # type: ignore[misc]
@@ -74,12 +75,14 @@ class HistoryTower(tf.keras.layers.Layer):  # type: ignore[misc]
 
     def call(self, inputs: Mapping[str, tf.Tensor], training: Any = None) -> tf.Tensor:
         """Encode a batch in the form of `towermill.models.data.to_batch`."""
+        # As wide for one reader as for many: sums over padding differ in their last bits.
         ids = dense_list(inputs, HISTORY, last=self.history_size)
-        if not self.masked:
-            ids = tf.pad(ids, [[0, 0], [0, self.history_size - tf.shape(ids)[1]]])
+        # One reader more, of one article: a batch in which nobody has read anything would leave
+        # attention without a position, which ONNX has no segment sums for.
+        ids = tf.pad(ids, [[0, 1], [0, 0]], constant_values=FIRST_ID)
         mask = ids >= FIRST_ID if self.masked else tf.ones_like(ids, tf.bool)
         vectors = tf.cast(tf.gather(self.articles, ids), self.compute_dtype)
-        readers = self.reader(vectors, mask, training=training)
+        readers = self.reader(vectors, mask, training=training)[:-1]
         return readers if self.long_term is None else readers + self.long_term(inputs[USER_ID])
 
 
@@ -159,8 +162,5 @@ class NewsRetriever(Retriever):
 
 
 def dense_list(inputs: Mapping[str, tf.Tensor], name: str, last: int = 0) -> tf.Tensor:
-    """Return a list feature as ``(rows, longest)``, padded with 0 behind; its `last` values."""
-    ragged = tf.RaggedTensor.from_row_splits(
-        inputs[f"{name}__values"], inputs[f"{name}__offsets"], validate=False
-    )
-    return (ragged[:, -last:] if last else ragged).to_tensor()
+    """Return a list feature as `padded` gives it."""
+    return padded(inputs[f"{name}__values"], inputs[f"{name}__offsets"], last)

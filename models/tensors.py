@@ -30,3 +30,28 @@ def tensor_specs(schema: Schema) -> dict[str, tf.TensorSpec]:
         else:
             specs[column.name] = tf.TensorSpec([None], dtype)
     return specs
+
+
+def padded(values: tf.Tensor, offsets: tf.Tensor, last: int = 0) -> tf.Tensor:
+    """Return lists as ``(rows, width)``, with zeros behind.
+
+    Plain gathers: every runtime that an export goes to has them.
+
+    Parameters
+    ----------
+    values, offsets
+        ``(values,)`` and ``(rows + 1,)``.
+    last
+        Given, the width, and so many values of a longer list are kept, those at its end; else the
+        width is that of the longest list, and at least 1.
+    """
+    first, end = offsets[:-1], offsets[1:]
+    if last:
+        first, width = tf.maximum(first, end - last), last
+    else:
+        width = tf.maximum(tf.reduce_max(end - first), 1)
+    places = first[:, None] + tf.range(width, dtype=offsets.dtype)[None, :]
+    nothing = tf.zeros([1], values.dtype)
+    # What lies behind a list's end is read from behind all of them.
+    places = tf.where(places < end[:, None], places, tf.cast(tf.size(values), offsets.dtype))
+    return tf.gather(tf.concat([values, nothing], 0), places)

@@ -19,6 +19,7 @@ from towermill.models.config import TwoTowerConfig
 from towermill.models.data import Processed, to_batch
 from towermill.models.known_pairs import KnownPairs
 from towermill.models.layers.lookup import first_values
+from towermill.models.layers.pooled_table import PooledTable
 from towermill.models.losses import LOSSES
 from towermill.models.negatives import sampler
 from towermill.models.retriever import Retriever
@@ -174,6 +175,7 @@ def _inputs(schema: Schema, config: TwoTowerConfig, seed: int, plain_sum: bool) 
         categorical,
         dim=config.embedding_dim,
         infer_dim_fn=inferred_dim,
+        table_cls=PooledTable,
         l2_batch_regularization_factor=config.l2,
         # One instance a table: a shared one would start equal tables alike.
         embeddings_initializer={

@@ -1,21 +1,26 @@
-"""What runs: recipes, stages, the runner, bundles."""
+"""What runs: recipes, stages, the runner, bundles.
+
+Everything is imported when it is asked for: to read a bundle needs nothing of what makes one.
+"""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
-from towermill.pipelines.bundle import Bundle, Recommendations
-from towermill.pipelines.planning import Selection, plan
-from towermill.pipelines.recipe import Recipe, load_recipe, shipped_recipes, validate_recipe
-from towermill.pipelines.runner import run
-from towermill.pipelines.tuning.results import Tuned
-from towermill.pipelines.tuning.run import tune
+import importlib
+from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
+    from towermill.pipelines.bundle import Bundle
+    from towermill.pipelines.planning import Selection, plan
+    from towermill.pipelines.queries import Query, Recommendations
+    from towermill.pipelines.recipe import Recipe, load_recipe, shipped_recipes, validate_recipe
+    from towermill.pipelines.runner import run
     from towermill.pipelines.submission import submit
+    from towermill.pipelines.tuning.results import Tuned
+    from towermill.pipelines.tuning.run import tune
 
 __all__ = [
     "Bundle",
+    "Query",
     "Recipe",
     "Recommendations",
     "Selection",
@@ -29,11 +34,24 @@ __all__ = [
     "validate_recipe",
 ]
 
+_WHERE: Final = {
+    "Bundle": "bundle",
+    "Query": "queries",
+    "Recipe": "recipe",
+    "Recommendations": "queries",
+    "Selection": "planning",
+    "Tuned": "tuning.results",
+    "load_recipe": "recipe",
+    "plan": "planning",
+    "run": "runner",
+    "shipped_recipes": "recipe",
+    "submit": "submission",
+    "tune": "tuning.run",
+    "validate_recipe": "recipe",
+}
+
 
 def __getattr__(name: str) -> Any:
-    """Import what needs Dask when it is asked for: the command line starts without."""
-    if name != "submit":
+    if name not in _WHERE:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from towermill.pipelines.submission import submit
-
-    return submit
+    return getattr(importlib.import_module(f"towermill.pipelines.{_WHERE[name]}"), name)

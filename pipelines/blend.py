@@ -10,10 +10,11 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, PositiveInt
 
 from towermill.errors import BundleError, RecipeError
-from towermill.pipelines.bundle import Bundle, Recommendations, check_k
+from towermill.pipelines.bundle import Bundle
 from towermill.pipelines.catalogue import Catalogue
 from towermill.pipelines.interleave import Rule, interleave
 from towermill.pipelines.near_read import NearRead
+from towermill.pipelines.queries import Recommendations, check_k
 
 
 class Recommender(Protocol):

@@ -12,16 +12,17 @@ from typing import Any
 
 import numpy as np
 import polars as pl
+import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from towermill.cluster import cluster_client, cluster_failures
-from towermill.columns import FIRST_ID, ITEM_ID, RAW_PREFIX, USER_ID
+from towermill.columns import ITEM_ID, USER_ID
 from towermill.errors import BundleError, DataError, did_you_mean
-from towermill.models.ranking import Lists, top_k
-from towermill.pipelines.bundle import TOGETHER, Bundle, check_k
-from towermill.pipelines.encoding import start_tensorflow
+from towermill.pipelines.bundle import Bundle
+from towermill.pipelines.bundle_files import MANIFEST, read_manifest
 from towermill.pipelines.outputs import require_target
+from towermill.pipelines.queries import check_k
 from towermill.pipelines.storage import require_readable
 from towermill.progress import progress
 from towermill.runtime import Runtime
@@ -30,16 +31,9 @@ from towermill.workflows.sources.files import find_files, scan
 logger = logging.getLogger(__name__)
 
 #: Users of a block, which is what a worker does at a time and what is written at a time.
-_USERS = 64 * TOGETHER
-#: Of a bundle, what is read of it.
-_READ = (
-    "manifest.json",
-    "query_tower/saved_model.pb",
-    "user_features.parquet",
-    "item_features.parquet",
-    "item_embeddings.parquet",
-    "seen_items.parquet",
-)
+_USERS = 4096
+#: Of a bundle, the folders that are read.
+_READ = ("tables/", "index/", "onnx/")
 #: Blocks on their way for each of a cluster's threads: the next is there when one is done.
 _AHEAD = 3
 
@@ -108,7 +102,7 @@ def recommend_all(
         )
     require_target(out)
     blocks, unknown = _blocks(opened, None if users is None else Path(users))
-    order = _Order(opened.path.absolute(), k, filter_seen, runtime.device)
+    order = _Order(opened.path, k, filter_seen)
     wanted, rows = sum(block.size for block in blocks), 0
     partial = out.with_name(f"{out.name}.partial")
     writer: pq.ParquetWriter | None = None
@@ -139,7 +133,6 @@ class _Order:
     path: Path
     k: int
     filter_seen: bool
-    device: str
 
 
 def _blocks(bundle: Bundle, users: Path | None) -> tuple[list[NDArray[np.int64]], int]:
@@ -156,9 +149,8 @@ def _blocks(bundle: Bundle, users: Path | None) -> tuple[list[NDArray[np.int64]]
 
 def _rows_of(bundle: Bundle, users: Path) -> tuple[NDArray[np.int64], int]:
     """Return the rows of those whom a file names, ascending, and how many it names in vain."""
-    raw = RAW_PREFIX + USER_ID
-    held = pl.scan_parquet(bundle.path / "user_features.parquet").select(raw)
-    kind = held.collect_schema()[raw]
+    held = pl.Series(USER_ID, bundle.users.raw(USER_ID))
+    kind = held.dtype
     # Text that looks like a number is text if it was in training.
     table = scan(find_files(users, "users"), {USER_ID: pl.String} if kind == pl.String else {})
     columns = table.collect_schema()
@@ -180,24 +172,25 @@ def _rows_of(bundle: Bundle, users: Path) -> tuple[NDArray[np.int64], int]:
         ids = ids.filter(ids == ids.floor())  # a cast to an integer would make another user's
         ids = ids.cast(pl.Int64, strict=False)
     ids = ids.cast(kind, strict=False).drop_nulls()
-    known = held.with_row_index("row").filter(pl.col(raw).is_in(ids.implode())).collect()["row"]
+    known = held.is_in(ids.implode()).arg_true()
     if not len(known):
         raise DataError(
             f"None of the {asked} users of {users} is known to the bundle. Expected raw ids, such "
-            f"as {held.head(1).collect().item()!r}."
+            f"as {held[0]!r}."
         )
     return known.cast(pl.Int64).to_numpy(), asked - len(known)
 
 
 def _here(bundle: Bundle, order: _Order, blocks: list[NDArray[np.int64]]) -> Iterator[pl.DataFrame]:
-    start_tensorflow(order.device)
     for block in blocks:
         yield _recommend(bundle, order, block)
 
 
 def _spread(client: Any, order: _Order, blocks: list[NDArray[np.int64]]) -> Iterator[pl.DataFrame]:
     """Yield blocks in their order as workers are done with them."""
-    require_readable(client, [order.path / name for name in _READ])
+    files = read_manifest(order.path)["files"]
+    needed = [MANIFEST, *(name for name in files if name.startswith(_READ))]
+    require_readable(client, [order.path / name for name in needed])
     ahead = _AHEAD * max(sum(client.nthreads().values()), 1)
     waiting: deque[Any] = deque()
     with cluster_failures():
@@ -216,59 +209,27 @@ _opening = threading.Lock()
 def recommend_block(order: _Order, rows: NDArray[np.int64]) -> pl.DataFrame:
     """Return the recommendations of a block of users; on a worker, which opens a bundle once."""
     with _opening:  # a worker may have several threads
-        known = order.path, (order.path / "manifest.json").stat().st_mtime_ns
+        known = order.path, (order.path / MANIFEST).stat().st_mtime_ns
         if known not in _opened:
-            start_tensorflow(order.device)
             _opened.clear()
-            _opened[known] = Bundle.open(order.path, verify=False)
+            _opened[known] = Bundle.open(order.path)
         bundle = _opened[known]
     return _recommend(bundle, order, rows)
 
 
 def _recommend(bundle: Bundle, order: _Order, rows: NDArray[np.int64]) -> pl.DataFrame:
-    first = int(rows[0] // _USERS * _USERS)
-    held = pl.scan_parquet(bundle.path / "user_features.parquet")
-    users, places = held.slice(first, _USERS).collect(), rows - first
-    queries = np.concatenate(
-        [
-            bundle.encode(users.slice(int(group) * TOGETHER, TOGETHER))[
-                places[places // TOGETHER == group] % TOGETHER
-            ]
-            for group in np.unique(places // TOGETHER)
-        ]
-    )
-    users = users[places]
-    catalogue = bundle.item_ids
-    k = min(order.k, len(catalogue))
-    found = top_k(
-        lambda start, stop: bundle.score(queries[start:stop]),
-        len(users),
-        len(catalogue),
-        k,
-        _seen(bundle, users[USER_ID]) if order.filter_seen else None,
-    )
+    queries = bundle.embed_users(rows)
+    seen = [bundle.seen(int(row)) for row in rows] if order.filter_seen else None
+    k = min(order.k, len(bundle.items))
+    items, scores = bundle.index.search(queries, k, seen, None)
+    users = pl.Series(bundle.users.raw(USER_ID).take(pa.array(np.repeat(rows, k))))
     lists = pl.DataFrame(
         {
-            USER_ID: users[RAW_PREFIX + USER_ID].gather(np.repeat(np.arange(len(users)), k)),
-            "position": found.positions.ravel(),
-            "score": found.scores.ravel(),
-            "rank": np.tile(np.arange(1, k + 1, dtype=np.int32), len(users)),
+            USER_ID: users,
+            "item": items.ravel(),
+            "score": scores.ravel(),
+            "rank": np.tile(np.arange(1, k + 1, dtype=np.int32), len(rows)),
         }
-    ).filter(pl.col("position") >= 0)
-    return lists.select(
-        USER_ID, catalogue.gather(lists["position"]).alias(ITEM_ID), "score", "rank"
-    )
-
-
-def _seen(bundle: Bundle, users: pl.Series) -> Lists:
-    """Return the positions of what each user has met."""
-    seen = (
-        pl.scan_parquet(bundle.path / "seen_items.parquet")
-        .filter(pl.col(USER_ID).is_between(users.min(), users.max()))
-        .join(users.to_frame().lazy().with_row_index("row"), on=USER_ID)
-        .select("row", ITEM_ID)
-        .explode(ITEM_ID)
-        .collect()
-    )
-    rows, items = seen["row"].to_numpy(), seen[ITEM_ID].to_numpy()
-    return Lists.from_pairs(rows.astype(np.int64), items.astype(np.int64) - FIRST_ID, len(users))
+    ).filter(pl.col("item") >= 0)
+    found = pl.Series(ITEM_ID, bundle.items.raw(ITEM_ID).take(pa.array(lists["item"].to_numpy())))
+    return lists.select(USER_ID, found, "score", "rank")

@@ -1,145 +1,88 @@
-"""The reader of a bundle. It needs TensorFlow to encode a query, and nothing of Merlin."""
+"""The reader of a bundle: ONNX Runtime, NumPy and Arrow, and nothing of what trained it."""
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from functools import cached_property
-from numbers import Integral
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
-import polars as pl
+import pyarrow as pa
 from numpy.typing import NDArray
 
-from towermill.columns import FIRST_ID, HISTORY, ITEM_ID, NULL_ID, OOV_ID, RAW_PREFIX, USER_ID
+from towermill.columns import FIRST_ID, HISTORY, ITEM_ID, OOV_ID, USER_ID
 from towermill.errors import BundleError
+from towermill.pipelines.bundle_files import (
+    INDEX,
+    ITEMS,
+    SEEN,
+    USERS,
+    check_digests,
+    onnx_file,
+    read_manifest,
+)
+from towermill.pipelines.cosines import Cosines
+from towermill.pipelines.queries import Query, Recommendations, check_k
+from towermill.pipelines.raw_features import RawFeatures
+from towermill.pipelines.search.index import Index
+from towermill.pipelines.search.store import open_index
+from towermill.pipelines.tables import Batch, IdTable, SeenTable
+from towermill.pipelines.towers import Tower, blank, join
 
-FORMAT: Final = 2
-MANIFEST: Final = "manifest.json"
-#: Users go through the query tower so many at a time, for one of them as for all: the last bits of
-#: an embedding depend on how many rows go with it.
-TOGETHER: Final = 64
-
-
-def file_digest(path: Path) -> str:
-    """Return the SHA-256 of a file's content, in hexadecimal."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def check_k(k: int) -> None:
-    """Raise `BundleError` if `k` is not a positive integer."""
-    if isinstance(k, bool) or not isinstance(k, int) or k < 1:
-        raise BundleError(f"`k` should be a positive integer. Received: k={k!r}")
-
-
-@dataclass(frozen=True)
-class Recommendations:
-    """What `Bundle.recommend` returns.
-
-    Attributes
-    ----------
-    items
-        ``item_id`` (raw), ``score`` and the item's raw features, best first.
-    known
-        Whether the user stood in the training data, or any of the history in the catalogue; if
-        not, they were served as out of vocabulary.
-    """
-
-    items: list[dict[str, Any]]
-    known: bool
-
-
-def tower_inputs(rows: pl.DataFrame, features: Mapping[str, Any]) -> dict[str, Any]:
-    """Return encoded rows as the tensors that a tower's signature takes.
-
-    Parameters
-    ----------
-    rows
-        Have a column each of `features`.
-    features
-        As the manifest describes a tower's inputs.
-    """
-    import tensorflow as tf
-
-    inputs = {}
-    for name, feature in features.items():
-        values = rows[name]
-        if feature["list"]:
-            values = values.arr.to_list() if isinstance(values.dtype, pl.Array) else values
-            flat = values.explode(empty_as_null=False)
-            lengths = values.list.len().to_numpy()
-            inputs[f"{name}__values"] = tf.constant(flat.to_numpy(), feature["dtype"])
-            inputs[f"{name}__offsets"] = tf.constant(
-                np.concatenate([[0], np.cumsum(lengths)]), tf.int32
-            )
-        else:
-            inputs[name] = tf.constant(values.to_numpy(), feature["dtype"])
-    return inputs
+#: Pairs that a ranker scores by one call.
+_PAIRS = 1 << 16
 
 
 class Bundle:
-    """A published bundle, opened for reading.
+    """A published bundle, opened for reading by any number of threads.
 
     Parameters
     ----------
     path
         Its folder.
     verify
-        Hold every file against its checksum in the manifest; without, only that each is there.
+        Hold every file against its checksum in the manifest; without, against its size.
+    threads
+        Of ONNX Runtime, for one call.
+
+    Attributes
+    ----------
+    users, items
+        The tables of what is known; row i is encoded as i + 3.
+    raw_queries, raw_items
+        Encode raw features of a query or an item.
 
     Raises
     ------
     BundleError
-        There is no bundle, it is not whole, a file is damaged, or it is of a newer format.
+        There is no bundle, it is not whole, a file is damaged, or it is of another format.
     """
 
-    def __init__(self, path: str | Path, verify: bool = True) -> None:
-        self.path = Path(path)
-        if not (self.path / MANIFEST).is_file():
-            raise BundleError(
-                f"No bundle at {self.path}: expected {MANIFEST} there. A finished run has one in "
-                "runs/<recipe>/latest/bundle."
-            )
-        try:
-            self.manifest: dict[str, Any] = json.loads((self.path / MANIFEST).read_text())
-            newest = int(self.manifest["format"])
-            files: dict[str, str] = dict(self.manifest["files"])
-        except (ValueError, KeyError, TypeError) as error:
-            raise BundleError(
-                f"{self.path / MANIFEST} is not a bundle's manifest ({error!r}). Export again."
-            ) from error
-        if newest > FORMAT:
-            raise BundleError(
-                f"The bundle is of format {newest}; this Towermill reads up to {FORMAT}. Update it."
-            )
-        missing = [name for name in files if not (self.path / name).is_file()]
-        if missing:
-            raise BundleError(
-                f"The bundle at {self.path} is not whole: {missing[0]} is missing"
-                f"{f' and {len(missing) - 1} more' if missing[1:] else ''}. Export it again."
-            )
-
-        for name, digest in files.items() if verify else ():
-            if file_digest(self.path / name) != digest:
-                raise BundleError(
-                    f"The bundle at {self.path} is damaged: {name} is not the file that was "
-                    "published. Export it again."
-                )
+    def __init__(self, path: str | Path, verify: bool = False, threads: int = 1) -> None:
+        # Resolved: a link to the newest bundle may come to lead elsewhere.
+        self.path = Path(path).resolve() if Path(path).exists() else Path(path)
+        self.manifest: dict[str, Any] = read_manifest(self.path)
+        if verify:
+            check_digests(self.path, self.manifest)
+        self._threads = threads
+        self.users = IdTable(self.path / USERS, USER_ID)
+        self.items = IdTable(self.path / ITEMS, ITEM_ID)
+        self._seen = SeenTable(self.path / SEEN)
+        self._query_features: dict[str, Any] = self.manifest["query_features"]
+        tables = {USER_ID: self.users, ITEM_ID: self.items}
+        self.raw_queries = RawFeatures(self.path, self._query_features, tables)
+        self.raw_items = RawFeatures(self.path, self.manifest["item_features"], tables)
 
     @classmethod
-    def open(cls, path: str | Path, verify: bool = True) -> Bundle:
+    def open(cls, path: str | Path, verify: bool = False) -> Bundle:
         """Open the bundle at `path`."""
         return cls(path, verify)
 
     @property
     def ranks(self) -> bool:
         """Whether it is a ranker's, which scores pairs; else it is a retriever's."""
-        return bool(self.manifest.get("kind") == "ranker")  # of format 1 there are none
+        return bool(self.manifest["kind"] == "ranker")
 
     @property
     def title(self) -> str | None:
@@ -154,8 +97,11 @@ class Bundle:
         filter_seen: bool = True,
         *,
         history: Sequence[Any] | None = None,
+        features: Mapping[str, Any] | None = None,
+        exclude: Sequence[Any] = (),
+        candidates: Sequence[Any] | None = None,
     ) -> Recommendations:
-        """Return the `k` items that score highest for a user, or for a reading history.
+        """Return the `k` items that score highest for a user, raw features, or a history.
 
         Equal scores are ordered by encoded id, and so by how often the items were met in training.
         To a model of histories, whoever has no known one scores all articles 0, and is given the
@@ -163,65 +109,150 @@ class Bundle:
 
         Parameters
         ----------
-        user_id
-            Raw id; text is read as a number where ids are numbers.
-        k
-            How many, at least 1.
-        filter_seen
-            Leave out what the user is known to have met, in any split, or the history.
-        history
-            Raw ids of items, the last read last, instead of a user, who is then not looked at;
-            those that are not known are passed over. Of a news model.
+        user_id, k, filter_seen, history, features, exclude, candidates
+            See `Query`.
 
         Raises
         ------
         BundleError
-            `k` is not a positive integer, `history` is no list, or the model takes none.
+            An argument is of another type, or the model takes no `history`.
         """
+        query = Query(user_id, k, filter_seen, history, features, exclude, candidates)
+        return self.answer([query])[0]
+
+    def check(self, query: Query) -> None:
+        """Raise `BundleError` if a query cannot be answered."""
+        check_k(query.k)
+        if query.history is not None:
+            if self.ranks or HISTORY not in self._query_features:
+                raise BundleError(
+                    "The model of this bundle takes no `history`: only that of a news recipe does. "
+                    "Give a `user_id`."
+                )
+            _require_list(query.history, "history")
+        if query.features is not None:
+            if query.history is not None or query.user_id is not None:
+                raise BundleError(
+                    "`features` should stand alone, with the user id among them. Received also: "
+                    f"{'history' if query.history is not None else 'user_id'}"
+                )
+            if not isinstance(query.features, Mapping):
+                raise BundleError(
+                    f"`features` should be names and values. Received: {query.features!r}"
+                )
+            self.raw_queries.check(query.features)
+        _require_list(query.exclude, "exclude")
+        if query.candidates is not None:
+            _require_list(query.candidates, "candidates")
+
+    def answer(self, queries: Sequence[Query]) -> list[Recommendations]:
+        """Return what `recommend` gives for each of several queries, embedded and searched at once.
+
+        Raises
+        ------
+        BundleError
+            One of them cannot be answered.
+        """
+        for query in queries:
+            self.check(query)
+        if not queries:
+            return []
+        asked = [self._asked(query) for query in queries]
+        both = list(zip(queries, asked, strict=True))
+        exclude = [self._left_out(query, one.met) for query, one in both]
+        allowed = [
+            None if query.candidates is None else np.unique(self.items.find_all(query.candidates))
+            for query in queries
+        ]
+        k = min(max(query.k for query in queries), len(self.items))
+        if self.ranks:
+            found = [
+                self._best_pairs(one.batch, k, *sets)
+                for one, *sets in zip(asked, exclude, allowed, strict=True)
+            ]
+            rows = np.array([rows for rows, _ in found])
+            scores = np.array([scores for _, scores in found])
+        else:
+            embedded = self._embed([one.batch for one in asked])
+            rows, scores = self.index.search(embedded, k, exclude, allowed)
+        return [
+            Recommendations(self._described(rows[i, : query.k], scores[i, : query.k]), one.known)
+            for i, (query, one) in enumerate(both)
+        ]
+
+    def embed_queries(self, queries: Sequence[Query]) -> NDArray[np.float32]:
+        """Return the embeddings of queries, float32 ``(queries, dim)``."""
+        for query in queries:
+            self.check(query)
+        return self._embed([self._asked(query).batch for query in queries])
+
+    def embed_users(self, rows: NDArray[np.int64]) -> NDArray[np.float32]:
+        """Return the embeddings of the users of some rows, float32 ``(rows, dim)``."""
+        if not len(rows):
+            return np.zeros((0, self.manifest["dim"]), np.float32)
+        return self._tower("query_tower")(self.users_batch(rows))
+
+    def users_batch(self, rows: NDArray[np.int64]) -> Batch:
+        """Return the encoded query features of the users of some rows, as the tower takes them."""
+        held = self.users.batch(self._query_features, rows)
+        # What belongs to the moment, nobody has told: it is missing.
+        others = {n: f for n, f in self._query_features.items() if n not in held}
+        others = {n: f for n, f in others.items() if f"{n}__values" not in held}
+        return held | (join([blank(others)] * len(rows), others) if others else {})
+
+    def embed_items(self, features: Sequence[Mapping[str, Any]]) -> NDArray[np.float32]:
+        """Return the embeddings of items, known or new, by their raw features, ``(items, dim)``.
+
+        Those of the items that are known stand in ``index/vectors.npy``. Of a model of texts, use
+        `towermill.pipelines.embed_items`.
+        """
+        if self.ranks:
+            raise BundleError("A ranker's bundle has no item tower: it scores pairs.")
+        for values in features:
+            self.raw_items.check(values)
+        batches = [self.raw_items.encode(values) for values in features]
+        if not batches:
+            return np.zeros((0, self.manifest["dim"]), np.float32)
+        return self._tower("item_tower")(join(batches, self.manifest["item_features"]))
+
+    def embed_known_items(self, rows: NDArray[np.int64]) -> NDArray[np.float32]:
+        """Return what the item tower makes of the items of some rows, float32 ``(rows, dim)``.
+
+        That is what ``index.vectors`` holds of them.
+        """
+        features = self.manifest["item_features"]
+        return self._tower("item_tower")(self.items.batch(features, rows))
+
+    def similar(self, item_id: Any, k: int = 10) -> list[dict[str, Any]]:
+        """Return the `k` items whose embeddings have the greatest cosine with an item's.
+
+        Raises
+        ------
+        BundleError
+            The item is not known, or the bundle is a ranker's.
+        """
+        return self.similar_many([item_id], k)[0]
+
+    def similar_many(self, item_ids: Sequence[Any], k: int = 10) -> list[list[dict[str, Any]]]:
+        """Return what `similar` gives for each of several items."""
         check_k(k)
-        if history is not None:
-            return self._recommend_for(history, k, filter_seen)
-        row = self.find_user(user_id)
-        scores = self._scores(row)
-        if row is None:
-            return Recommendations(self._best(scores, k), False)
-        if filter_seen:
-            seen = self._seen.filter(pl.col(USER_ID) == self._users[USER_ID][row])
-            if seen.height:
-                scores[seen[ITEM_ID].item().to_numpy() - FIRST_ID] = -np.inf
-        return Recommendations(self._best(scores, k), True)
+        if self.ranks:
+            raise BundleError(
+                "A ranker's bundle has no embeddings to compare; ask that of a retriever."
+            )
+        _require_list(item_ids, "item_ids")
+        rows = []
+        for item_id in item_ids:
+            row = self.items.find(item_id)
+            if row is None:
+                raise BundleError(f"The item {item_id!r} is not known to this bundle.")
+            rows.append(row)
+        found, cosines = self._cosines.nearest(np.array(rows, np.int64), min(k, len(self.items)))
+        return [self._described(*one) for one in zip(found, cosines, strict=True)]
 
-    def encode(self, users: pl.DataFrame) -> NDArray[np.float32]:
-        """Return the embeddings of rows of ``user_features.parquet``, float32 ``(rows, dim)``."""
-        features = self.manifest["query_features"]
-        # A context feature that was not given is as unknown as an unknown user's.
-        missing = [name for name in features if name not in users.columns]
-        if missing:
-            blank = self.unknown_user()[missing]
-            users = users.with_columns(pl.lit(blank[name]).first().alias(name) for name in missing)
-        inputs = tower_inputs(users, features)
-        embed = self._signature("query_tower")
-        embedding: NDArray[np.float32] = embed(**inputs)["embedding"].numpy()
-        return embedding
-
-    def score(self, queries: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Return the score of each item of the catalogue, float32 ``(…, catalogue)``.
-
-        Computed in float64, so that a score is the same however many queries there are, and items
-        of one embedding tie.
-
-        Parameters
-        ----------
-        queries
-            Embeddings, ``(…, dim)``.
-        """
-        scores: NDArray[np.float64] = queries.astype(np.float64) @ self._items.T
-        return scores.astype(np.float32)
-
-    @property
-    def item_ids(self) -> pl.Series:
-        """Raw ids of the catalogue, in the order of `score`."""
-        return self._catalogue[RAW_PREFIX + ITEM_ID]
+    def cosines(self, rows: NDArray[np.int64], among: NDArray[np.int64]) -> NDArray[np.float32]:
+        """Return the cosines of the embeddings of some items with others', ``(rows, among)``."""
+        return self._cosines.between(rows, among)
 
     def rank(self, user_id: Any, items: Sequence[Any]) -> Recommendations:
         """Return these items in the order in which a user should see them.
@@ -240,133 +271,138 @@ class Bundle:
         BundleError
             `items` is no list.
         """
-        given = list(dict.fromkeys(self._item_ids(items, "items")))
-        row = self.find_user(user_id)
-        known = [self._row_of[item] for item in given if item in self._row_of]
-        scores = self._scores(row, np.array(known, np.int64))
-        found = [
-            {**self.item(known[i]), "score": float(scores[i])}
-            for i in np.argsort(-scores, kind="stable")
-        ]
-        strangers = [item for item in given if item not in self._row_of]
-        found += [{ITEM_ID: item, "score": None} for item in strangers]
-        return Recommendations(found, row is not None)
+        _require_list(items, "items")
+        given = dict.fromkeys(items)
+        known = {item: row for item in given if (row := self.items.find(item)) is not None}
+        found = Recommendations([], self.users.find(user_id) is not None)
+        if known:
+            query = Query(user_id, len(known), filter_seen=False, candidates=list(known))
+            found = self.answer([query])[0]
+        strangers = [{ITEM_ID: item, "score": None} for item in given if item not in known]
+        return Recommendations(found.items + strangers, found.known)
 
-    def _recommend_for(self, history: Sequence[Any], k: int, filter_seen: bool) -> Recommendations:
-        if self.ranks or HISTORY not in self.manifest["query_features"]:
-            raise BundleError(
-                "The model of this bundle takes no `history`: only that of a news recipe does. "
-                "Give a `user_id`."
-            )
-        ids = self._item_ids(history, "history")
-        known = [self._row_of[item] for item in ids if item in self._row_of]
-        read = pl.Series([[row + FIRST_ID for row in known]], dtype=pl.List(pl.Int32))
-        scores = self.score(self.encode(pl.DataFrame({HISTORY: read}))[0])
-        if filter_seen:
-            scores[known] = -np.inf
-        return Recommendations(self._best(scores, k), bool(known))
-
-    def _item_ids(self, items: Any, name: str) -> list[Any]:
-        """Return raw ids as the catalogue has them; None for what cannot be one."""
-        if isinstance(items, str) or not isinstance(items, Iterable):
-            raise BundleError(f"`{name}` should be a list of ids. Received: {items!r}")
-        kind = self._catalogue.schema[RAW_PREFIX + ITEM_ID]
-        wanted = pl.Series([str(item) for item in items], dtype=pl.String)
-        return wanted.cast(kind, strict=False).to_list()
-
-    def _scores(
-        self, row: int | None, rows: NDArray[np.int64] | None = None
-    ) -> NDArray[np.float32]:
-        """Return the scores of all items, or of some rows of the catalogue, for a known user.
-
-        `row` is the user's in the table of users; None for anybody else.
-        """
-        if self.ranks:
-            user = self.unknown_user() if row is None else self._users[row]
-            return self._scores_of_pairs(
-                user, self._catalogue if rows is None else self._catalogue[rows]
-            )
-        if row is None:
-            query = self.encode(self.unknown_user())[0]
-        else:
-            beside = self._users.slice(row // TOGETHER * TOGETHER, TOGETHER)
-            query = self.encode(beside)[row % TOGETHER]
-        scores = self.score(query)
-        return scores if rows is None else scores[rows]
-
-    def _scores_of_pairs(self, user: pl.DataFrame, items: pl.DataFrame) -> NDArray[np.float32]:
-        if not len(items):
-            return np.zeros(0, np.float32)
-        pairs = {
-            **tower_inputs(user[np.zeros(len(items), int)], self.manifest["query_features"]),
-            **tower_inputs(items, self.manifest["item_features"]),
-        }
-        scores: NDArray[np.float32] = self._signature("ranker")(**pairs)["score"].numpy()
-        return scores
-
-    def _best(self, scores: NDArray[np.float32], k: int) -> list[dict[str, Any]]:
-        best = np.argsort(-scores, kind="stable")[:k]
-        best = best[np.isfinite(scores[best])]
-        return [{**self.item(int(i)), "score": float(scores[i])} for i in best]
+    def score_pairs(self, pairs: Batch) -> NDArray[np.float32]:
+        """Return a ranker's scores of pairs by their encoded features, float32 ``(pairs,)``."""
+        return self._tower("ranker")(pairs)
 
     def find_user(self, user_id: Any) -> int | None:
         """Return the row of a raw user id, given as itself or as text; None if it is not known."""
-        raw = self._users[RAW_PREFIX + USER_ID]
-        # Of anything else, a cast could make another user's id.
-        plain = isinstance(user_id, (str, Integral)) and not isinstance(user_id, bool)
-        if not plain and not (isinstance(user_id, float) and user_id.is_integer()):
-            return None
-        try:
-            wanted = pl.Series([user_id]).cast(raw.dtype).item()
-        except (pl.exceptions.PolarsError, TypeError, OverflowError):
-            return None
-        rows = raw.eq(wanted).arg_true() if wanted is not None else []
-        return int(rows[0]) if len(rows) else None
+        return self.users.find(user_id)
 
-    def unknown_user(self) -> pl.DataFrame:
-        """Return the encoded features of nobody: id unknown, categories null, numbers the mean."""
-        values: dict[str, pl.Series] = {}
-        for name, feature in self.manifest["query_features"].items():
-            dtype = self._users.schema.get(name, pl.Int32 if feature["ids"] else pl.Float32)
-            blank: Any = OOV_ID if name == USER_ID else NULL_ID if feature["ids"] else 0.0
-            values[name] = pl.Series([[] if feature["list"] else blank], dtype=dtype)
-        return pl.DataFrame(values)
+    def find_item(self, item_id: Any) -> int | None:
+        """Return the row of a raw item id, likewise."""
+        return self.items.find(item_id)
+
+    def user(self, row: int) -> dict[str, Any]:
+        """Return the raw features of the user of a row."""
+        return self.users.rows([row])[0]
 
     def item(self, row: int) -> dict[str, Any]:
         """Return the raw features of the item of a row."""
-        raw = self._catalogue.row(row, named=True)
-        return {n.removeprefix(RAW_PREFIX): v for n, v in raw.items() if n.startswith(RAW_PREFIX)}
+        return self.items.rows([row])[0]
 
-    def _signature(self, name: str) -> Any:
-        if name not in self._loaded:
-            import tensorflow as tf
+    def item_column(self, name: str) -> pa.Array:
+        """Return a raw feature of all items."""
+        return self.items.raw(name)
 
-            # The module is kept: its signature holds no reference to the weights.
-            self._loaded[name] = tf.saved_model.load(str(self.path / name))
-        return self._loaded[name].signatures["serving_default"]
+    def seen(self, row: int) -> NDArray[np.int64]:
+        """Return the rows of the items that the user of a row has met."""
+        return self._seen.of(row)
 
     @cached_property
-    def _loaded(self) -> dict[str, Any]:
+    def index(self) -> Index:
+        """The items' embeddings, to be searched."""
+        return open_index(self.path / INDEX, self.manifest["index"])
+
+    @cached_property
+    def _cosines(self) -> Cosines:
+        return Cosines(self.index.vectors)
+
+    def _asked(self, query: Query) -> _Asked:
+        if query.history is not None:
+            read = self.items.find_all(query.history)
+            nobody = blank(self._query_features)
+            if USER_ID in nobody:
+                nobody[USER_ID][:] = OOV_ID
+            nobody[f"{HISTORY}__values"] = (read + FIRST_ID).astype(np.int32)
+            nobody[f"{HISTORY}__offsets"] = np.array([0, len(read)], np.int32)
+            return _Asked(nobody, bool(len(read)), read)
+        if query.features is not None:
+            row = self.users.find(query.features.get(USER_ID))
+            met = np.zeros(0, np.int64) if row is None else self.seen(row)
+            return _Asked(self.raw_queries.encode(query.features), row is not None, met)
+        row = self.users.find(query.user_id)
+        if row is None:
+            nobody = blank(self._query_features)
+            if USER_ID in nobody:
+                nobody[USER_ID][:] = OOV_ID
+            return _Asked(nobody, False, np.zeros(0, np.int64))
+        return _Asked(self.users_batch(np.array([row])), True, self.seen(row))
+
+    def _embed(self, batches: list[Batch]) -> NDArray[np.float32]:
+        return self._tower("query_tower")(join(batches, self._query_features))
+
+    def _left_out(self, query: Query, met: NDArray[np.int64]) -> NDArray[np.int64]:
+        wanted = self.items.find_all(query.exclude)
+        return np.unique(np.concatenate([met, wanted]) if query.filter_seen else wanted)
+
+    def _best_pairs(
+        self,
+        user: Batch,
+        k: int,
+        exclude: NDArray[np.int64],
+        allowed: NDArray[np.int64] | None,
+    ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+        """Return rows and scores of a user's best items by the ranker, padded to `k`."""
+        items = np.arange(len(self.items)) if allowed is None else allowed
+        items = items[~np.isin(items, exclude)]
+        features = self.manifest["item_features"]
+        scores = np.zeros(len(items), np.float32)
+        for start in range(0, len(items), _PAIRS):
+            shown = items[start : start + _PAIRS]
+            pairs = {name: np.repeat(values, len(shown)) for name, values in user.items()}
+            pairs |= self.items.batch(features, shown)
+            scores[start : start + _PAIRS] = self.score_pairs(pairs)
+        best = np.argsort(-scores, kind="stable")[:k]
+        padding = k - len(best)
+        return (
+            np.concatenate([items[best], np.full(padding, -1)]),
+            np.concatenate([scores[best], np.full(padding, -np.inf, np.float32)]),
+        )
+
+    def _described(
+        self, rows: NDArray[np.int64], scores: NDArray[np.float32]
+    ) -> list[dict[str, Any]]:
+        found = rows >= 0
+        items = self.items.rows(rows[found])
+        return [
+            {**item, "score": float(score)}
+            for item, score in zip(items, scores[found], strict=True)
+        ]
+
+    def _tower(self, name: str) -> Tower:
+        if name not in self._towers:
+            both = {**self._query_features, **self.manifest["item_features"]}
+            features = {
+                "query_tower": self._query_features,
+                "item_tower": self.manifest["item_features"],
+                "ranker": both,
+            }
+            self._towers[name] = Tower(self.path / onnx_file(name), features[name], self._threads)
+        return self._towers[name]
+
+    @cached_property
+    def _towers(self) -> dict[str, Tower]:
         return {}
 
-    @cached_property
-    def _users(self) -> pl.DataFrame:
-        return pl.read_parquet(self.path / "user_features.parquet")
 
-    @cached_property
-    def _catalogue(self) -> pl.DataFrame:
-        return pl.read_parquet(self.path / "item_features.parquet")
+class _Asked:
+    """A query as the model takes it, whether it is of somebody known, and what they have met."""
 
-    @cached_property
-    def _row_of(self) -> dict[Any, int]:
-        raw = self._catalogue[RAW_PREFIX + ITEM_ID].to_list()
-        return {item: row for row, item in enumerate(raw)}
+    def __init__(self, batch: Batch, known: bool, met: NDArray[np.int64]) -> None:
+        self.batch, self.known, self.met = batch, known, met
 
-    @cached_property
-    def _items(self) -> NDArray[np.float64]:
-        table = pl.read_parquet(self.path / "item_embeddings.parquet").drop(ITEM_ID)
-        return table.to_numpy().astype(np.float64)
 
-    @cached_property
-    def _seen(self) -> pl.DataFrame:
-        return pl.read_parquet(self.path / "seen_items.parquet")
+def _require_list(items: Any, name: str) -> None:
+    if isinstance(items, str | bytes | Mapping) or not isinstance(items, Iterable):
+        raise BundleError(f"`{name}` should be a list of ids. Received: {items!r}")

@@ -7,19 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import polars as pl
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from towermill.columns import (
-    FIRST_ID,
-    ITEM_ID,
-    RAW_PREFIX,
-    TRAIN_COUNT,
-    USER_ID,
-    VECTOR,
-)
+from towermill.columns import ITEM_ID, TRAIN_COUNT, USER_ID, VECTOR
 from towermill.errors import BundleError
 from towermill.pipelines.bundle import Bundle
+from towermill.pipelines.queries import Query
 
 #: Users that are encoded at a time.
 _USERS = 8192
@@ -38,17 +32,10 @@ class Catalogue:
         self.bundle = bundle if isinstance(bundle, Bundle) else Bundle.open(bundle)
 
     @cached_property
-    def _items(self) -> pl.DataFrame:
-        return pl.read_parquet(self.bundle.path / "item_features.parquet")
-
-    @cached_property
-    def _users(self) -> pl.DataFrame:
-        return pl.read_parquet(self.bundle.path / "user_features.parquet")
-
-    @cached_property
     def item_ids(self) -> list[Any]:
         """Raw ids of the items."""
-        return self._items[RAW_PREFIX + ITEM_ID].to_list()
+        ids: list[Any] = self.bundle.items.raw(ITEM_ID).to_pylist()
+        return ids
 
     @cached_property
     def item_rows(self) -> dict[Any, int]:
@@ -58,12 +45,15 @@ class Catalogue:
     @cached_property
     def user_rows(self) -> dict[Any, int]:
         """Row of each raw user id."""
-        return {user: row for row, user in enumerate(self._users[RAW_PREFIX + USER_ID].to_list())}
+        return {user: r for r, user in enumerate(self.bundle.users.raw(USER_ID).to_pylist())}
 
     @property
     def counts(self) -> NDArray[np.float32]:
         """Training rows of each item, ``(items,)``."""
-        return self._items[TRAIN_COUNT].to_numpy().astype(np.float32)
+        counts: NDArray[np.float32] = (
+            self.bundle.items.data.column(TRAIN_COUNT).to_numpy().astype(np.float32)
+        )
+        return counts
 
     @property
     def vectors(self) -> NDArray[np.float32]:
@@ -74,31 +64,32 @@ class Catalogue:
         BundleError
             The bundle has none.
         """
-        if VECTOR not in self._items.columns:
+        table = self.bundle.items.data
+        if VECTOR not in table.schema.names:
             raise BundleError(
                 f"The bundle at {self.bundle.path} has no vectors of its items' text. Set "
                 "`text.vectors` in its recipe (to `lsa`, or a sentence model), and run it again."
             )
-        return self._items[VECTOR].to_numpy()
+        values = pc.list_flatten(table.column(VECTOR)).to_numpy(zero_copy_only=False)
+        vectors: NDArray[np.float32] = values.astype(np.float32).reshape(table.num_rows, -1)
+        return vectors
 
     @property
     def item_embeddings(self) -> NDArray[np.float32]:
         """``(items, dim)``."""
-        table = pl.read_parquet(self.bundle.path / "item_embeddings.parquet").drop(ITEM_ID)
-        return table.to_numpy().astype(np.float32)
+        return np.array(self.bundle.index.vectors)
 
     @cached_property
     def query_embeddings(self) -> NDArray[np.float32]:
         """``(users + 1, dim)``; the last is that of whoever is not known."""
-        slices = [self.bundle.encode(rows) for rows in self._users.iter_slices(_USERS)]
-        return np.concatenate([*slices, self.bundle.encode(self.bundle.unknown_user())])
+        rows = np.arange(len(self.bundle.users))
+        slices = [
+            self.bundle.embed_users(rows[start : start + _USERS])
+            for start in range(0, len(rows), _USERS)
+        ]
+        return np.concatenate([*slices, self.bundle.embed_queries([Query()])])
 
     @cached_property
     def seen(self) -> list[list[int]]:
         """Rows of the items that each user has met."""
-        lists: list[list[int]] = [[] for _ in range(self._users.height)]
-        table = pl.read_parquet(self.bundle.path / "seen_items.parquet")
-        for user, items in zip(table[USER_ID].to_list(), table[ITEM_ID].to_list(), strict=True):
-            if user >= FIRST_ID:
-                lists[user - FIRST_ID] = [item - FIRST_ID for item in items]
-        return lists
+        return [self.bundle.seen(row).tolist() for row in range(len(self.bundle.users))]

@@ -17,8 +17,11 @@ from towermill.columns import ITEM_ID, RAW_PREFIX, TIMESTAMP, TOKENS, VECTOR
 from towermill.errors import BundleError, DataError, did_you_mean
 from towermill.features import Feature
 from towermill.models.impressions import AGE
-from towermill.pipelines.bundle import Bundle, tower_inputs
+from towermill.pipelines.bundle import Bundle
+from towermill.pipelines.bundle_files import onnx_file
 from towermill.pipelines.outputs import require_target
+from towermill.pipelines.tables import to_batch
+from towermill.pipelines.towers import Tower
 from towermill.progress import progress
 from towermill.workflows.sources.files import find_files, scan
 
@@ -211,13 +214,10 @@ def _left_out(
 def _through_tower(
     bundle: Bundle, encoded: pl.DataFrame, features: Mapping[str, Any]
 ) -> NDArray[np.float32]:
-    import tensorflow as tf
-
-    tower = tf.saved_model.load(str(bundle.path / "item_tower"))
-    serve, blocks = tower.signatures["serving_default"], []
+    tower, blocks = Tower(bundle.path / onnx_file("item_tower"), features), []
     with progress() as bars:
         bar = bars.add_task("encoding items", total=encoded.height)
         for rows in encoded.iter_slices(_ROWS):
-            blocks.append(serve(**tower_inputs(rows, features))["embedding"].numpy())
+            blocks.append(tower(to_batch(rows.to_arrow(), features, None)))
             bars.advance(bar, rows.height)
     return np.concatenate(blocks)

@@ -1,4 +1,4 @@
-"""The bundle, written from a trained model and published only if it equals that model."""
+"""The bundle, written from a trained model and published only if it passes every gate."""
 
 from __future__ import annotations
 
@@ -10,25 +10,41 @@ from typing import Any
 
 import numpy as np
 import polars as pl
-import tensorflow as tf
 from merlin.schema import Schema
 from numpy.typing import NDArray
 
 from towermill import __version__
 from towermill.columns import FIRST_ID, ITEM_ID, NULL_ID, OOV_ID, PADDING_ID
 from towermill.errors import BundleError
+from towermill.features import Feature
 from towermill.models.data import Processed, to_batch
 from towermill.models.ranker import Ranker
 from towermill.models.retriever import Retriever, Spread
-from towermill.models.tensors import as_tensors, tensor_specs
 from towermill.models.train import load_model
-from towermill.pipelines.bundle import FORMAT, MANIFEST, file_digest
+from towermill.pipelines.bundle import Bundle
+from towermill.pipelines.bundle_files import (
+    FORMAT,
+    INDEX,
+    MANIFEST,
+    content_id,
+    files_of,
+    onnx_file,
+)
+from towermill.pipelines.bundle_tables import write_tables
+from towermill.pipelines.describe import describe_inputs
+from towermill.pipelines.gates import check_bundle
 from towermill.pipelines.keys import package_versions
+from towermill.pipelines.live_gates import check_against_live
+from towermill.pipelines.onnx_files import write_onnx
+from towermill.pipelines.raw_tower import RawTower, raw_inputs
 from towermill.pipelines.recipe import Recipe, RuntimeConfig
+from towermill.pipelines.saved_models import run_saved, save_signature
+from towermill.pipelines.search.store import write_index
 
 _PACKAGES = ("tensorflow-cpu", "tensorflow", "nvtabular", "merlin-core", "merlin-models", "polars")
-#: Rows on which a reloaded tower is held against the live one.
-_PARITY_ROWS = 1000
+#: Rows on which what is reloaded is held against the live model, and the index against a search
+#: through all there is.
+_SAMPLE = 1000
 
 
 def export_bundle(
@@ -48,8 +64,7 @@ def export_bundle(
     Raises
     ------
     BundleError
-        An embedding or score is not finite, or what is reloaded differs from the trained model by
-        more than `export.tolerance`.
+        A gate is not passed: see `towermill.pipelines.gates` and `towermill.pipelines.live_gates`.
     """
     data, model = load_model(inputs["process"], inputs["train"], recipe.model)
     shutil.rmtree(out, ignore_errors=True)
@@ -60,15 +75,17 @@ def export_bundle(
     data.users.write_parquet(out / "user_features.parquet")
     data.items.write_parquet(out / "item_features.parquet")
     shutil.copy(data.path / "seen.parquet", out / "seen_items.parquet")
+    write_tables(data.users, data.items, pl.read_parquet(data.path / "seen.parquet"), out)
+    stats = json.loads((data.path / "stats.json").read_text())
     if isinstance(model, Ranker):
-        served = _export_ranker(data, model, recipe, out)
+        served = _export_ranker(data, model, recipe, stats, out)
     else:
         model.spread = spread
-        served = _export_retriever(data, model, recipe, out)
-    metrics = json.loads((inputs["evaluate"] / "metrics.json").read_text())
-    stats = json.loads((data.path / "stats.json").read_text())
+        served = _export_retriever(data, model, recipe, stats, out)
+    files = files_of(out)
     manifest = {
         "format": FORMAT,
+        "id": content_id({name: told["sha256"] for name, told in files.items()}),
         "towermill": __version__,
         "packages": package_versions(_PACKAGES),
         # Where it ran, what was tried and how it is tried out decide nothing of the bundle.
@@ -85,116 +102,128 @@ def export_bundle(
         "as_of": stats["as_of"],
         "title": stats["title"],
         "rows": {"users": data.users.height, "items": data.items.height},
-        "metrics": metrics,
-        "files": {
-            str(path.relative_to(out)): file_digest(path)
-            for path in sorted(out.rglob("*"))
-            if path.is_file()
-        },
+        "metrics": json.loads((inputs["evaluate"] / "metrics.json").read_text()),
+        "files": files,
     }
-    (out / MANIFEST).write_text(json.dumps(manifest, indent=2, default=str))
+    _publish(out, manifest, data, model, recipe)
+
+
+def _publish(
+    out: Path,
+    manifest: dict[str, Any],
+    data: Processed,
+    model: Retriever | Ranker,
+    recipe: Recipe,
+) -> None:
+    """Write the manifest, which makes a bundle of the folder, if all gates are passed."""
+    path = out / MANIFEST
+    try:
+        path.write_text(json.dumps(manifest, indent=2, default=str))
+        bundle = Bundle.open(out)
+        manifest["gates"] = {
+            **check_bundle(bundle),
+            **check_against_live(bundle, data, model, recipe.export.tolerance),
+        }
+        path.write_text(json.dumps(manifest, indent=2, default=str))
+    except BaseException as error:
+        path.unlink(missing_ok=True)
+        if isinstance(error, BundleError):
+            raise BundleError(f"{error} Nothing was published.") from error
+        raise
 
 
 def _export_retriever(
-    data: Processed, retriever: Retriever, recipe: Recipe, out: Path
+    data: Processed, retriever: Retriever, recipe: Recipe, stats: Mapping[str, Any], out: Path
 ) -> dict[str, Any]:
-    """Write the towers and the items' embeddings; return what the manifest tells of them."""
+    """Write the towers, the items' embeddings and their index; return what the manifest tells."""
     # First: a query tower may hold the vectors of the items.
     embeddings = retriever.embed_items(data.items)
-    retriever.embed_queries(data.query_sample(1))
-    for name, tower in (
-        ("query_tower", retriever.query_tower),
-        ("item_tower", retriever.item_tower),
-    ):
-        save_signature(tower, tower.schema, out / name, "embedding")
-    _embedding_table(data.items[ITEM_ID], embeddings).write_parquet(out / "item_embeddings.parquet")
     if not np.isfinite(embeddings).all():
         raise _not_finite("item embeddings")
-    queries, items = data.query_sample(_PARITY_ROWS), data.items.head(_PARITY_ROWS)
+    queries = data.query_sample(_SAMPLE)
+    asked = retriever.embed_queries(queries)
+    towers = {"query_tower": retriever.query_tower, "item_tower": retriever.item_tower}
+    for name, tower in towers.items():
+        save_signature(tower, tower.schema, out / name, "embedding")
+        write_onnx(out / name, out / onnx_file(name))
+    query_features = describe_inputs(
+        retriever.query_tower.schema, out, _features(stats, "user", "context")
+    )
+    RawTower(retriever.query_tower, query_features, out).save(out / "query_tower_raw")
+    columns = {str(i): embeddings[:, i] for i in range(embeddings.shape[1])}
+    table = pl.DataFrame({ITEM_ID: data.items[ITEM_ID], **columns})
+    table.write_parquet(out / "item_embeddings.parquet")
+    (out / INDEX).mkdir()
+    held_out = retriever.embed_queries(data.held_out_sample(_SAMPLE))
+    index = write_index(embeddings, out / INDEX, recipe.export.index, "inner_product", held_out)
+    items = data.items.head(_SAMPLE)
     differences = {
-        "query_tower": _difference(
-            out / "query_tower",
-            to_batch(queries, retriever.query_tower.schema),
-            retriever.embed_queries(queries),
-        ),
+        "query_tower": _difference(out, "query_tower", queries, towers["query_tower"], asked),
         "item_tower": _difference(
-            out / "item_tower",
-            to_batch(items, retriever.item_tower.schema),
-            embeddings[:_PARITY_ROWS],
+            out, "item_tower", items, towers["item_tower"], embeddings[:_SAMPLE]
         ),
     }
     return {
         "kind": "retriever",
-        "query_features": _describe(retriever.query_tower.schema),
-        "item_features": _describe(retriever.item_tower.schema),
+        "query_features": query_features,
+        "item_features": describe_inputs(
+            retriever.item_tower.schema, out, _features(stats, "item")
+        ),
+        "raw_inputs": raw_inputs(query_features),
         "dim": int(embeddings.shape[1]),
-        "index": {"kind": recipe.export.index},
+        "index": index,
+        "onnx": {name: _onnx(name, "embedding") for name in towers},
         "parity": _parity(differences, recipe.export.tolerance, len(queries)),
     }
 
 
-def _export_ranker(data: Processed, ranker: Ranker, recipe: Recipe, out: Path) -> dict[str, Any]:
+def _export_ranker(
+    data: Processed, ranker: Ranker, recipe: Recipe, stats: Mapping[str, Any], out: Path
+) -> dict[str, Any]:
     """Write the ranker; return what the manifest tells of it."""
     queries = data.users.select(ranker.query_schema.column_names)
     items = data.items.select(ranker.item_schema.column_names)
     save_signature(ranker.model, ranker.schema, out / "ranker", "score")
+    write_onnx(out / "ranker", out / onnx_file("ranker"))
     rng = np.random.default_rng(0)
-    users = queries[rng.integers(0, len(queries), _PARITY_ROWS)]
-    shown = items[rng.integers(0, len(items), _PARITY_ROWS)]
+    users = queries[rng.integers(0, len(queries), _SAMPLE)]
+    shown = items[rng.integers(0, len(items), _SAMPLE)]
     live = ranker.score(users, shown)
     if not np.isfinite(live).all():
         raise _not_finite("scores")
-    pairs = {**to_batch(users, ranker.query_schema), **to_batch(shown, ranker.item_schema)}
-    differences = {"ranker": _difference(out / "ranker", pairs, live)}
+    pairs = pl.concat([users, shown], how="horizontal")
+    differences = {"ranker": _difference(out, "ranker", pairs, ranker, live)}
     return {
         "kind": "ranker",
-        "query_features": _describe(ranker.query_schema),
-        "item_features": _describe(ranker.item_schema),
+        "query_features": describe_inputs(
+            ranker.query_schema, out, _features(stats, "user", "context")
+        ),
+        "item_features": describe_inputs(ranker.item_schema, out, _features(stats, "item")),
+        "onnx": {"ranker": _onnx("ranker", "score")},
         "parity": _parity(differences, recipe.export.tolerance, len(users)),
     }
 
 
-def save_signature(model: Any, schema: Schema, path: Path, output: str) -> None:
-    """Write a tower or a ranker as a SavedModel that needs neither Keras nor Merlin to load.
-
-    Its signature ``serving_default`` takes each feature by name: shape ``(rows,)`` int32 or
-    float32; a list as ``<name>__values`` ``(values,)`` and ``<name>__offsets`` ``(rows + 1,)``
-    int32. It returns `output`, float32: ``(rows, dim)`` of a tower, ``(rows,)`` of a ranker.
-    """
-
-    @tf.function  # type: ignore[untyped-decorator]
-    def serve(**features: tf.Tensor) -> dict[str, tf.Tensor]:
-        return {output: tf.cast(model(features, training=False), tf.float32)}
-
-    named = {n: tf.TensorSpec(s.shape, s.dtype, name=n) for n, s in tensor_specs(schema).items()}
-    module = tf.Module()
-    # The weights alone: Keras' and Merlin's own objects would have to be importable to load.
-    module.weights = model.variables
-    tf.saved_model.save(module, str(path), signatures=serve.get_concrete_function(**named))
-
-
-def _describe(schema: Schema) -> dict[str, Any]:
-    """Return name to type, list or not, and number of ids, of a tower's inputs."""
+def _features(stats: Mapping[str, Any], *entities: str) -> dict[str, Feature]:
+    columns = stats["columns"]
     return {
-        column.name: {
-            "dtype": column.dtype.name,
-            "list": bool(column.is_list),
-            "ids": int(column.int_domain.max) + 1 if column.int_domain else None,
-        }
-        for column in schema
+        name: Feature.model_validate(told)
+        for entity in entities
+        for name, told in columns.get(entity, {}).items()
     }
 
 
-def _embedding_table(ids: pl.Series, embeddings: NDArray[np.float32]) -> pl.DataFrame:
-    columns = {str(i): embeddings[:, i] for i in range(embeddings.shape[1])}
-    return pl.DataFrame({ITEM_ID: ids, **columns})
+def _onnx(name: str, output: str) -> dict[str, str]:
+    return {"file": onnx_file(name), "output": output}
 
 
-def _difference(path: Path, batch: Mapping[str, Any], live: NDArray[np.float32]) -> float:
-    """Return how far a reloaded signature is from the live model, at most."""
-    serve = tf.saved_model.load(str(path)).signatures["serving_default"]
-    (loaded,) = serve(**as_tensors(batch)).values()
-    return float(np.abs(loaded.numpy() - live).max())
+def _difference(
+    out: Path, name: str, rows: pl.DataFrame, model: Any, live: NDArray[np.float32]
+) -> float:
+    """Return how far a reloaded SavedModel is from the live model, at most."""
+    schema: Schema = model.schema
+    found = run_saved(out / name, to_batch(rows, schema))
+    return float(np.abs(found - live).max())
 
 
 def _parity(differences: Mapping[str, float], tolerance: float, rows: int) -> dict[str, Any]:

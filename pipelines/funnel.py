@@ -6,11 +6,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import polars as pl
 from pydantic import BaseModel, ConfigDict, PositiveInt
 
+from towermill.columns import ITEM_ID
 from towermill.errors import BundleError
-from towermill.pipelines.bundle import Bundle, Recommendations, check_k
+from towermill.pipelines.bundle import Bundle
+from towermill.pipelines.queries import Recommendations, check_k
 
 
 class FunnelConfig(BaseModel):
@@ -50,8 +51,8 @@ class Funnel:
     def __init__(self, config: FunnelConfig) -> None:
         self.config = config
         self.retriever, self.ranker = Bundle.open(config.retrieve), Bundle.open(config.rank)
-        brought, ranked = (b.item_ids.cast(pl.String) for b in (self.retriever, self.ranker))
-        if not brought.is_in(ranked.implode()).any():
+        brought = self.retriever.items.raw(ITEM_ID).to_pylist()
+        if not any(self.ranker.find_item(item) is not None for item in brought):
             raise BundleError(
                 f"The bundles of a funnel should be of the same items; {config.retrieve} and "
                 f"{config.rank} have none in common."

@@ -10,8 +10,8 @@ import numpy as np
 
 from towermill.errors import BundleError
 from towermill.models.neighbours import Neighbours
-from towermill.pipelines.bundle import Recommendations, check_k
 from towermill.pipelines.catalogue import Catalogue
+from towermill.pipelines.queries import Recommendations, check_k
 
 
 class NearRead:

@@ -18,7 +18,7 @@ from towermill.models.impression_baselines import chance_of_entries
 from towermill.models.impressions import ImpressionData, Slates
 from towermill.models.slate_scoring import SlateScorer, slate_scorer
 from towermill.models.train import load_model
-from towermill.pipelines.bundle import MANIFEST
+from towermill.pipelines.bundle_files import MANIFEST
 from towermill.pipelines.recipe import Recipe
 from towermill.progress import progress
 

@@ -22,6 +22,8 @@ from pydantic import (
 from towermill.errors import RecipeError, did_you_mean
 from towermill.models.config import ModelConfig, TrainConfig, TwoTowerConfig, check_monitor
 from towermill.models.config_base import Events
+from towermill.pipelines.gates_config import GatesConfig
+from towermill.pipelines.search.config import IndexConfig
 from towermill.pipelines.simulation.config import SimulateConfig
 from towermill.pipelines.tuning.config import TuneConfig
 from towermill.workflows.config import FeatureConfig, check_for_impressions
@@ -85,7 +87,9 @@ class ExportConfig(BaseModel):
     Parameters
     ----------
     index
-        ``exact``: neighbours by brute force.
+        How the nearest items are found: see `IndexConfig`.
+    gates
+        What keeps it from being published: see `GatesConfig`.
     tolerance
         Largest difference allowed between an embedding of the trained model and of its reloaded
         export.
@@ -93,7 +97,8 @@ class ExportConfig(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
-    index: Literal["exact"] = "exact"
+    index: IndexConfig = IndexConfig()
+    gates: GatesConfig = GatesConfig()
     tolerance: float = Field(1e-4, gt=0)
 
 

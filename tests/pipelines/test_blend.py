@@ -13,7 +13,7 @@ import yaml
 from towermill.errors import BundleError, RecipeError
 from towermill.pipelines import Bundle
 from towermill.pipelines.blend import Blend
-from towermill.pipelines.bundle import Recommendations
+from towermill.pipelines.queries import Recommendations
 from towermill.pipelines.recommender import open_recommender
 
 

@@ -15,7 +15,7 @@ from distributed import LocalCluster
 from towermill.errors import BundleError, DataError, SetupError
 from towermill.pipelines import Bundle, bulk
 from towermill.pipelines.bulk import recommend_all
-from towermill.pipelines.bundle import file_digest
+from towermill.pipelines.bundle_files import file_digest
 from towermill.pipelines.storage import require_readable
 from towermill.runtime import Runtime
 

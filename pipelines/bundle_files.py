@@ -1,0 +1,106 @@
+"""The files of a bundle: which there are, and whether they are those that were published."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any, Final
+
+from towermill.errors import BundleError
+
+FORMAT: Final = 3
+MANIFEST: Final = "manifest.json"
+#: Where a bundle has its tables, by raw id and by row.
+USERS: Final = "tables/users.arrow"
+ITEMS: Final = "tables/items.arrow"
+SEEN: Final = "tables/seen.arrow"
+INDEX: Final = "index"
+
+
+def onnx_file(name: str) -> str:
+    """Return where a bundle has a tower, or a ranker, in ONNX."""
+    return f"onnx/{name}.onnx"
+
+
+def file_digest(path: Path) -> str:
+    """Return the SHA-256 of a file's content, in hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def content_id(digests: dict[str, str]) -> str:
+    """Return what tells one bundle from another: a digest of its files' digests."""
+    text = "\n".join(f"{name} {digests[name]}" for name in sorted(digests))
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def files_of(bundle: Path) -> dict[str, dict[str, Any]]:
+    """Return the size and the digest of each file but the manifest, by relative path."""
+    return {
+        str(path.relative_to(bundle)): {"size": path.stat().st_size, "sha256": file_digest(path)}
+        for path in sorted(bundle.rglob("*"))
+        if path.is_file() and path != bundle / MANIFEST
+    }
+
+
+def read_manifest(bundle: Path) -> dict[str, Any]:
+    """Return the manifest of a bundle, each of whose files is there and of its size.
+
+    Raises
+    ------
+    BundleError
+        There is no bundle, it is not whole, or it is of another format.
+    """
+    if not (bundle / MANIFEST).is_file():
+        raise BundleError(
+            f"No bundle at {bundle}: expected {MANIFEST} there. A finished run has one in "
+            "runs/<recipe>/latest/bundle."
+        )
+    try:
+        manifest: dict[str, Any] = json.loads((bundle / MANIFEST).read_text())
+        found = int(manifest["format"])
+        sizes = (
+            {name: int(told["size"]) for name, told in manifest["files"].items()}
+            if found == FORMAT
+            else {}
+        )
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise BundleError(
+            f"{bundle / MANIFEST} is not a bundle's manifest ({error!r}). Export again."
+        ) from error
+    if found != FORMAT:
+        advice = "Update it." if found > FORMAT else "Export again."
+        raise BundleError(
+            f"The bundle is of format {found}; this Towermill reads format {FORMAT}. {advice}"
+        )
+    missing = [name for name in sizes if not (bundle / name).is_file()]
+    if missing:
+        raise BundleError(
+            f"The bundle at {bundle} is not whole: {missing[0]} is missing"
+            f"{f' and {len(missing) - 1} more' if missing[1:] else ''}. Export it again."
+        )
+    for name, size in sizes.items():
+        if (bundle / name).stat().st_size != size:
+            raise _damaged(bundle, name)
+    return manifest
+
+
+def check_digests(bundle: Path, manifest: dict[str, Any]) -> None:
+    """Hold every file against its checksum.
+
+    Raises
+    ------
+    BundleError
+        One is not the file that was published.
+    """
+    for name, told in manifest["files"].items():
+        if file_digest(bundle / name) != told["sha256"]:
+            raise _damaged(bundle, name)
+
+
+def _damaged(bundle: Path, name: str) -> BundleError:
+    return BundleError(
+        f"The bundle at {bundle} is damaged: {name} is not the file that was published. Export it "
+        "again."
+    )

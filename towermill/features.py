@@ -1,0 +1,65 @@
+"""How a raw column becomes an input of a model: what a recipe says of it."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+
+
+class Feature(BaseModel):
+    """How one raw column becomes a model input.
+
+    A recipe may write the bare `kind` for the whole (``genre: category``).
+
+    Parameters
+    ----------
+    kind
+        ``category`` (one value), ``list`` (several categories: a list column, or text cut at
+        `separator`), ``number``, ``hour``, ``weekday`` (of a timestamp column), ``age`` (days from
+        this date column to the interaction) or ``title`` (carried along for people to read, never
+        a model input).
+    freq_threshold
+        A category seen less often in training is out of vocabulary.
+    max_size
+        Keep at most this many categories, the most frequent ones; 0 keeps all.
+    num_buckets
+        Hash what is out of vocabulary into so many ids instead of one.
+    shared_with
+        Name of another feature whose vocabulary this one joins.
+    separator
+        Where a text column of kind ``list`` is cut.
+    max_length
+        Keep at most this many values of a list, the first ones.
+    log, normalize
+        Apply log(1 + x), then standardise by training mean and deviation.
+    boundaries
+        Turn a number into the index of its interval, which is then a category.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    kind: Literal["category", "list", "number", "hour", "weekday", "age", "title"] = "category"
+    freq_threshold: int = Field(0, ge=0)
+    max_size: int = Field(0, ge=0)
+    num_buckets: int = Field(0, ge=0)
+    shared_with: str | None = None
+    separator: str = "|"
+    max_length: int | None = Field(None, ge=1)
+    log: bool = False
+    normalize: bool = True
+    boundaries: tuple[float, ...] | None = None
+
+    @property
+    def is_category(self) -> bool:
+        """Whether the feature ends as an encoded id, and so has a vocabulary."""
+        return self.boundaries is not None or self.kind in ("category", "list", "hour", "weekday")
+
+
+def _from_kind(value: Any) -> Any:
+    return {"kind": value} if isinstance(value, str) else value
+
+
+FeatureField = Annotated[Feature, BeforeValidator(_from_kind)]
+#: Raw column name to its feature.
+Features = dict[str, FeatureField]
