@@ -312,7 +312,7 @@ class Bundle:
     @cached_property
     def index(self) -> Index:
         """The items' embeddings, to be searched."""
-        return open_index(self.path / INDEX, self.manifest["index"])
+        return open_index(self.path / INDEX, self.manifest["index"], verify=False)
 
     @cached_property
     def _cosines(self) -> Cosines:

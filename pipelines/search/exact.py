@@ -107,10 +107,10 @@ def _margins(queries: Vectors, longest: float) -> NDArray[np.float64]:
     """Return how far a float32 product of each query and its score are apart, at most.
 
     In whatever order n products are summed, the error is at most γ |q| |x| with γ = nu / (1 - nu)
-    and u = 2⁻²⁴ (Higham, "Accuracy and Stability of Numerical Algorithms", 2nd edition, section 3.1,
-    and the inequality of Cauchy and Schwarz). n is two more than there are numbers: for rounding
-    the score to float32, and for its own error in float64. What falls below float32's normal
-    numbers adds the smallest of these, each time.
+    and u = 2⁻²⁴ (Higham, "Accuracy and Stability of Numerical Algorithms", 2nd edition, section
+    3.1, and the inequality of Cauchy and Schwarz). n is two more than there are numbers: for
+    rounding the score to float32, and for its own error in float64. What falls below float32's
+    normal numbers adds the smallest of these, each time.
     """
     limits = lengths(queries) * longest
     n = queries.shape[1] + 2

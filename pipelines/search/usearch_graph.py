@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 
@@ -19,28 +19,25 @@ from towermill.pipelines.search.graph import check_size, lifted_queries
 
 
 class UsearchGraph:
-    """A graph that finds candidates; see `towermill.pipelines.search.graph.Graph`."""
-
-    file: Final = "graph.usearch"
+    """What finds candidates; see `towermill.pipelines.search.graph.Graph`."""
 
     def __init__(self, index: Any) -> None:
         self._index = index
 
-    @classmethod
-    def build(
-        cls, kind: str, points: Vectors, longest: float, parameters: Mapping[str, int]
-    ) -> UsearchGraph:
-        """Put lifted vectors ``(items, dim + 1)`` into a new graph, on all cores."""
-        index = _empty(points.shape[1], parameters)
+    @staticmethod
+    def write(points: Vectors, path: Path, parameters: Mapping[str, int]) -> None:
+        """Put lifted vectors ``(items, dim + 1)`` into a new graph, neighbours by angle."""
+        index = _empty("cos", points.shape[1], parameters)
         index.add(np.arange(len(points), dtype=np.uint64), points)
-        return cls(index)
+        index.save(path)
 
     @classmethod
     def open(cls, path: Path, description: Mapping[str, Any]) -> UsearchGraph:
         """Map a file into memory."""
-        index = _empty(description["dim"] + 1, description["parameters"])
+        index = _empty("ip", description["dim"] + 1, description["parameters"])
         try:
             index.view(path)
+            index.metric = "ip"  # the file says how it was built, by angle
         except (RuntimeError, ValueError) as error:
             raise BundleError(f"{path} is damaged: {error}. Export the bundle again.") from error
         check_size(path, (len(index), index.ndim), description)
@@ -58,12 +55,8 @@ class UsearchGraph:
             products[i, : len(matches)] = 1 - matches.distances
         return rows, products
 
-    def save(self, path: Path) -> None:
-        """Write it to a file."""
-        self._index.save(path)
 
-
-def _empty(dim: int, parameters: Mapping[str, int]) -> Any:
+def _empty(metric: str, dim: int, parameters: Mapping[str, int]) -> Any:
     try:
         from usearch.index import Index
     except ImportError as error:
@@ -72,7 +65,7 @@ def _empty(dim: int, parameters: Mapping[str, int]) -> Any:
         ) from error
     return Index(
         ndim=dim,
-        metric="ip",
+        metric=metric,
         dtype="bf16",
         connectivity=parameters["connectivity"],
         expansion_add=parameters["expansion_build"],

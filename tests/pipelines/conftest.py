@@ -17,6 +17,9 @@ import yaml
 from towermill.pipelines import Recipe, planning, run, validate_recipe
 from towermill.pipelines.stages import STAGES
 
+# For what the tests of this folder share.
+sys.path[:0] = [str(Path(__file__).parent)]
+
 TINY: dict[str, Any] = {
     "name": "tiny",
     "source": {"kind": "synthetic", "users": 300, "items": 50, "interactions": 3000},

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 import pytest
+from bundles import rewrite
 
 from towermill.errors import BundleError
 from towermill.pipelines import Bundle, run, validate_recipe
@@ -97,11 +98,10 @@ class TestUsers:
         assert found == bundle.recommend("someone else", 3)
 
     def test_string_ids(self, bundle: Bundle, copy: Path, busiest: int) -> None:
-        table = pl.read_parquet(copy / "user_features.parquet")
-        table.with_columns(pl.col("raw_user_id").cast(pl.String)).write_parquet(
-            copy / "user_features.parquet"
-        )
-        renamed = Bundle.open(copy, verify=False)
+        users = pl.read_parquet(copy / "user_features.parquet")
+        users = users.with_columns(pl.col("raw_user_id").cast(pl.String))
+        rewrite(copy, users=users)
+        renamed = Bundle.open(copy)
         expected = bundle.recommend(busiest, 3)
         for user_id in (busiest, str(busiest)):
             assert renamed.recommend(user_id, 3) == expected
@@ -118,15 +118,15 @@ class TestDamage:
         assert Bundle.open(copy).manifest
 
     @pytest.mark.parametrize(
-        "name", ["item_embeddings.parquet", "query_tower/saved_model.pb", "user_features.parquet"]
+        "name", ["item_embeddings.parquet", "onnx/query_tower.onnx", "tables/users.arrow"]
     )
     def test_a_changed_byte(self, copy: Path, name: str) -> None:
         content = bytearray((copy / name).read_bytes())
         content[len(content) // 2] ^= 1
         (copy / name).write_bytes(content)
         with pytest.raises(BundleError, match=f"is damaged: {name}"):
-            Bundle.open(copy)
-        assert Bundle.open(copy, verify=False).manifest
+            Bundle.open(copy, verify=True)
+        assert Bundle.open(copy).manifest
 
     def test_a_cut_file(self, copy: Path) -> None:
         path = copy / "item_embeddings.parquet"
@@ -134,15 +134,16 @@ class TestDamage:
         with pytest.raises(BundleError, match="Export it again"):
             Bundle.open(copy)
 
-    @pytest.mark.parametrize("text", ["", "{", "[]", "{}", '{"format": 1}', '{"format": "x"}', "1"])
+    @pytest.mark.parametrize("text", ["", "{", "[]", "{}", '{"format": 3}', '{"format": "x"}', "1"])
     def test_manifest(self, copy: Path, text: str) -> None:
         (copy / "manifest.json").write_text(text)
         with pytest.raises(BundleError, match="is not a bundle's manifest"):
             Bundle.open(copy)
 
-    def test_newer_format(self, copy: Path) -> None:
-        (copy / "manifest.json").write_text('{"format": 3, "files": {}}')
-        with pytest.raises(BundleError, match=r"reads up to 2\. Update it"):
+    @pytest.mark.parametrize(("found", "advice"), [(4, "Update it"), (2, "Export again")])
+    def test_another_format(self, copy: Path, found: int, advice: str) -> None:
+        (copy / "manifest.json").write_text(f'{{"format": {found}, "files": {{}}}}')
+        with pytest.raises(BundleError, match=rf"is of format {found}; .* format 3\. {advice}"):
             Bundle.open(copy)
 
     def test_no_bundle(self, tmp_path: Path) -> None:

@@ -46,9 +46,9 @@ class TestManifest:
                 "parity",
                 "metrics",
             ),
-            "files",
+            *("files", "id", "onnx", "raw_inputs", "gates"),
         }
-        assert manifest["format"] == 2
+        assert manifest["format"] == 3
         assert manifest["ids"] == {"padding": 0, "null": 1, "unknown": 2, "first": 3}
         assert manifest["dim"] == 8
         told = trained.recipe.model_dump(mode="json", exclude={"tune", "simulate"})
@@ -65,11 +65,12 @@ class TestManifest:
             for path in trained.bundle.rglob("*")
             if path.is_file() and path.name != "manifest.json"
         }
-        assert manifest["files"] == held
+        assert {name: told["sha256"] for name, told in manifest["files"].items()} == held
         assert {name.partition("/")[0] for name in held} == {
             *("query_tower", "item_tower", "workflow"),
             *("user_features.parquet", "item_features.parquet"),
             *("item_embeddings.parquet", "seen_items.parquet"),
+            *("query_tower_raw", "onnx", "tables", "index"),
         }
 
     def test_features_say_what_the_towers_take(self, manifest: Any) -> None:
@@ -77,7 +78,8 @@ class TestManifest:
         tags = manifest["item_features"]["tags"]
         assert tags["list"]
         assert tags["dtype"] == "int32"
-        assert manifest["query_features"]["age"] == {"dtype": "float32", "list": False, "ids": None}
+        age = manifest["query_features"]["age"]
+        assert (age["dtype"], age["list"], age["ids"]) == ("float32", False, None)
 
     def test_rows_and_parity(self, manifest: Any, trained: Any) -> None:
         users = pl.read_parquet(trained.bundle / "user_features.parquet")

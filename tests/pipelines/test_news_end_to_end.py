@@ -16,9 +16,10 @@ from towermill.columns import FIRST_ID
 from towermill.errors import BundleError, DataError
 from towermill.models import retriever as retrievers
 from towermill.pipelines import Bundle, plan, run
-from towermill.pipelines.bundle import tower_inputs
 from towermill.pipelines.encoding import spread_over_cluster
 from towermill.pipelines.evaluate import evaluate_model
+from towermill.pipelines.saved_models import run_saved
+from towermill.pipelines.tables import to_batch
 from towermill.runtime import Runtime
 from towermill.workflows.tables import ImpressionTables
 
@@ -92,16 +93,14 @@ class TestBundle:
 
     def test_query_tower_from_histories_equals_the_live_one(self, news: Any) -> None:
         """Empty, short, with an unknown article, and longer than what is read: the last six."""
-        import tensorflow as tf
 
         _, retriever = news.live()
         lists = [[], [5], [7, 2, 9], [*range(10, 30)], [*range(24, 30)]]
         frame = pl.DataFrame({"history": pl.Series(lists, dtype=pl.List(pl.Int32))})
         features = Bundle.open(news.bundle).manifest["query_features"]
         assert list(features) == ["history"]
-        module = tf.saved_model.load(str(news.bundle / "query_tower"))
-        serve = module.signatures["serving_default"]
-        served = serve(**tower_inputs(frame, features))["embedding"].numpy()
+        batch = to_batch(frame.to_arrow(), features, None)
+        served = run_saved(news.bundle / "query_tower", batch)
         np.testing.assert_allclose(served, retriever.embed_queries(frame), atol=1e-5)
         np.testing.assert_allclose(served[3], served[4], atol=1e-5)
         assert not served[0].any()
