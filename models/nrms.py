@@ -11,7 +11,7 @@ import tensorflow as tf
 from merlin.schema import Schema, Tags
 from numpy.typing import NDArray
 
-from towermill.columns import FIRST_ID, HISTORY, ITEM_ID, TOKENS, USER_ID
+from towermill.columns import FIRST_ID, HISTORY, ITEM_ID, NULL_ID, TOKENS, USER_ID
 from towermill.errors import RecipeError
 from towermill.models.config import NRMSConfig
 from towermill.models.impressions import AGE, AGE_HOURS, ImpressionData
@@ -105,7 +105,10 @@ class TitleTower(tf.keras.layers.Layer):  # type: ignore[misc]
         tokens = dense_list(inputs, TOKENS)[:, : self.title_size]
         if not self.encoder.masked:  # as in training, whatever else is in the batch
             tokens = tf.pad(tokens, [[0, 0], [0, self.title_size - tf.shape(tokens)[1]]])
-        vectors = self.encoder(tokens, inputs, training=training)
+        # One title more, of one word: see `HistoryTower`.
+        tokens = tf.pad(tokens, [[0, 1], [0, 0]], constant_values=NULL_ID)
+        categories = {name: tf.pad(inputs[name], [[0, 1]]) for name in self.encoder.features}
+        vectors = self.encoder(tokens, categories, training=training)[:-1]
         return vectors if self.ages is None else vectors + self.age(inputs[AGE])
 
     def age(self, buckets: tf.Tensor) -> tf.Tensor:

@@ -121,14 +121,16 @@ class RawFeatures:
             return None if math.isnan(number) else number
         raise BundleError(f"`features.{name}` should be a number. Received: {value!r}")
 
-    def _id(self, name: str, raw: Mapping[str, Any], value: Any, missing: int) -> int:
+    def _id(self, name: str, raw: Mapping[str, Any], value: Any, missing: int) -> float:
         if value is None or (isinstance(value, float) and math.isnan(value)):
             return missing
         if raw["kind"] == "encoded":
             top = self.features[name]["ids"]
+            if top is None and isinstance(value, Real):
+                return float(value)
             if not isinstance(value, Integral) or not 0 <= value < top:
                 raise BundleError(
-                    f"`features.{name}` should be an encoded id from 0 to {top - 1}: "
+                    f"`features.{name}` should be a number, or an id from 0 to {(top or 1) - 1}: "
                     f"{raw['why']}. Received: {value!r}"
                 )
             return int(value)

@@ -8,10 +8,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from towermill.columns import FIRST_ID, HISTORY, ITEM_ID, RAW_PREFIX, TIMESTAMP
+from towermill.columns import FIRST_ID, HISTORY, ITEM_ID, TIMESTAMP
 from towermill.errors import BundleError
 from towermill.pipelines.bundle import Bundle
 from towermill.pipelines.gates import TOLERANCE, spread
+from towermill.pipelines.queries import Query
 from towermill.pipelines.raw_features import seconds
 from towermill.pipelines.raw_tower import MISSING
 from towermill.pipelines.saved_models import run_saved
@@ -57,60 +58,56 @@ def check_ranker(bundle: Bundle) -> dict[str, Any]:
 
 def check_raw_tower(bundle: Bundle) -> dict[str, Any]:
     """Of raw features, the raw query tower gives what the query tower does of encoded ones."""
-    rows = spread(len(bundle.users))
-    raw = raw_batch(bundle, rows)
-    found = run_saved(bundle.path / "query_tower_raw", raw)
-    return {
-        "users": len(rows),
-        "difference": _same("The query tower of raw features", found, bundle.embed_users(rows)),
-    }
+    queries = raw_queries(bundle, spread(len(bundle.users)))
+    found = run_saved(bundle.path / "query_tower_raw", raw_batch(bundle.manifest, queries))
+    expected = bundle.embed_queries([Query(features=values) for values in queries])
+    difference = _same("The query tower of raw features", found, expected)
+    return {"users": len(queries), "max_abs_difference": difference}
 
 
-def raw_batch(bundle: Bundle, rows: NDArray[np.int64]) -> Batch:
-    """Return the raw features of users as ``query_tower_raw`` takes them."""
-    table, as_of = bundle.users, bundle.manifest["as_of"]
+def raw_queries(bundle: Bundle, rows: NDArray[np.int64]) -> list[dict[str, Any]]:
+    """Return the raw features of users, at the moment at which the training ended."""
+    table, features = bundle.users, bundle.manifest["query_features"]
+    held = bundle.users_batch(rows)
+    items = bundle.items.raw(ITEM_ID).to_pylist() if HISTORY in features else []
+    queries = []
+    for place, given in enumerate(table.rows(rows)):
+        values = {name: given.get(name) for name in bundle.manifest["raw_inputs"]}
+        if HISTORY in values:
+            first, end = held[f"{HISTORY}__offsets"][place : place + 2]
+            read = held[f"{HISTORY}__values"][first:end]
+            values[HISTORY] = [items[i - FIRST_ID] for i in read if i >= FIRST_ID]
+        if TIMESTAMP in values:
+            values[TIMESTAMP] = bundle.manifest["as_of"]
+        for name, feature in features.items():
+            if feature["raw"]["kind"] == "encoded":
+                values[name] = _encoded(held, name, feature["list"], place)
+        queries.append(values)
+    return queries
+
+
+def _encoded(batch: Batch, name: str, listed: bool, place: int) -> Any:
+    if not listed:
+        return batch[name][place].item()
+    first, end = batch[f"{name}__offsets"][place : place + 2]
+    return batch[f"{name}__values"][first:end].tolist()
+
+
+def raw_batch(manifest: dict[str, Any], queries: list[dict[str, Any]]) -> Batch:
+    """Return raw features as ``query_tower_raw`` takes them."""
     batch: Batch = {}
-    for name, told in bundle.manifest["raw_inputs"].items():
-        feature = bundle.manifest["query_features"].get(name)
-        if name == TIMESTAMP:
-            moment = seconds(name, as_of)
-            batch[name] = np.full(len(rows), MISSING if moment is None else moment)
-        elif name == HISTORY:
-            held = table.batch({HISTORY: feature}, rows)
-            items = bundle.items.raw(ITEM_ID).to_pylist()
-            read = [items[i - FIRST_ID] for i in held[f"{HISTORY}__values"]]
-            batch[f"{HISTORY}__values"] = _array(read, told["dtype"])
-            batch[f"{HISTORY}__offsets"] = held[f"{HISTORY}__offsets"]
-        elif feature["raw"]["kind"] == "encoded":
-            batch |= {
-                n: v for n, v in bundle.users_batch(rows).items() if n.partition("__")[0] == name
-            }
-        elif RAW_PREFIX + name not in table.data.schema.names:  # of the moment: nobody tells it
-            batch |= _missing(name, told, len(rows))
-        else:
-            values = [row[name] for row in table.rows(rows)]
-            if told["list"]:
-                flat = [v for value in values for v in value or ()]
-                lengths = [len(value or ()) for value in values]
-                batch[f"{name}__values"] = _array(flat, told["dtype"])
-                batch[f"{name}__offsets"] = np.cumsum([0, *lengths], dtype=np.int32)
-            else:
-                batch[name] = _array(
-                    [seconds(name, v) for v in values]
-                    if feature["raw"]["kind"] == "age"
-                    else values,
-                    told["dtype"],
-                )
+    for name, told in manifest["raw_inputs"].items():
+        values = [query.get(name) for query in queries]
+        kind = manifest["query_features"].get(name, {"raw": {"kind": "age"}})["raw"]["kind"]
+        if told["list"]:
+            flat = [value for one in values for value in one or ()]
+            lengths = [len(one or ()) for one in values]
+            batch[f"{name}__values"] = _array(flat, told["dtype"])
+            batch[f"{name}__offsets"] = np.cumsum([0, *lengths], dtype=np.int32)
+        else:  # a date, or the moment itself
+            values = [seconds(name, value) for value in values] if kind == "age" else values
+            batch[name] = _array(values, told["dtype"])
     return batch
-
-
-def _missing(name: str, told: dict[str, Any], count: int) -> Batch:
-    if told["list"]:
-        return {
-            f"{name}__values": _array([], told["dtype"]),
-            f"{name}__offsets": np.zeros(count + 1, np.int32),
-        }
-    return {name: _array([None] * count, told["dtype"])}
 
 
 def _array(values: list[Any], dtype: str) -> NDArray[Any]:

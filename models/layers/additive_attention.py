@@ -32,8 +32,10 @@ class AdditiveAttention(tf.keras.layers.Layer):  # type: ignore[misc]
 
     def call(self, values: tf.Tensor, packing: Packing) -> tf.Tensor:
         """Return ``(sequences, dim)`` for packed ``(positions, dim)``."""
-        owners, count = packing.owners, packing.sequences
         logits = tf.cast(tf.matmul(self.project(values), self.query)[:, 0], tf.float32)
+        if packing.fixed:
+            return _pooled_padded(values, logits, packing)
+        owners, count = packing.owners, packing.sequences
         greatest = tf.math.unsorted_segment_max(logits, owners, count)
         powers = tf.exp(logits - tf.gather(tf.stop_gradient(greatest), owners))
         total = tf.math.unsorted_segment_sum(powers, owners, count)
@@ -42,3 +44,17 @@ class AdditiveAttention(tf.keras.layers.Layer):  # type: ignore[misc]
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "units": self.units}
+
+
+def _pooled_padded(values: tf.Tensor, logits: tf.Tensor, packing: Packing) -> tf.Tensor:
+    """Pool by sums along the padded sequences.
+
+    Of segments, other runtimes make matrix products, whose rounding depends on the whole batch.
+    """
+    padded = packing.pad(logits[:, None])[..., 0]
+    hidden = tf.where(packing.mask, padded, padded.dtype.min)
+    powers = tf.exp(hidden - tf.reduce_max(hidden, axis=1, keepdims=True))
+    powers *= tf.cast(packing.mask, powers.dtype)
+    total = tf.reduce_sum(powers, axis=1, keepdims=True)
+    weights = tf.cast(powers / tf.where(total > 0, total, 1.0), values.dtype)
+    return tf.reduce_sum(packing.pad(values) * weights[..., None], axis=1)

@@ -19,10 +19,14 @@ class Packing(NamedTuple):
         bool ``(sequences, length)``, True at real positions.
     places
         int64 ``(positions, 2)``: sequence and place of each packed row, ascending.
+    fixed
+        The length is not cut to the longest sequence, and sums are to be taken so that the last
+        bits of a sequence's result do not depend on what stands beside it.
     """
 
     mask: tf.Tensor
     places: tf.Tensor
+    fixed: bool = False
 
     @property
     def sequences(self) -> tf.Tensor:
@@ -46,8 +50,18 @@ class Packing(NamedTuple):
         return padded
 
 
-def packing(mask: tf.Tensor) -> Packing:
-    """Return the packing of a mask, cut off behind the longest sequence."""
+def packing(mask: tf.Tensor, cut: bool = True) -> Packing:
+    """Return the packing of a mask.
+
+    Parameters
+    ----------
+    mask
+        bool ``(sequences, length)``.
+    cut
+        Off behind the longest sequence, which is faster; else the packing is `fixed`.
+    """
+    if not cut:
+        return Packing(mask, tf.where(mask), fixed=True)
     longest = tf.reduce_max(tf.where(mask, tf.range(tf.shape(mask)[1]) + 1, 0))
     mask = mask[:, : tf.maximum(longest, 1)]
     return Packing(mask, tf.where(mask))

@@ -37,6 +37,6 @@ class UserEncoder(tf.keras.layers.Layer):  # type: ignore[misc]
 
         A user who has read nothing has the vector 0.
         """
-        packed = packing(mask)
+        packed = packing(mask, cut=training is not False)
         values = self.attention(packed.pack(vectors), packed)
         return self.pooling(self.dropout(values, training=training), packed)

@@ -26,7 +26,7 @@ def reseal(bundle: Path, **changes: Any) -> None:
 def tables_of(bundle: Path) -> dict[str, pl.DataFrame]:
     """Return ``users``, ``items`` and ``seen``."""
     named = {"users": USERS, "items": ITEMS, "seen": SEEN}
-    tables = {n: pl.read_ipc(bundle / path, memory_map=False) for n, path in named.items()}
+    tables = {n: pl.read_ipc((bundle / path).read_bytes()) for n, path in named.items()}
     return {n: table.drop(BY_ID, strict=False) for n, table in tables.items()}
 
 

@@ -134,13 +134,13 @@ class TestWriting:
         out = tmp_path / "new" / "r.parquet"
         recommend_all(trained.bundle, out, 5)
         before = out.read_bytes()
-        score, blocks = Bundle.score, iter(range(2))
+        embed, blocks = Bundle.embed_users, iter(range(2))
 
-        def fails_late(self: Bundle, queries: Any) -> Any:
-            return score(self, queries) * (1.0 if next(blocks, None) is not None else np.nan)
+        def fails_late(self: Bundle, rows: Any) -> Any:
+            return embed(self, rows) * (1.0 if next(blocks, None) is not None else np.nan)
 
-        monkeypatch.setattr(Bundle, "score", fails_late)
-        with pytest.raises(Exception, match="returned NaN"):
+        monkeypatch.setattr(Bundle, "embed_users", fails_late)
+        with pytest.raises(BundleError, match="NaN"):
             recommend_all(trained.bundle, out, 5)
         assert out.read_bytes() == before
         assert [path.name for path in out.parent.iterdir()] == ["r.parquet"]

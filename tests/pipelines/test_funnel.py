@@ -140,9 +140,7 @@ class TestFunnel:
     def test_of_other_items(
         self, trained: Any, ranker: Any, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(
-            Bundle, "item_ids", property(lambda bundle: pl.Series([str(bundle.path)]))
-        )
+        monkeypatch.setattr(Bundle, "find_item", lambda *_: None)
         with pytest.raises(BundleError, match="none in common"):
             Funnel(FunnelConfig(retrieve=trained.bundle, rank=ranker.bundle))
 
