@@ -49,9 +49,9 @@ def gates_of(bundle: Bundle) -> dict[str, Gate]:
     }
     if not bundle.ranks:
         both |= {
+            "index": check_index,
             "embeddings": check_embeddings,
             "collapse": check_collapse,
-            "index": check_index,
             "item_tower": check_item_tower,
         }
     if importlib.util.find_spec("tensorflow") is not None:
