@@ -129,8 +129,9 @@ class Repository:
 
     def execute(self, model: str, requests: list[InferenceRequest]) -> list[InferenceResponse]:
         """Hand requests to a Python model, past the checks of Triton's core."""
+        loaded = self.python_model(model)
         with self._process(model):
-            return self.python_model(model).execute(requests)
+            return loaded.execute(requests)
 
     def python_model(self, model: str) -> Any:
         """Return a Python backend's model, initialized."""
