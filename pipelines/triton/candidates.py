@@ -12,7 +12,7 @@ from towermill.columns import FIRST_ID, ITEM_ID, OOV_ID
 from towermill.errors import BundleError
 from towermill.pipelines.search.store import open_index
 from towermill.pipelines.tables import IdTable, SeenTable
-from towermill.pipelines.triton.answers import named
+from towermill.pipelines.triton.answers import named, scored
 from towermill.pipelines.triton.tensors import Folder, answer, given, lengths, needed, texts
 
 
@@ -39,9 +39,8 @@ class TritonPythonModel:
         ks = lengths(request, len(queries), self._k, self._most)
         unwanted = self._unwanted(request, len(queries))
         rows, scores = self._index.search(queries, int(ks.max()), exclude=unwanted)
-        beyond = np.arange(rows.shape[1]) >= ks[:, None]
-        rows, scores = np.where(beyond, -1, rows), np.where(beyond, -np.inf, scores)
-        return {"ITEM_ID": named(self._items, rows), "SCORE": scores.astype(np.float32)}
+        rows = np.where(np.arange(rows.shape[1]) < ks[:, None], rows, -1)
+        return {"ITEM_ID": named(self._items, rows), "SCORE": scored(rows, scores)}
 
     def _unwanted(self, request: Any, rows: int) -> list[NDArray[np.int64]]:
         """Return for each query the rows of items that may not be in its answer."""

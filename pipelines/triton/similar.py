@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from towermill.columns import ITEM_ID
 from towermill.pipelines.search.store import open_index
 from towermill.pipelines.tables import IdTable
-from towermill.pipelines.triton.answers import named
+from towermill.pipelines.triton.answers import named, scored
 from towermill.pipelines.triton.tensors import Folder, answer, lengths, needed, texts
 
 
@@ -35,7 +35,7 @@ class TritonPythonModel:
         ks = lengths(request, len(ids), self._k, self._most)
         found = [self._items.find(item) for (item,) in ids]
         rows = np.full((len(ids), int(ks.max())), -1, np.int64)
-        scores = np.full(rows.shape, -np.inf, np.float32)
+        scores = np.zeros(rows.shape, np.float32)
         for place, (row, k) in enumerate(zip(found, ks, strict=True)):
             if row is not None:
                 itself = [np.array([row], np.int64)]
@@ -43,6 +43,6 @@ class TritonPythonModel:
                 rows[place, :k], scores[place, :k] = near[0][0], near[1][0]
         return {
             "SIMILAR_ID": named(self._items, rows),
-            "SCORE": scores,
+            "SCORE": scored(rows, scores),
             "KNOWN": np.array([row is not None for row in found])[:, None],
         }
