@@ -126,9 +126,7 @@ def _query_tower(
         else {"platform": "tensorflow_savedmodel", "backend": "tensorflow"}
     )
     return {
-        **_model(
-            QUERY_TOWER, serving.max_batch_size * batches, serving.device, serving.instances
-        ),
+        **_model(QUERY_TOWER, serving.max_batch_size * batches, serving.device, serving.instances),
         **runs,
         "input": [_tensor(n, t, 1 if batches else -1, **shape) for n, t in inputs.items()],
         "output": [_tensor(output, _FLOAT, *([dim] if batches else [-1, dim]))],
@@ -187,9 +185,7 @@ def _similar(serving: Serving) -> Config:
     }
 
 
-def _recommend(
-    manifest: Mapping[str, Any], inputs: Mapping[str, str], serving: Serving
-) -> Config:
+def _recommend(manifest: Mapping[str, Any], inputs: Mapping[str, str], serving: Serving) -> Config:
     embedding = manifest["onnx"]["query_tower"]["output"]
     features = {f"query_{name}": f"query_{name}" for name in inputs}
     asked = {tensor["name"]: tensor["name"] for tensor in _asked()}

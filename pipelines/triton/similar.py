@@ -23,7 +23,6 @@ class TritonPythonModel:
         folder = Folder(args)
         self._k, self._most = folder.number("k"), folder.number("max_k")
         self._index = open_index(folder.path / "index", folder.manifest["index"])
-        self._vectors = np.load(folder.path / "index" / "vectors.npy", mmap_mode="r")
         self._items = IdTable(folder.path / "tables" / "items.arrow", ITEM_ID)
 
     def execute(self, requests: list[Any]) -> list[Any]:
@@ -39,7 +38,7 @@ class TritonPythonModel:
         for place, (row, k) in enumerate(zip(found, ks, strict=True)):
             if row is not None:
                 itself = [np.array([row], np.int64)]
-                near = self._index.search(self._vectors[[row]], int(k), exclude=itself)
+                near = self._index.search(self._index.vectors[[row]], int(k), exclude=itself)
                 rows[place, :k], scores[place, :k] = near[0][0], near[1][0]
         return {
             "SIMILAR_ID": named(self._items, rows),

@@ -80,8 +80,9 @@ def given(request: Any, name: str, columns: int | None, rows: int | None = None)
     if tensor is None:
         return None
     values = tensor.as_numpy()
-    wanted = (rows, columns)
-    if values.ndim != 2 or any(w not in (None, n) for w, n in zip(wanted, values.shape, strict=True)):
+    wanted = [rows, columns]
+    fits = [n in (None, size) for n, size in zip(wanted, values.shape, strict=False)]
+    if values.ndim != 2 or not all(fits):
         shape = ", ".join("any" if n is None else str(n) for n in wanted)
         raise BundleError(f"{name} should be of shape ({shape}). Received: {values.shape}")
     return values

@@ -12,6 +12,9 @@ import onnx
 import pyarrow as pa
 from onnx import TensorProto, helper, numpy_helper
 
+from towermill.pipelines.search.config import IndexConfig
+from towermill.pipelines.search.store import write_index
+
 DIM, USERS, ITEMS, GENDERS = 4, 20, 30, 3
 
 
@@ -93,10 +96,16 @@ class World:
 
     def write(self, bundle: Path) -> Path:
         """Write what a model repository needs of a bundle."""
-        for folder in ("onnx", "tables", "index"):
+        for folder in ("onnx", "tables"):
             (bundle / folder).mkdir(parents=True)
         onnx.save(self._tower(), bundle / "onnx" / "query_tower.onnx")
-        np.save(bundle / "index" / "vectors.npy", self.weights["items"])
+        index = write_index(
+            self.weights["items"],
+            bundle / "index",
+            IndexConfig(kind="exact"),
+            "inner_product",
+            np.zeros((0, DIM), np.float32),
+        )
         write_arrow(bundle / "tables" / "users.arrow", self.users_table())
         write_arrow(bundle / "tables" / "items.arrow", self.items_table())
         # Whoever has met nothing has no row.
@@ -122,7 +131,7 @@ class World:
                 }
             },
             "ids": {"padding": 0, "null": 1, "unknown": 2, "first": 3},
-            "index": INDEX,
+            "index": index,
             "rows": {"users": USERS, "items": ITEMS},
             "title": None,
         }
@@ -205,10 +214,6 @@ class World:
         model.ir_version = 9
         onnx.checker.check_model(model)
         return model
-
-
-#: How the manifest describes an exact index of inner products.
-INDEX = {"kind": "exact"}
 
 
 def write_arrow(path: Path, table: pa.Table) -> None:
