@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import re
-from collections.abc import Iterable
+from collections.abc import Container
 from pathlib import Path
 from typing import Final
 
@@ -20,6 +20,8 @@ logger = logging.getLogger(__name__)
 #: The column that says from when on a row holds: a timestamp of microseconds, in UTC.
 EVENT_TIMESTAMP: Final = "event_timestamp"
 
+#: Entities, and what names one.
+_IDS: Final = {"user": USER_ID, "item": ITEM_ID}
 #: Feast's types by those of Arrow, the first that fits.
 _TYPES: Final = (
     (pa.types.is_boolean, "Bool"),
@@ -97,25 +99,14 @@ def write_feast(bundle: Path, project: str) -> None:
     BundleError
         A table or its id or `EVENT_TIMESTAMP` is missing, or ids are neither integers nor text.
     """
-    users, items = _schema(bundle, "user", USER_ID), _schema(bundle, "item", ITEM_ID)
-    views, types = [], set()
-    for name, key, schema in (("user", USER_ID, users), ("item", ITEM_ID, items)):
-        fields = _fields(schema, f"{name}_features.parquet")
-        types |= set(re.findall(r"\w+", " ".join(kind for _, _, kind in fields)))
-        kind = schema.field(RAW_PREFIX + key).type
-        views.append(
-            _VIEW.format(
-                name=name,
-                key=RAW_PREFIX + key,
-                kind="INT64" if pa.types.is_integer(kind) else "STRING",
-                fields="\n".join(
-                    f"        Field(name={json.dumps(given)}, dtype={kind}),"
-                    for _, given, kind in fields
-                ),
-                timestamp=EVENT_TIMESTAMP,
-                mapping={column: given for column, given, _ in fields if column != given},
-            )
-        )
+    schemas = {key: _schema(bundle, name, key) for name, key in _IDS.items()}
+    views = [_view(name, key, schemas[key]) for name, key in _IDS.items()]
+    types = {
+        word
+        for schema in schemas.values()
+        for _, _, kind in _fields(schema)
+        for word in re.findall(r"\w+", kind)
+    }
     folder = bundle / "feast"
     folder.mkdir(exist_ok=True)
     # Of letters, digits and _ alone: it becomes part of the names of tables.
@@ -123,6 +114,25 @@ def write_feast(bundle: Path, project: str) -> None:
     (folder / "feature_store.yaml").write_text(_STORE.format(project=project), encoding="utf-8")
     head = _HEAD.format(types=", ".join(sorted(types)))
     (folder / "features.py").write_text("".join([head, *views]), encoding="utf-8")
+
+
+def _view(name: str, key: str, schema: pa.Schema) -> str:
+    fields = _fields(schema)
+    for column in schema.names:
+        if column not in {name for name, _, _ in fields} | {EVENT_TIMESTAMP}:
+            kind = schema.field(column).type
+            logger.warning("Feast has no type for %s: %s.%s is left out", kind, name, column)
+    integers = pa.types.is_integer(schema.field(RAW_PREFIX + key).type)
+    return _VIEW.format(
+        name=name,
+        key=RAW_PREFIX + key,
+        kind="INT64" if integers else "STRING",
+        fields="\n".join(
+            f"        Field(name={json.dumps(given)}, dtype={kind})," for _, given, kind in fields
+        ),
+        timestamp=EVENT_TIMESTAMP,
+        mapping={column: given for column, given, _ in fields if column != given},
+    )
 
 
 def _schema(bundle: Path, name: str, key: str) -> pa.Schema:
@@ -144,20 +154,13 @@ def _schema(bundle: Path, name: str, key: str) -> pa.Schema:
     return schema
 
 
-def _fields(schema: pa.Schema, table: str) -> list[tuple[str, str, str]]:
+def _fields(schema: pa.Schema) -> list[tuple[str, str, str]]:
     """Return column, name that Feast takes, and type of each field."""
     fields: list[tuple[str, str, str]] = []
     for column in schema:
         kind = _feast_type(column.type)
-        if kind is None:
-            logger.warning(
-                "%s: column %s is left out: Feast has no type for %s",
-                table,
-                column.name,
-                column.type,
-            )
-        elif column.name != EVENT_TIMESTAMP:
-            taken = {name for _, name, _ in fields} | set(schema.names) - {column.name}
+        if kind is not None and column.name != EVENT_TIMESTAMP:
+            taken = {name for _, name, _ in fields} | set(schema.names)
             fields.append((column.name, _allowed(column.name, taken), kind))
     return fields
 
@@ -169,7 +172,7 @@ def _feast_type(kind: pa.DataType) -> str | None:
     return next((name for fits, name in _TYPES if fits(kind)), None)
 
 
-def _allowed(name: str, taken: Iterable[str]) -> str:
+def _allowed(name: str, taken: Container[str]) -> str:
     """Return a name that Feast takes, and that is nobody else's."""
     allowed = re.sub(r"\W", "_", name)
     while allowed != name and allowed in taken:

@@ -34,7 +34,7 @@ _READS: Final[dict[str, tuple[str, ...]]] = {
     CANDIDATES: ("tables/items.arrow", "tables/seen.arrow", "index"),
     SIMILAR: ("tables/items.arrow", "index"),
 }
-_MODEL: Final = '''"""Written by `towermill export --triton`: the model is in the folder beside it."""
+_MODEL: Final = '''"""Written by `towermill export --triton`: the model is in the folder beside."""
 
 import sys
 from pathlib import Path
