@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from towermill.columns import FIRST_ID, ITEM_ID, OOV_ID
 from towermill.errors import BundleError
+from towermill.pipelines.bundle_files import INDEX, ITEMS, SEEN
 from towermill.pipelines.search.store import open_index
 from towermill.pipelines.tables import IdTable, SeenTable
 from towermill.pipelines.triton.answers import named, scored
@@ -24,9 +25,9 @@ class TritonPythonModel:
         folder = Folder(args)
         self._k, self._most = folder.number("k"), folder.number("max_k")
         self._dim = int(folder.manifest["dim"])
-        self._index = open_index(folder.path / "index", folder.manifest["index"])
-        self._items = IdTable(folder.path / "tables" / "items.arrow", ITEM_ID)
-        self._seen = SeenTable(folder.path / "tables" / "seen.arrow")
+        self._index = open_index(folder.path / INDEX, folder.manifest["index"])
+        self._items = IdTable(folder.path / ITEMS, ITEM_ID)
+        self._seen = SeenTable(folder.path / SEEN)
 
     def execute(self, requests: list[Any]) -> list[Any]:
         """Answer each request."""

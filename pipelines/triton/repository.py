@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 from collections.abc import Mapping
@@ -12,7 +11,7 @@ from typing import Any, Final, Literal, get_args
 import numpy as np
 
 from towermill.errors import BundleError, DataError
-from towermill.pipelines.bundle import MANIFEST
+from towermill.pipelines.bundle_files import INDEX, ITEMS, MANIFEST, SEEN, USERS, read_manifest
 from towermill.pipelines.triton.configs import (
     CANDIDATES,
     QUERY_TOWER,
@@ -30,9 +29,9 @@ from towermill.pipelines.triton.shipping import ship
 _VERSION: Final = "1"
 #: What each Python model reads of the bundle, beside the manifest: files and folders.
 _READS: Final[dict[str, tuple[str, ...]]] = {
-    USER_FEATURES: ("tables/users.arrow",),
-    CANDIDATES: ("tables/items.arrow", "tables/seen.arrow", "index"),
-    SIMILAR: ("tables/items.arrow", "index"),
+    USER_FEATURES: (USERS,),
+    CANDIDATES: (ITEMS, SEEN, INDEX),
+    SIMILAR: (ITEMS, INDEX),
 }
 _MODEL: Final = '''"""Written by `towermill export --triton`: the model is in the folder beside."""
 
@@ -82,20 +81,20 @@ def write_model_repository(
     Raises
     ------
     BundleError
-        There is no bundle, it is that of a ranker, a file is missing, or a number is not a
-        positive integer.
+        There is no bundle, it is not whole, it is that of a ranker, or an argument is not one of
+        those that are taken.
     DataError
         `out` is there and not empty, or it cannot be written.
     """
     serving = Serving(backend, device, instances, max_batch_size, k, max_k)
     _check(serving)
-    manifest = _manifest(bundle)
+    manifest = read_manifest(bundle)
+    if manifest["kind"] != "retriever":
+        raise BundleError(
+            f"Expected a retriever's bundle: a ranker scores pairs, and has no index to search. "
+            f"{bundle} is that of a {manifest['kind']}."
+        )
     files = _files(manifest, backend)
-    for source in {source for sources in files.values() for source in sources.values()}:
-        if not (bundle / source).exists():
-            raise BundleError(
-                f"The bundle at {bundle} is not whole: {source} is missing. Export it again."
-            )
     if out.is_file() or (out.is_dir() and any(out.iterdir())):
         raise DataError(f"{out} should be a new or an empty folder: it holds something already.")
     partial = out.with_name(f"{out.name}.partial")
@@ -128,25 +127,6 @@ def _check(serving: Serving) -> None:
         )
     if serving.device not in ("cpu", "gpu"):
         raise BundleError(f"`device` should be cpu or gpu. Received: {serving.device!r}")
-
-
-def _manifest(bundle: Path) -> dict[str, Any]:
-    try:
-        manifest: dict[str, Any] = json.loads((bundle / MANIFEST).read_text(encoding="utf-8"))
-        kind, newer = manifest["kind"], "onnx" in manifest
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise BundleError(
-            f"No bundle at {bundle}: expected {MANIFEST} there ({error!r}). A finished run has one "
-            "in runs/<recipe>/latest/bundle."
-        ) from error
-    if kind != "retriever":
-        raise BundleError(
-            f"Expected a retriever's bundle: a ranker scores pairs, and has no index to search. "
-            f"{bundle} is that of a {kind}."
-        )
-    if not newer:
-        raise BundleError(f"{bundle} is of a format without ONNX. Export it again.")
-    return manifest
 
 
 def _files(manifest: Mapping[str, Any], backend: Backend) -> dict[str, dict[str, str]]:

@@ -1,4 +1,4 @@
-"""Triton's model ``similar``: an item to those whose embeddings are nearest to its own."""
+"""Triton's model ``similar``: an item to those whose embeddings are most like its own."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from towermill.columns import ITEM_ID
+from towermill.pipelines.bundle_files import INDEX, ITEMS
+from towermill.pipelines.cosines import Cosines
 from towermill.pipelines.search.store import open_index
 from towermill.pipelines.tables import IdTable
 from towermill.pipelines.triton.answers import named, scored
@@ -16,14 +18,15 @@ from towermill.pipelines.triton.tensors import Folder, answer, lengths, needed, 
 
 
 class TritonPythonModel:
-    """Searches the bundle's index for the neighbours of an item that is in it."""
+    """Finds the greatest cosines with an item's embedding, as the bundle's reader does."""
 
     def initialize(self, args: Mapping[str, str]) -> None:
-        """Open the index and map the table of items into memory."""
+        """Map the items' embeddings and their table into memory."""
         folder = Folder(args)
         self._k, self._most = folder.number("k"), folder.number("max_k")
-        self._index = open_index(folder.path / "index", folder.manifest["index"])
-        self._items = IdTable(folder.path / "tables" / "items.arrow", ITEM_ID)
+        index = open_index(folder.path / INDEX, folder.manifest["index"])
+        self._cosines = Cosines(index.vectors)
+        self._items = IdTable(folder.path / ITEMS, ITEM_ID)
 
     def execute(self, requests: list[Any]) -> list[Any]:
         """Answer each request."""
@@ -33,15 +36,14 @@ class TritonPythonModel:
         ids = texts("ITEM_ID", needed(request, "ITEM_ID", 1))
         ks = lengths(request, len(ids), self._k, self._most)
         found = [self._items.find(item) for (item,) in ids]
-        rows = np.full((len(ids), int(ks.max())), -1, np.int64)
-        scores = np.zeros(rows.shape, np.float32)
-        for place, (row, k) in enumerate(zip(found, ks, strict=True)):
-            if row is not None:
-                itself = [np.array([row], np.int64)]
-                near = self._index.search(self._index.vectors[[row]], int(k), exclude=itself)
-                rows[place, :k], scores[place, :k] = near[0][0], near[1][0]
+        known = np.array([row is not None for row in found])
+        rows = np.full((len(ids), int(ks.max())), -1)
+        cosines = np.zeros(rows.shape, np.float32)
+        some = np.array([row for row in found if row is not None], np.int64)
+        rows[known], cosines[known] = self._cosines.nearest(some, rows.shape[1])
+        rows = np.where(np.arange(rows.shape[1]) < ks[:, None], rows, -1)
         return {
             "SIMILAR_ID": named(self._items, rows),
-            "SCORE": scored(rows, scores),
-            "KNOWN": np.array([row is not None for row in found])[:, None],
+            "SCORE": scored(rows, cosines),
+            "KNOWN": known[:, None],
         }

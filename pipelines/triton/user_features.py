@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from towermill.columns import FIRST_ID, OOV_ID, USER_ID
 from towermill.errors import BundleError
+from towermill.pipelines.bundle_files import USERS
 from towermill.pipelines.tables import Batch, IdTable
 from towermill.pipelines.towers import blank, join
 from towermill.pipelines.triton.tensors import Folder, answer, needed, texts
@@ -25,7 +26,7 @@ class TritonPythonModel:
         self._batches = int(folder.config["max_batch_size"]) > 0
         self._most = folder.number("max_batch_size")
         self._features: dict[str, Any] = folder.manifest["query_features"]
-        self._users = IdTable(folder.path / "tables" / "users.arrow", USER_ID)
+        self._users = IdTable(folder.path / USERS, USER_ID)
         self._nobody = blank(self._features)
         if USER_ID in self._features:
             self._nobody[USER_ID] = np.full_like(self._nobody[USER_ID], OOV_ID)

@@ -140,7 +140,7 @@ class TestMistakes:
         self, repository: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         server = Repository(repository)
-        monkeypatch.setattr(server.python_model("similar"), "_index", None)
+        monkeypatch.setattr(server.python_model("similar"), "_cosines", None)
         request = stub.InferenceRequest([stub.Tensor("ITEM_ID", np.array([[b"film-00"]], object))])
         (response,) = server.execute("similar", [request])
         assert response.has_error()

@@ -267,8 +267,8 @@ class TestRefused:
             write_model_repository(ranker, tmp_path / "models")
 
     def test_an_older_format(self, tmp_path: Path) -> None:
-        (tmp_path / "manifest.json").write_text('{"format": 2, "kind": "retriever"}')
-        with pytest.raises(BundleError, match="without ONNX"):
+        (tmp_path / "manifest.json").write_text('{"format": 2, "files": {}}')
+        with pytest.raises(BundleError, match="of format 2"):
             write_model_repository(tmp_path, tmp_path / "models")
 
     @pytest.mark.parametrize(

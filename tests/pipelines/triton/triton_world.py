@@ -12,6 +12,7 @@ import onnx
 import pyarrow as pa
 from onnx import TensorProto, helper, numpy_helper
 
+from towermill.pipelines.bundle_files import files_of
 from towermill.pipelines.search.config import IndexConfig
 from towermill.pipelines.search.store import write_index
 
@@ -90,7 +91,7 @@ class World:
         """The formula of similar items."""
         vectors = self.weights["items"].astype(np.float64)
         row = self.item_ids.index(item)
-        scores = vectors @ vectors[row]
+        scores = vectors @ vectors[row] / np.linalg.norm(vectors, axis=1)
         order = sorted(range(ITEMS), key=lambda i: -scores[i])
         return [self.item_ids[i] for i in order if i != row][:k]
 
@@ -134,6 +135,7 @@ class World:
             "index": index,
             "rows": {"users": USERS, "items": ITEMS},
             "title": None,
+            "files": files_of(bundle),
         }
         (bundle / "manifest.json").write_text(json.dumps(manifest))
         return bundle
