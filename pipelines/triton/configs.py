@@ -11,7 +11,7 @@ difference (``ValidateEnsembleConfig`` in the server's ``ensemble_utils.cc``).
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Container, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
@@ -54,9 +54,17 @@ class Serving:
     max_k: int = 1000
 
 
-def configs(manifest: Mapping[str, Any], serving: Serving) -> dict[str, Config]:
-    """Return the name of each model of a retriever's bundle to its configuration."""
-    inputs = _tower_inputs(manifest)
+def configs(
+    manifest: Mapping[str, Any], serving: Serving, taken: Container[str] | None = None
+) -> dict[str, Config]:
+    """Return the name of each model of a retriever's bundle to its configuration.
+
+    Parameters
+    ----------
+    taken
+        The inputs of the tower's graph; None: all that the manifest tells.
+    """
+    inputs = {n: t for n, t in _tower_inputs(manifest) if taken is None or n in taken}
     return {
         USER_FEATURES: _user_features(inputs, serving),
         QUERY_TOWER: _query_tower(manifest, inputs, serving),
@@ -66,15 +74,14 @@ def configs(manifest: Mapping[str, Any], serving: Serving) -> dict[str, Config]:
     }
 
 
-def _tower_inputs(manifest: Mapping[str, Any]) -> dict[str, str]:
-    """Return the tower's inputs and their types, in the manifest's order."""
-    types: dict[str, str] = {}
+def _tower_inputs(manifest: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     for name, feature in manifest["query_features"].items():
         kind = _TYPES[feature["dtype"]]
-        lists = {f"{name}__values": kind, f"{name}__offsets": _INT}
-        types |= lists if feature["list"] else {name: kind}
-    # What a model does not use is no input of its graph.
-    return {name: types[name] for name in manifest["onnx"]["query_tower"]["inputs"]}
+        if feature["list"]:
+            yield f"{name}__values", kind
+            yield f"{name}__offsets", _INT
+        else:
+            yield name, kind
 
 
 def _batches(inputs: Mapping[str, str]) -> bool:

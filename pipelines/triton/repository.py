@@ -11,7 +11,15 @@ from typing import Any, Final, Literal, get_args
 import numpy as np
 
 from towermill.errors import BundleError, DataError
-from towermill.pipelines.bundle_files import INDEX, ITEMS, MANIFEST, SEEN, USERS, read_manifest
+from towermill.pipelines.bundle_files import (
+    INDEX,
+    ITEMS,
+    MANIFEST,
+    SEEN,
+    USERS,
+    onnx_file,
+    read_manifest,
+)
 from towermill.pipelines.triton.configs import (
     CANDIDATES,
     QUERY_TOWER,
@@ -94,14 +102,15 @@ def write_model_repository(
             f"Expected a retriever's bundle: a ranker scores pairs, and has no index to search. "
             f"{bundle} is that of a {manifest['kind']}."
         )
-    files = _files(manifest, backend)
+    files = _files(backend)
+    taken = _graph_inputs(bundle / onnx_file(QUERY_TOWER)) if backend == "onnxruntime" else None
     if out.is_file() or (out.is_dir() and any(out.iterdir())):
         raise DataError(f"{out} should be a new or an empty folder: it holds something already.")
     partial = out.with_name(f"{out.name}.partial")
     try:
         shutil.rmtree(partial, ignore_errors=True)
         partial.mkdir(parents=True)
-        for name, config in configs(manifest, serving).items():
+        for name, config in configs(manifest, serving, taken).items():
             _write_model(partial / name, config, bundle, files.get(name, {}))
         partial.replace(out)
     except OSError as error:
@@ -129,12 +138,19 @@ def _check(serving: Serving) -> None:
         raise BundleError(f"`device` should be cpu or gpu. Received: {serving.device!r}")
 
 
-def _files(manifest: Mapping[str, Any], backend: Backend) -> dict[str, dict[str, str]]:
+def _graph_inputs(path: Path) -> set[str]:
+    """Return the inputs of a graph: what a model does not use is none of them."""
+    import onnx
+
+    return {tensor.name for tensor in onnx.load(path, load_external_data=False).graph.input}
+
+
+def _files(backend: Backend) -> dict[str, dict[str, str]]:
     """Return for each model the path in its version's folder to that in the bundle."""
     tower = (
-        {"model.onnx": manifest["onnx"]["query_tower"]["file"]}
+        {"model.onnx": onnx_file(QUERY_TOWER)}
         if backend == "onnxruntime"
-        else {"model.savedmodel": "query_tower"}
+        else {"model.savedmodel": QUERY_TOWER}
     )
     python = {name: {path: path for path in (MANIFEST, *paths)} for name, paths in _READS.items()}
     return {**python, QUERY_TOWER: tower}

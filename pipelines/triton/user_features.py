@@ -25,6 +25,7 @@ class TritonPythonModel:
         folder = Folder(args)
         self._batches = int(folder.config["max_batch_size"]) > 0
         self._most = folder.number("max_batch_size")
+        self._outputs = {output["name"] for output in folder.config["output"]}
         self._features: dict[str, Any] = folder.manifest["query_features"]
         self._users = IdTable(folder.path / USERS, USER_ID)
         self._nobody = blank(self._features)
@@ -43,14 +44,15 @@ class TritonPythonModel:
             raise BundleError(f"At most {self._most} users a request. Received: {len(ids)}")
         rows = [self._users.find(user) for (user,) in ids]
         encoded = [OOV_ID if row is None else row + FIRST_ID for row in rows]
-        batch = self._encode(rows)
+        # Named so, a feature may have any name. What the tower's graph does not take is no output.
+        batch = {f"query_{name}": values for name, values in self._encode(rows).items()}
+        batch = {name: values for name, values in batch.items() if name in self._outputs}
         if self._batches:
             batch = {name: values[:, None] for name, values in batch.items()}
         return {
             "USER": np.array(encoded, np.int32)[:, None],
             "KNOWN": np.array([row is not None for row in rows])[:, None],
-            # A feature may have any name.
-            **{f"query_{name}": values for name, values in batch.items()},
+            **batch,
         }
 
     def _encode(self, rows: Sequence[int | None]) -> Batch:

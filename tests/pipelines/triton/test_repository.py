@@ -118,14 +118,14 @@ class TestTensorFlow:
         def embed(**features: tf.Tensor) -> dict[str, tf.Tensor]:
             found = tf.gather(weights["users"], features["user_id"])
             found += tf.gather(weights["genders"], features["gender"])
-            found += features["age"][:, None] * weights["age"]
+            found += features["age"][:, None] * weights["age"] + features["mood"][:, None]
             if lists:
                 values, offsets = features["history__values"], features["history__offsets"]
                 read = tf.RaggedTensor.from_row_splits(tf.gather(weights["read"], values), offsets)
                 found += tf.reduce_sum(read, axis=1)
             return {"embedding": found}
 
-        scalars = {"user_id": tf.int32, "age": tf.float32, "gender": tf.int32}
+        scalars = {"user_id": tf.int32, "age": tf.float32, "gender": tf.int32, "mood": tf.float32}
         listed = {"history__values": tf.int32, "history__offsets": tf.int32} if lists else {}
         specs = {n: tf.TensorSpec([None], t, name=n) for n, t in {**scalars, **listed}.items()}
         serve = tf.function(embed).get_concrete_function(**specs)

@@ -24,7 +24,8 @@ class World:
     """Users of raw ids 100, 107, … and items ``film-00`` …, in shuffled order.
 
     A query's embedding is the user's row, plus the gender's, plus the age times a vector, plus, if
-    `lists`, the sum of the rows of what was read.
+    `lists`, the sum of the rows of what was read. A feature of the moment, ``mood``, is not in the
+    table of users, and in ONNX no input of the tower, which does not use it.
     """
 
     lists: bool
@@ -57,6 +58,7 @@ class World:
             "user_id": {"dtype": "int32", "list": False, "ids": USERS + 3},
             "age": {"dtype": "float32", "list": False, "ids": None},
             "gender": {"dtype": "int32", "list": False, "ids": GENDERS + 3},
+            "mood": {"dtype": "float32", "list": False, "ids": None},
         }
         history = {"history": {"dtype": "int32", "list": True, "ids": ITEMS + 3}}
         return {**scalars, **(history if self.lists else {})}
@@ -127,7 +129,6 @@ class World:
             "onnx": {
                 "query_tower": {
                     "file": "onnx/query_tower.onnx",
-                    "inputs": [i.name for i in self._tower().graph.input],
                     "output": "embedding",
                 }
             },
