@@ -17,6 +17,9 @@ import pytest
 from towermill.errors import BundleError
 from towermill.pipelines.feature_store import EVENT_TIMESTAMP, write_feast
 
+#: Feast alone is imported for many seconds, twice.
+pytestmark = pytest.mark.slow
+
 ALL_TIME = dt.datetime(1970, 1, 1, tzinfo=dt.UTC), dt.datetime(2100, 1, 1, tzinfo=dt.UTC)
 AS_OF = dt.datetime(1998, 4, 22, 23, 10, 38, 250_000, dt.UTC)
 USERS = pl.DataFrame(

@@ -17,6 +17,7 @@ from towermill.pipelines.search.config import IndexConfig
 from towermill.pipelines.search.store import write_index
 
 DIM, USERS, ITEMS, GENDERS = 4, 20, 30, 3
+EXACT = IndexConfig(kind="exact")
 
 
 @dataclass(frozen=True)
@@ -97,18 +98,13 @@ class World:
         order = sorted(range(ITEMS), key=lambda i: -scores[i])
         return [self.item_ids[i] for i in order if i != row][:k]
 
-    def write(self, bundle: Path) -> Path:
+    def write(self, bundle: Path, index: IndexConfig = EXACT) -> Path:
         """Write what a model repository needs of a bundle."""
         for folder in ("onnx", "tables"):
             (bundle / folder).mkdir(parents=True)
         onnx.save(self._tower(), bundle / "onnx" / "query_tower.onnx")
-        index = write_index(
-            self.weights["items"],
-            bundle / "index",
-            IndexConfig(kind="exact"),
-            "inner_product",
-            np.zeros((0, DIM), np.float32),
-        )
+        vectors = self.weights["items"]
+        told = write_index(vectors, bundle / "index", index, "inner_product", vectors)
         write_arrow(bundle / "tables" / "users.arrow", self.users_table())
         write_arrow(bundle / "tables" / "items.arrow", self.items_table())
         # Whoever has met nothing has no row.
@@ -133,7 +129,7 @@ class World:
                 }
             },
             "ids": {"padding": 0, "null": 1, "unknown": 2, "first": 3},
-            "index": index,
+            "index": told,
             "rows": {"users": USERS, "items": ITEMS},
             "title": None,
             "files": files_of(bundle),
