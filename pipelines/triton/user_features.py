@@ -1,0 +1,68 @@
+"""Triton's model ``user_features``: raw user ids to what the query tower takes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from itertools import groupby
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from towermill.columns import FIRST_ID, OOV_ID, USER_ID
+from towermill.errors import BundleError
+from towermill.pipelines.bundle_files import USERS
+from towermill.pipelines.tables import Batch, IdTable
+from towermill.pipelines.towers import blank, join
+from towermill.pipelines.triton.tensors import Folder, answer, needed, texts
+
+
+class TritonPythonModel:
+    """Looks users up in the bundle's table; whoever is not in it is out of vocabulary."""
+
+    def initialize(self, args: Mapping[str, str]) -> None:
+        """Map the table of users into memory."""
+        folder = Folder(args)
+        self._batches = int(folder.config["max_batch_size"]) > 0
+        self._most = folder.number("max_batch_size")
+        self._outputs = {output["name"] for output in folder.config["output"]}
+        self._features: dict[str, Any] = folder.manifest["query_features"]
+        self._users = IdTable(folder.path / USERS, USER_ID)
+        self._nobody = blank(self._features)
+        if USER_ID in self._features:
+            self._nobody[USER_ID] = np.full_like(self._nobody[USER_ID], OOV_ID)
+        held = self._users.data.schema.names
+        self._lacking = {n: f for n, f in self._features.items() if n not in held}
+
+    def execute(self, requests: list[Any]) -> list[Any]:
+        """Answer each request."""
+        return answer(requests, self._respond)
+
+    def _respond(self, request: Any) -> Mapping[str, NDArray[Any]]:
+        ids = texts("USER_ID", needed(request, "USER_ID", 1))
+        if len(ids) > self._most:
+            raise BundleError(f"At most {self._most} users a request. Received: {len(ids)}")
+        rows = [self._users.find(user) for (user,) in ids]
+        encoded = [OOV_ID if row is None else row + FIRST_ID for row in rows]
+        # Named so, a feature may have any name. What the tower's graph does not take is no output.
+        batch = {f"query_{name}": values for name, values in self._encode(rows).items()}
+        batch = {name: values for name, values in batch.items() if name in self._outputs}
+        if self._batches:
+            batch = {name: values[:, None] for name, values in batch.items()}
+        return {
+            "USER": np.array(encoded, np.int32)[:, None],
+            "KNOWN": np.array([row is not None for row in rows])[:, None],
+            **batch,
+        }
+
+    def _encode(self, rows: Sequence[int | None]) -> Batch:
+        parts: list[Batch] = []
+        for known, run in groupby(rows, lambda row: row is not None):
+            some = list(run)
+            blanks = [self._nobody] * len(some)
+            if known:
+                found = self._users.batch(self._features, np.array(some, np.int64))
+                parts.append({**join(blanks, self._lacking), **found})
+            else:
+                parts += blanks
+        return join(parts, self._features)
