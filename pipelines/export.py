@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from merlin.schema import Schema
 from numpy.typing import NDArray
 
 from towermill import __version__
-from towermill.columns import FIRST_ID, ITEM_ID, NULL_ID, OOV_ID, PADDING_ID
+from towermill.columns import EVENT_TIMESTAMP, FIRST_ID, ITEM_ID, NULL_ID, OOV_ID, PADDING_ID
 from towermill.errors import BundleError
 from towermill.features import Feature
 from towermill.models.data import Processed, to_batch
@@ -32,6 +33,7 @@ from towermill.pipelines.bundle_files import (
 )
 from towermill.pipelines.bundle_tables import write_tables
 from towermill.pipelines.describe import describe_inputs
+from towermill.pipelines.feature_store import write_feast
 from towermill.pipelines.gates import check_bundle
 from towermill.pipelines.keys import package_versions
 from towermill.pipelines.live_gates import check_against_live
@@ -72,11 +74,8 @@ def export_bundle(
     for folder in ("workflow", "text"):
         if (data.path / folder).is_dir():
             shutil.copytree(data.path / folder, out / folder)
-    data.users.write_parquet(out / "user_features.parquet")
-    data.items.write_parquet(out / "item_features.parquet")
-    shutil.copy(data.path / "seen.parquet", out / "seen_items.parquet")
-    write_tables(data.users, data.items, pl.read_parquet(data.path / "seen.parquet"), out)
     stats = json.loads((data.path / "stats.json").read_text())
+    _write_features(data, stats["as_of"], recipe.name, out)
     if isinstance(model, Ranker):
         served = _export_ranker(data, model, recipe, stats, out)
     else:
@@ -106,6 +105,17 @@ def export_bundle(
         "files": files,
     }
     _publish(out, manifest, data, model, recipe)
+
+
+def _write_features(data: Processed, as_of: str | None, name: str, out: Path) -> None:
+    """Write users, items and what was seen: for other systems, for Feast, and for the reader."""
+    moment = datetime(1970, 1, 1) if as_of is None else datetime.fromisoformat(as_of)
+    stamp = pl.lit(moment.replace(tzinfo=UTC), pl.Datetime("us", "UTC")).alias(EVENT_TIMESTAMP)
+    data.users.with_columns(stamp).write_parquet(out / "user_features.parquet")
+    data.items.with_columns(stamp).write_parquet(out / "item_features.parquet")
+    shutil.copy(data.path / "seen.parquet", out / "seen_items.parquet")
+    write_tables(data.users, data.items, pl.read_parquet(data.path / "seen.parquet"), out)
+    write_feast(out, name)
 
 
 def _publish(

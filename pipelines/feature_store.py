@@ -12,13 +12,10 @@ from typing import Final
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from towermill.columns import ITEM_ID, RAW_PREFIX, USER_ID
+from towermill.columns import EVENT_TIMESTAMP, ITEM_ID, RAW_PREFIX, USER_ID
 from towermill.errors import BundleError
 
 logger = logging.getLogger(__name__)
-
-#: The column that says from when on a row holds: a timestamp of microseconds, in UTC.
-EVENT_TIMESTAMP: Final = "event_timestamp"
 
 #: Entities, and what names one.
 _IDS: Final = {"user": USER_ID, "item": ITEM_ID}

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import importlib.util
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
@@ -36,6 +37,33 @@ def check_bundle(bundle: Bundle) -> dict[str, Any]:
         Of the first gate that is not passed: what was expected, and what was found.
     """
     return {name: gate(bundle) for name, gate in gates_of(bundle).items()}
+
+
+def examine(path: Path) -> list[dict[str, Any]]:
+    """Return what every gate says of a bundle.
+
+    Returns
+    -------
+    list of dict
+        Of each ``gate``: whether it is ``passed``, what it ``measured``, and the ``problem``.
+
+    Raises
+    ------
+    BundleError
+        There is no bundle that could be opened.
+    """
+    bundle, found = Bundle.open(path), []
+    for name, gate in gates_of(bundle).items():
+        measured: dict[str, Any] = {}
+        problem = None
+        try:
+            measured = gate(bundle)
+        except BundleError as error:
+            problem = str(error)
+        found.append(
+            {"gate": name, "passed": problem is None, "measured": measured, "problem": problem}
+        )
+    return found
 
 
 def gates_of(bundle: Bundle) -> dict[str, Gate]:

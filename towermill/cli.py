@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from towermill import __version__
+from towermill import __version__, bundle_commands
 from towermill.errors import TowermillError
-from towermill.reports import show_items, show_result, show_simulation, show_trials
+from towermill.reports import show_result, show_simulation, show_trials
 from towermill.runtime import quiet_tensorflow
 from towermill.terminal import print_json, print_table, say, set_up_logging
 
@@ -29,6 +29,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
+
+app.add_typer(bundle_commands.app)
 
 RecipeArgument = Annotated[str, typer.Argument(help="Name of a recipe that ships, or a YAML file.")]
 SetOption = Annotated[
@@ -123,58 +125,6 @@ def recipes(as_json: JsonOption = False) -> None:
 
 
 @app.command()
-def recommend(
-    bundle: Annotated[Path, typer.Argument(help="A bundle's folder, or a YAML file of a blend.")],
-    user: Annotated[str | None, typer.Option("--user", help="The user's raw id.")] = None,
-    history: Annotated[
-        str | None,
-        typer.Option("--history", help="Instead of a user: ids of what was read, by commas."),
-    ] = None,
-    k: Annotated[int, typer.Option("-k", help="How many items.")] = 10,
-    keep_seen: Annotated[
-        bool, typer.Option("--keep-seen", help="Recommend what the user has met, too.")
-    ] = False,
-    everyone: Annotated[
-        bool, typer.Option("--all", help="To every known user, as Parquet: see --out.")
-    ] = False,
-    users: Annotated[
-        Path | None, typer.Option("--users", help="To those in a file's column user_id, likewise.")
-    ] = None,
-    out: Annotated[
-        Path | None, typer.Option("--out", help="Of --all and --users: the file to write.")
-    ] = None,
-    device: DeviceOption = None,
-    cluster: ClusterOption = None,
-    as_json: JsonOption = False,
-) -> None:
-    """Recommend items from a bundle to a user, to whoever has read what is given, or to all."""
-    from towermill.pipelines.recommender import open_recommender
-
-    if sum([user is not None, history is not None, everyone, users is not None]) != 1:
-        raise typer.BadParameter("Give one of --user, --history, --all and --users.")
-    if (everyone or users is not None) != (out is not None):
-        raise typer.BadParameter("--out goes with --all or --users, and they with it.")
-    if out is not None:
-        _recommend_all(bundle, out, k, not keep_seen, users, device, cluster, as_json)
-        return
-    if device or cluster:
-        raise typer.BadParameter("--device and --cluster go with --all or --users.")
-    opened = open_recommender(bundle)
-    read = None if history is None else [name.strip() for name in history.split(",")]
-    found = opened.recommend(user, k, filter_seen=not keep_seen, history=read)
-    if not found.known:
-        who = f"User {user!r} is not" if history is None else "Nothing of the history is"
-        say(
-            f"{who} known to this bundle: served as out of vocabulary, which is the same for every "
-            "new user."
-        )
-    if as_json:
-        print_json(found.items)
-        return
-    show_items(found.items, opened.title)
-
-
-@app.command()
 def submit(
     run: Annotated[Path, typer.Argument(help="A finished run: runs/<recipe>/latest.")],
     split: Annotated[
@@ -190,21 +140,6 @@ def submit(
     from towermill.pipelines.predictions import write_predictions
 
     typer.echo(write_predictions(run, out, split))  # type: ignore[arg-type]
-
-
-@app.command("embed-items")
-def embed_items(
-    bundle: Annotated[Path, typer.Argument(help="A bundle's folder.")],
-    items: Annotated[Path, typer.Argument(help="Items with their raw columns: Parquet or CSV.")],
-    out: Annotated[Path, typer.Option("--out", help="The Parquet file to write.")] = Path(
-        "item_embeddings.parquet"
-    ),
-) -> None:
-    """Give items, new ones too, their vectors by a bundle's item tower."""
-    from towermill.pipelines.embed_items import embed_items as embed
-
-    rows = embed(bundle, items, out)
-    typer.echo(f"{rows} items: {out}")
 
 
 @app.command()
@@ -313,30 +248,6 @@ def main() -> None:
         sys.exit(2)
     except KeyboardInterrupt:
         sys.exit(130)
-
-
-def _recommend_all(
-    bundle: Path,
-    out: Path,
-    k: int,
-    filter_seen: bool,
-    users: Path | None,
-    device: str | None,
-    cluster: str | None,
-    as_json: bool,
-) -> None:
-    from towermill.runtime import resolve
-
-    runtime = resolve(device or "auto", cluster or "none")
-    from towermill.pipelines.bulk import recommend_all
-
-    written = recommend_all(bundle, out, k, filter_seen=filter_seen, users=users, runtime=runtime)
-    if written.unknown:
-        say(f"{written.unknown} users of {users} are not known to this bundle, and left out.")
-    if as_json:
-        print_json(vars(written) | {"out": out})
-    else:
-        typer.echo(f"{written.users} users, {written.rows} rows: {out}")
 
 
 @contextlib.contextmanager

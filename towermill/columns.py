@@ -34,8 +34,10 @@ RAW_PREFIX: Final = "raw_"
 TRAIN_COUNT: Final = "train_count"
 #: In ``items.parquet`` of a continued run: training rows of it and of all runs before it.
 TRAIN_ROWS: Final = "train_rows"
+#: In a bundle's tables for other systems: since when a row holds.
+EVENT_TIMESTAMP: Final = "event_timestamp"
 #: Names that no feature or signal of the raw data may bear.
-RESERVED: Final = (SPLIT, COLD_USER, COLD_ITEM, TRAIN_COUNT, TRAIN_ROWS)
+RESERVED: Final = (SPLIT, COLD_USER, COLD_ITEM, TRAIN_COUNT, TRAIN_ROWS, EVENT_TIMESTAMP)
 
 #: Encoded ids, as NVTabular's Categorify gives them.
 PADDING_ID: Final = 0

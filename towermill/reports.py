@@ -52,6 +52,21 @@ def show_result(recipe: Recipe, steps: list[Step], out: Path, as_json: bool) -> 
         typer.echo(f"bundle: {latest / 'bundle'}")
 
 
+def show_gates(found: list[dict[str, Any]]) -> None:
+    """Print each gate, and what it measured or refused."""
+    rows = []
+    for gate in found:
+        said = gate["problem"] or ", ".join(f"{k} {_short(v)}" for k, v in gate["measured"].items())
+        rows.append(["ok" if gate["passed"] else "NO", gate["gate"], said])
+    print_table(["", "gate", ""], rows)
+
+
+def _short(value: Any) -> str:
+    if isinstance(value, dict):
+        return f"of {len(value)}"
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
 def show_trials(tuned: Tuned) -> None:
     """Print the best trials, and the recipe as it is among them."""
     done = [trial for trial in tuned.trials if trial["state"] == "done"]
