@@ -17,7 +17,7 @@ from towermill.models.ranker import Ranker
 from towermill.models.ranking import Lists, dot_product_scores, top_k
 from towermill.models.retriever import Retriever
 from towermill.pipelines.bundle import Bundle
-from towermill.pipelines.gates import spread
+from towermill.pipelines.sampling import spread
 
 #: Users asked for, and items each is given.
 _USERS = 1000

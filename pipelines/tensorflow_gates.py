@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 from towermill.columns import FIRST_ID, HISTORY, ITEM_ID, TIMESTAMP
 from towermill.errors import BundleError
 from towermill.pipelines.bundle import Bundle
-from towermill.pipelines.gates import TOLERANCE, spread
 from towermill.pipelines.queries import Query
 from towermill.pipelines.raw_features import seconds
 from towermill.pipelines.raw_tower import MISSING
+from towermill.pipelines.sampling import TOLERANCE, spread
 from towermill.pipelines.saved_models import run_saved
 from towermill.pipelines.tables import Batch
 

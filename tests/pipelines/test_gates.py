@@ -15,7 +15,8 @@ from bundles import reindex, reseal, rewrite, tables_of
 
 from towermill.errors import BundleError
 from towermill.pipelines import Bundle, export
-from towermill.pipelines.gates import check_bundle, collapse
+from towermill.pipelines.embedding_gates import collapse
+from towermill.pipelines.gates import check_bundle, examine
 from towermill.pipelines.search.config import IndexConfig
 from towermill.pipelines.search.store import write_index
 
@@ -229,6 +230,32 @@ class TestPassed:
         assert set(measured) == {
             *("files", "ids", "tables", "vocabularies", "encoding", "ranker_onnx"),
         }
+
+
+class TestExamine:
+    def test_goes_on_behind_a_gate_that_refuses(self, bundle: Path) -> None:
+        (bundle / "workflow" / "categories" / "unique.brand.parquet").write_bytes(b"nothing")
+        reseal(bundle)
+        found = {gate["gate"]: gate for gate in examine(bundle)}
+        refused = {name for name, gate in found.items() if not gate["passed"]}
+        assert refused == {"vocabularies", "encoding"}
+        assert "broke off" in found["vocabularies"]["problem"]
+        assert found["item_tower"]["measured"]["items"] == 48
+
+    def test_command(self, trained: Any, bundle: Path, cli: Any) -> None:
+        assert cli("verify", trained.bundle).code == 0
+        cut_file(bundle)
+        reseal(bundle)
+        said = cli("verify", bundle)
+        assert said.code == 1
+        assert "NO" in said.out
+        told = json.loads(cli("verify", bundle, "--json").out)
+        assert [gate["gate"] for gate in told if not gate["passed"]] == ["item_tower", "onnx"]
+
+    def test_no_bundle(self, tmp_path: Path, cli: Any) -> None:
+        said = cli("verify", tmp_path)
+        assert said.code == 2
+        assert "No bundle at" in said.err
 
 
 class TestCollapse:
