@@ -1,0 +1,160 @@
+"""An index that was opened: the items nearest to queries, and scores of given items."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from towermill.errors import BundleError
+from towermill.pipelines.search.exact import (
+    Rows,
+    Vectors,
+    best_of_pairs,
+    check_queries,
+    exact_search,
+    pair_scores,
+)
+from towermill.pipelines.search.graph import Graph
+from towermill.pipelines.search.lengths import unit
+
+#: A graph is asked for so many more than `k` at a time where rows are left out: how many depends
+#: on the query alone, and queries of one number go together.
+_STEP = 64
+
+
+@dataclass(frozen=True)
+class Index:
+    """The vectors of a catalogue, and what finds the nearest of them.
+
+    A row's number is its place in the catalogue. Whatever finds it, a row's score is that of exact
+    search: the float64 dot product of the float32 vectors, rounded to float32; by ``cosine``, of
+    vectors of length 1. Answers do not depend on what else is asked. Threads may share an index.
+
+    Attributes
+    ----------
+    vectors
+        ``(items, dim)`` float32, read-only; by ``cosine`` of length 1.
+    longest
+        Length of the longest.
+    metric
+        ``inner_product`` or ``cosine``.
+    graph
+        Finds candidates; None: all are scored.
+    """
+
+    vectors: Vectors
+    longest: float
+    metric: str
+    graph: Graph | None
+
+    def search(
+        self,
+        queries: Vectors,
+        k: int,
+        exclude: Sequence[Rows] | None = None,
+        allowed: Sequence[Rows | None] | None = None,
+    ) -> tuple[Rows, Vectors]:
+        """Return the `k` items nearest to each query.
+
+        Parameters
+        ----------
+        queries
+            ``(queries, dim)`` float32.
+        k
+            How many, at least 1.
+        exclude
+            Of each query, rows that are left out.
+        allowed
+            Of each query, the only rows that may be found; None where all may. Where given, the
+            answer is exact.
+
+        Returns
+        -------
+        rows, scores
+            ``(queries, k)`` int64 and float32, best first, equal scores by row; -1 and minus
+            infinity where there are fewer.
+
+        Raises
+        ------
+        BundleError
+            Queries are not finite or not of this index's dim, or a row is not of its catalogue.
+        """
+        queries = self._prepared(queries)
+        if k < 1:
+            raise BundleError(f"`k` should be a positive integer. Received: k={k}")
+        left_out = [np.unique(self._checked(rows)) for rows in exclude or [()] * len(queries)]
+        only = [None if rows is None else np.unique(self._checked(rows)) for rows in allowed or []]
+        free = [i for i in range(len(queries)) if not only or only[i] is None]
+        pairs = [(i, rows) for i, rows in enumerate(only) if rows is not None]
+        if self.graph is not None:
+            pairs += self._candidates(self.graph, queries, k, free, left_out)
+        rows, scores = self._best(queries, k, [(i, np.setdiff1d(r, left_out[i])) for i, r in pairs])
+        # All of those that no graph was asked, and those to whom it brought too little.
+        items = len(self.vectors)
+        short = [i for i in free if rows[i, min(k, items - len(left_out[i])) - 1 :][:1] == -1]
+        if short and items:
+            rows[short], scores[short] = exact_search(
+                self.vectors, self.longest, queries[short], k, [left_out[i] for i in short]
+            )
+        return rows, scores
+
+    def scores(self, queries: Vectors, rows: Rows) -> Vectors:
+        """Return the score of each of these rows for each query, float32 ``(queries, rows)``.
+
+        Raises
+        ------
+        BundleError
+            As of `search`.
+        """
+        queries, rows = self._prepared(queries), self._checked(rows)
+        query_of = np.repeat(np.arange(len(queries)), len(rows))
+        found = pair_scores(self.vectors, queries, query_of, np.tile(rows, len(queries)))
+        return found.reshape(len(queries), len(rows))
+
+    def _candidates(
+        self, graph: Graph, queries: Vectors, k: int, free: Sequence[int], left_out: Sequence[Rows]
+    ) -> list[tuple[int, Rows]]:
+        """Return what a graph brings for each of some queries."""
+        groups: dict[int, list[int]] = {}
+        for i in free:
+            count = k + -(-len(left_out[i]) // _STEP) * _STEP
+            if count < len(self.vectors):
+                groups.setdefault(count, []).append(i)
+        found: list[tuple[int, Rows]] = []
+        for count, group in groups.items():
+            rows, _ = graph.candidates(queries[group], count)
+            found += [(i, row[row >= 0]) for i, row in zip(group, rows, strict=True)]
+        return found
+
+    def _best(
+        self, queries: Vectors, k: int, pairs: Sequence[tuple[int, Rows]]
+    ) -> tuple[Rows, Vectors]:
+        rows = np.concatenate([np.zeros(0, np.int64), *(rows for _, rows in pairs)])
+        query_of = np.repeat(
+            np.array([i for i, _ in pairs], np.int64), [len(rows) for _, rows in pairs]
+        )
+        scores = pair_scores(self.vectors, queries, query_of, rows)
+        return best_of_pairs(len(queries), k, query_of, rows, scores)
+
+    def _prepared(self, queries: Vectors) -> Vectors:
+        dim = self.vectors.shape[1]
+        queries = np.asarray(queries, np.float32)
+        if queries.ndim != 2 or queries.shape[1] != dim:
+            raise BundleError(
+                f"Expected queries of {dim} numbers, one row a query. Received: shape "
+                f"{queries.shape}"
+            )
+        check_queries(queries, self.longest)
+        return unit(queries) if self.metric == "cosine" else np.ascontiguousarray(queries)
+
+    def _checked(self, rows: Rows | Sequence[int]) -> Rows:
+        """Return row numbers as an array."""
+        checked = np.asarray(rows, np.int64)
+        if len(checked) and not 0 <= checked.min() <= checked.max() < len(self.vectors):
+            raise BundleError(
+                f"Expected rows from 0 to {len(self.vectors) - 1}. Received: {checked.min()} to "
+                f"{checked.max()}"
+            )
+        return checked
