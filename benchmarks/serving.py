@@ -1,7 +1,8 @@
 """Nearest items of one query and of many: HNSW, exact search, plain NumPy and faiss, side by side.
 
     .venv/bin/python benchmarks/serving.py [--items 1000000] [--dim 64] [--queries 500] [--runs 5]
-        [--expansion-search 400] [--work runs/serving] [--json runs/serving.json]
+        [--expansion-search 400] [--libraries usearch faiss]
+        [--work runs/serving] [--json runs/serving.json]
 
 Each figure is the median over runs, which take turns. Single queries are asked one at a time by one
 thread; a batch is 64 of them. NumPy's bound is its matrix product alone. ``over bound`` is a
@@ -43,6 +44,7 @@ def main() -> None:
     parser.add_argument("--queries", type=int, default=500)
     parser.add_argument("--runs", type=int, default=5)
     parser.add_argument("--expansion-search", type=int, default=400)
+    parser.add_argument("--libraries", nargs="+", default=["usearch", "faiss"], help="of HNSW")
     parser.add_argument("--work", type=Path, help="keeps what was built")
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
@@ -58,7 +60,8 @@ def measure(options: argparse.Namespace, work: Path) -> dict[str, Any]:
     """Return the figures of each way to search, and of each index that was built."""
     vectors, queries = catalogue(options.items, options.dim, options.queries)
     built, searches = {}, _plain(vectors)
-    for name, library in (("exact", None), ("hnsw usearch", "usearch"), ("hnsw faiss", "faiss")):
+    for library in (None, *options.libraries):
+        name = f"hnsw {library}" if library else "exact"
         folder = work / name.replace(" ", "-")
         told = _built(vectors, queries, folder, library, options.expansion_search)
         built[name] = _opened(folder, told)

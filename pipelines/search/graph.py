@@ -45,7 +45,7 @@ def lifted(vectors: Vectors, radius: float) -> Vectors:
 
 def lifted_queries(queries: Vectors) -> Vectors:
     """Return `queries` with one more number, 0."""
-    return np.pad(queries, ((0, 0), (0, 1)))
+    return np.concatenate([queries, np.zeros((len(queries), 1), np.float32)], axis=1)
 
 
 def write_graph(vectors: Vectors, path: Path, description: Mapping[str, Any]) -> None:

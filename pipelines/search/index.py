@@ -90,14 +90,19 @@ class Index:
                     f"`{name}` should have an entry a query. Received: {len(given)} for "
                     f"{len(queries)} queries"
                 )
-        nothing: list[Rows] = [np.zeros(0, np.int64)] * len(queries)
-        left_out = [np.unique(self._checked(rows)) for rows in exclude or nothing]
-        only = [None if rows is None else np.unique(self._checked(rows)) for rows in allowed or []]
-        free = [i for i in range(len(queries)) if not only or only[i] is None]
-        pairs = [(i, rows) for i, rows in enumerate(only) if rows is not None]
+        nothing = np.zeros(0, np.int64)
+        left_out = [nothing] * len(queries)
+        if exclude is not None:
+            left_out = [np.unique(self._checked(rows)) for rows in exclude]
+        only: list[Rows | None] = [None] * len(queries)
+        if allowed is not None:
+            only = [None if rows is None else np.unique(self._checked(rows)) for rows in allowed]
+        free = [i for i, given in enumerate(only) if given is None]
+        pairs = [(i, given) for i, given in enumerate(only) if given is not None]
         if self.graph is not None:
             pairs += self._candidates(self.graph, queries, k, free, left_out)
-        rows, scores = self._best(queries, k, [(i, np.setdiff1d(r, left_out[i])) for i, r in pairs])
+        pairs = [(i, r[~np.isin(r, left_out[i])] if len(left_out[i]) else r) for i, r in pairs]
+        rows, scores = self._best(queries, k, pairs)
         # All for whom no graph was asked, and those to whom it brought too little.
         there = [min(k, len(self.vectors) - len(left_out[i])) for i in range(len(queries))]
         short = [i for i in free if np.count_nonzero(rows[i] >= 0) < there[i]]
