@@ -1,7 +1,7 @@
 """Nearest items of one query and of many: HNSW, exact search, plain NumPy and faiss, side by side.
 
     .venv/bin/python benchmarks/serving.py [--items 1000000] [--dim 64] [--queries 500] [--runs 5]
-        [--expansion-search 400] [--libraries usearch faiss]
+        [--expansion-search 650] [--libraries usearch faiss]
         [--work runs/serving] [--json runs/serving.json]
 
 Each figure is the median over runs, which take turns. Single queries are asked one at a time by one
@@ -43,7 +43,7 @@ def main() -> None:
     parser.add_argument("--dim", type=int, default=64)
     parser.add_argument("--queries", type=int, default=500)
     parser.add_argument("--runs", type=int, default=5)
-    parser.add_argument("--expansion-search", type=int, default=400)
+    parser.add_argument("--expansion-search", type=int, default=650)
     parser.add_argument("--libraries", nargs="+", default=["usearch", "faiss"], help="of HNSW")
     parser.add_argument("--work", type=Path, help="keeps what was built")
     parser.add_argument("--json", type=Path)
