@@ -38,7 +38,7 @@ class IndexConfig(BaseModel):
     library: Literal["usearch", "faiss"] = "usearch"
     connectivity: int = Field(16, ge=2, le=512)
     expansion_build: PositiveInt = 64
-    expansion_search: PositiveInt = 1_000
+    expansion_search: PositiveInt = 650
     lists: int = Field(0, ge=0)
     probes: int = Field(0, ge=0)
     recall_k: PositiveInt = 100

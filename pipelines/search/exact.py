@@ -22,9 +22,10 @@ Rows = NDArray[np.int64]
 
 #: Queries that go through the vectors together.
 _TOGETHER: Final = 64
-#: Products of a block: they stay in the cache while they are looked through.
-_BLOCK_PRODUCTS: Final = 2**20
-_BLOCK_ROWS: Final = 2**16
+#: Products of a block, and rows of one: each matrix product waits for the slowest of its threads,
+#: so smaller blocks, though they would stay in a nearer cache, lose much on a busy machine.
+_BLOCK_PRODUCTS: Final = 2**22
+_BLOCK_ROWS: Final = 2**20
 #: Pairs whose float64 products are taken at a time.
 _PAIRS: Final = 2**16
 
@@ -151,7 +152,7 @@ class _Search:
             first, last = np.searchsorted(self.out_rows, (start, start + len(block)))
             products[self.out_queries[first:last], self.out_rows[first:last] - start] = -np.inf
             if start == 0:
-                self._bound_by(products)
+                self._bound_by(products[:, : max(self.k, len(block) // 4)])
             hits = np.flatnonzero(products > self.bounds)
             query_of, rows = np.divmod(hits, len(block))
             self.pending.append((query_of, rows + start))
@@ -161,7 +162,7 @@ class _Search:
         return self.best_rows, self.best_scores
 
     def _bound_by(self, products: Vectors) -> None:
-        """Set bounds by a first block.
+        """Set bounds by the first products.
 
         `k` of its rows have scores of at least the k-th product less the margin; a product that is
         lower by two margins is of none that could be among the best.

@@ -84,17 +84,29 @@ class Index:
         queries = self._prepared(queries)
         if k < 1:
             raise BundleError(f"`k` should be a positive integer. Received: k={k}")
-        left_out = [np.unique(self._checked(rows)) for rows in exclude or [()] * len(queries)]
-        only = [None if rows is None else np.unique(self._checked(rows)) for rows in allowed or []]
-        free = [i for i in range(len(queries)) if not only or only[i] is None]
-        pairs = [(i, rows) for i, rows in enumerate(only) if rows is not None]
+        for name, given in (("exclude", exclude), ("allowed", allowed)):
+            if given is not None and len(given) != len(queries):
+                raise BundleError(
+                    f"`{name}` should have an entry a query. Received: {len(given)} for "
+                    f"{len(queries)} queries"
+                )
+        nothing = np.zeros(0, np.int64)
+        left_out = [nothing] * len(queries)
+        if exclude is not None:
+            left_out = [np.unique(self._checked(rows)) for rows in exclude]
+        only: list[Rows | None] = [None] * len(queries)
+        if allowed is not None:
+            only = [None if rows is None else np.unique(self._checked(rows)) for rows in allowed]
+        free = [i for i, given in enumerate(only) if given is None]
+        pairs = [(i, given) for i, given in enumerate(only) if given is not None]
         if self.graph is not None:
             pairs += self._candidates(self.graph, queries, k, free, left_out)
-        rows, scores = self._best(queries, k, [(i, np.setdiff1d(r, left_out[i])) for i, r in pairs])
-        # All of those that no graph was asked, and those to whom it brought too little.
-        items = len(self.vectors)
-        short = [i for i in free if rows[i, min(k, items - len(left_out[i])) - 1 :][:1] == -1]
-        if short and items:
+        pairs = [(i, r[~np.isin(r, left_out[i])] if len(left_out[i]) else r) for i, r in pairs]
+        rows, scores = self._best(queries, k, pairs)
+        # All for whom no graph was asked, and those to whom it brought too little.
+        there = [min(k, len(self.vectors) - len(left_out[i])) for i in range(len(queries))]
+        short = [i for i in free if np.count_nonzero(rows[i] >= 0) < there[i]]
+        if short:
             rows[short], scores[short] = exact_search(
                 self.vectors, self.longest, queries[short], k, [left_out[i] for i in short]
             )
@@ -149,7 +161,7 @@ class Index:
         check_queries(queries, self.longest)
         return unit(queries) if self.metric == "cosine" else np.ascontiguousarray(queries)
 
-    def _checked(self, rows: Rows | Sequence[int]) -> Rows:
+    def _checked(self, rows: Rows) -> Rows:
         """Return row numbers as an array."""
         checked = np.asarray(rows, np.int64)
         if len(checked) and not 0 <= checked.min() <= checked.max() < len(self.vectors):

@@ -181,7 +181,7 @@ def _check_file(path: Path, told: Mapping[str, Any], verify: bool) -> None:
 def _mapped(path: Path, description: Mapping[str, Any]) -> Vectors:
     expected = description["items"], description["dim"]
     try:
-        vectors = np.load(path, mmap_mode="r" if description["items"] else None)
+        vectors: Vectors = np.load(path, mmap_mode="r" if description["items"] else None)
     except (OSError, ValueError) as error:
         raise BundleError(f"{path} is damaged: {error}. Export the bundle again.") from error
     if (vectors.shape, vectors.dtype) != (expected, np.float32) or not vectors.flags.c_contiguous:
@@ -189,7 +189,7 @@ def _mapped(path: Path, description: Mapping[str, Any]) -> Vectors:
             f"{path} should hold float32 vectors of shape {expected}, row by row. Found: "
             f"{vectors.dtype} of {vectors.shape}. Export the bundle again."
         )
-    return vectors.view(np.ndarray)  # a memmap's own indexing is slow
+    return np.asarray(vectors)  # a memmap's own indexing is slow
 
 
 def _check_graph(graph: Graph, path: Path, vectors: Vectors, longest: float) -> None:
