@@ -38,7 +38,8 @@ def describe_inputs(schema: Schema, bundle: Path, features: dict[str, Feature]) 
         ``raw``: its ``kind`` (that of the feature; ``encoded`` if it cannot be made of a raw value,
         and ``why``); of a category ``vocabulary`` (a file of the bundle; row i is encoded as
         i + 3), ``type`` (string or int64) and ``ids_of`` (the id whose vocabulary it is);
-        ``max_length``, ``boundaries``, ``log``, ``mean``, ``std``.
+        of text ``missing`` (what stands for none where a null cannot: empty, or NUL where the
+        training had empty ones); ``max_length``, ``boundaries``, ``log``, ``mean``, ``std``.
     """
     workflow = Workflow.load(bundle / "workflow")
     moments = {}
@@ -90,10 +91,15 @@ def _raw(
     values = pl.read_parquet_schema(files[name])
     stored = next(c for c in values if f"{c}_size" in values)
     kind_of = values[stored]
-    known = "int64" if kind_of.is_integer() else _TYPES.get(kind_of.base_type())
+    # Intervals and hours are whole, in a column of floats where one is missing.
+    whole = kind_of.is_integer() or feature.kind not in ("category", "list")
+    known = "int64" if whole else _TYPES.get(kind_of.base_type())
     if known is None:
         return _encoded(f"its values are of the type {kind_of}")
     owners = {USER_ID: USER_ID, ITEM_ID: ITEM_ID, HISTORY: ITEM_ID}
+    if known == "string":
+        empty = pl.scan_parquet(files[name]).select((pl.col(stored) == "").any()).collect().item()
+        raw["missing"] = "\0" if empty else ""
     return raw | {
         "vocabulary": f"{CATEGORIES}/{files[name].name}",
         "type": known,

@@ -18,26 +18,29 @@ from towermill.pipelines.raw_features import (
 )
 from towermill.pipelines.tables import IdTable
 
-#: What stands for a missing integer; a missing text is the empty one, a missing number NaN.
+#: What stands for a missing whole number.
 MISSING: Final = int(np.iinfo(np.int64).min)
 _TIMED: Final = ("hour", "weekday", "age")
 
 
 def raw_inputs(features: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
-    """Return name to ``dtype`` and ``list`` of what the raw tower takes.
+    """Return name to ``dtype``, ``list`` and ``missing`` of what the raw tower takes.
 
     Text and whole numbers as they come; a number is float64; ``timestamp`` and a date are seconds
-    since 1970, int64. What cannot be made of a raw value is taken encoded.
+    since 1970, int64. What cannot be made of a raw value is taken encoded. ``missing`` is the value
+    that stands for none; of float64 it is NaN.
     """
     inputs: dict[str, dict[str, Any]] = {}
     for name, feature in features.items():
         raw, listed = feature["raw"], feature["list"]
         if raw["kind"] in _TIMED:
-            inputs[TIMESTAMP] = {"dtype": "int64", "list": False}
+            inputs[TIMESTAMP] = {"dtype": "int64", "list": False, "missing": MISSING}
         if raw["kind"] in ("hour", "weekday"):
             continue
         dtypes = {"category": raw.get("type"), "number": "float64", "age": "int64"}
-        inputs[name] = {"dtype": dtypes.get(raw["kind"], feature["dtype"]), "list": listed}
+        dtype = dtypes.get(raw["kind"], feature["dtype"])
+        missing = {"string": raw.get("missing"), "int64": MISSING}.get(dtype)
+        inputs[name] = {"dtype": dtype, "list": listed, "missing": missing}
     return inputs
 
 
@@ -127,9 +130,8 @@ class RawTower(tf.Module):  # type: ignore[misc]
         return self.tables[name].lookup(values)
 
     def _missing(self, name: str, values: tf.Tensor) -> tf.Tensor:
-        """Tell where a value stands for none: only if the vocabulary does not have it."""
-        nothing = tf.constant("" if values.dtype == tf.string else MISSING, values.dtype)
-        return (values == nothing) & (self._ids(name, values) == OOV_ID)
+        """Tell where a value stands for none."""
+        return values == tf.constant(raw_inputs(self._features)[name]["missing"], values.dtype)
 
 
 class _Hidden:
@@ -141,6 +143,8 @@ class _Hidden:
 
 def _table(told: Mapping[str, Any], bundle: Path) -> Any:
     values = _values(told, bundle)
+    if told["type"] == "int64":
+        values = [int(value) for value in values]
     dtype = tf.string if told["type"] == "string" else tf.int64
     ids = np.arange(FIRST_ID, FIRST_ID + len(values), dtype=np.int32)
     return tf.lookup.StaticHashTable(

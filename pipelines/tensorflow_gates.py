@@ -13,7 +13,6 @@ from towermill.errors import BundleError
 from towermill.pipelines.bundle import Bundle
 from towermill.pipelines.queries import Query
 from towermill.pipelines.raw_features import seconds
-from towermill.pipelines.raw_tower import MISSING
 from towermill.pipelines.sampling import TOLERANCE, spread
 from towermill.pipelines.saved_models import run_saved
 from towermill.pipelines.tables import Batch
@@ -102,19 +101,19 @@ def raw_batch(manifest: dict[str, Any], queries: list[dict[str, Any]]) -> Batch:
         if told["list"]:
             flat = [value for one in values for value in one or ()]
             lengths = [len(one or ()) for one in values]
-            batch[f"{name}__values"] = _array(flat, told["dtype"])
+            batch[f"{name}__values"] = _array(flat, told)
             batch[f"{name}__offsets"] = np.cumsum([0, *lengths], dtype=np.int32)
         else:  # a date, or the moment itself
             values = [seconds(name, value) for value in values] if kind == "age" else values
-            batch[name] = _array(values, told["dtype"])
+            batch[name] = _array(values, told)
     return batch
 
 
-def _array(values: list[Any], dtype: str) -> NDArray[Any]:
-    """Return raw values as an array; what stands for a missing one is as `RawTower` has it."""
-    nothing = {"string": "", "int64": MISSING}.get(dtype, np.nan)
+def _array(values: list[Any], told: dict[str, Any]) -> NDArray[Any]:
+    """Return raw values as an array, with what stands for a missing one."""
+    nothing = np.nan if told["missing"] is None else told["missing"]
     filled = [nothing if value is None else value for value in values]
-    return np.array(filled, object if dtype == "string" else dtype)
+    return np.array(filled, object if told["dtype"] == "string" else told["dtype"])
 
 
 def _same(what: str, found: NDArray[Any], expected: NDArray[Any]) -> float:

@@ -229,7 +229,10 @@ class TestRawTower:
 
         RawTower(Shows(), described, made[0]).save(tmp_path / "raw")
         given = [query for query, _ in queries]
-        given += [{"hashed": 1}, {"user_id": "nobody", "city": "", "likes": ["z"], "hashed": 1}]
+        given += [
+            {"hashed": 1},
+            {"user_id": "nobody", "city": "", "likes": ["z", None], "hashed": 1},
+        ]
         manifest = {"raw_inputs": raw_inputs(described), "query_features": described}
         found = run_saved(tmp_path / "raw", raw_batch(manifest, given))
         for row, query in zip(found, given, strict=True):
