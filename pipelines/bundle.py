@@ -23,15 +23,13 @@ from towermill.pipelines.bundle_files import (
     read_manifest,
 )
 from towermill.pipelines.cosines import Cosines
+from towermill.pipelines.pair_search import best_pairs
 from towermill.pipelines.queries import Query, Recommendations, check_k
 from towermill.pipelines.raw_features import RawFeatures
 from towermill.pipelines.search.index import Index
 from towermill.pipelines.search.store import open_index
 from towermill.pipelines.tables import Batch, IdTable, SeenTable
 from towermill.pipelines.towers import Tower, blank, join
-
-#: Pairs that a ranker scores by one call.
-_PAIRS = 1 << 16
 
 
 class Bundle:
@@ -166,12 +164,8 @@ class Bundle:
         ]
         k = min(max(query.k for query in queries), len(self.items))
         if self.ranks:
-            found = [
-                self._best_pairs(one.batch, k, *sets)
-                for one, *sets in zip(asked, exclude, allowed, strict=True)
-            ]
-            rows = np.array([rows for rows, _ in found])
-            scores = np.array([scores for _, scores in found])
+            users = [one.batch for one in asked]
+            rows, scores = best_pairs(self._tower("ranker"), self.items, users, k, exclude, allowed)
         else:
             embedded = self._embed([one.batch for one in asked])
             rows, scores = self.index.search(embedded, k, exclude, allowed)
@@ -345,30 +339,6 @@ class Bundle:
     def _left_out(self, query: Query, met: NDArray[np.int64]) -> NDArray[np.int64]:
         wanted = self.items.find_all(query.exclude)
         return np.unique(np.concatenate([met, wanted]) if query.filter_seen else wanted)
-
-    def _best_pairs(
-        self,
-        user: Batch,
-        k: int,
-        exclude: NDArray[np.int64],
-        allowed: NDArray[np.int64] | None,
-    ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-        """Return rows and scores of a user's best items by the ranker, padded to `k`."""
-        items = np.arange(len(self.items)) if allowed is None else allowed
-        items = items[~np.isin(items, exclude)]
-        features = self.manifest["item_features"]
-        scores = np.zeros(len(items), np.float32)
-        for start in range(0, len(items), _PAIRS):
-            shown = items[start : start + _PAIRS]
-            pairs = {name: np.repeat(values, len(shown)) for name, values in user.items()}
-            pairs |= self.items.batch(features, shown)
-            scores[start : start + _PAIRS] = self.score_pairs(pairs)
-        best = np.argsort(-scores, kind="stable")[:k]
-        padding = k - len(best)
-        return (
-            np.concatenate([items[best], np.full(padding, -1)]),
-            np.concatenate([scores[best], np.full(padding, -np.inf, np.float32)]),
-        )
 
     def _described(
         self, rows: NDArray[np.int64], scores: NDArray[np.float32]

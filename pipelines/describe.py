@@ -42,7 +42,7 @@ def describe_inputs(schema: Schema, bundle: Path, features: dict[str, Feature]) 
         training had empty ones); ``max_length``, ``boundaries``, ``log``, ``mean``, ``std``.
     """
     workflow = Workflow.load(bundle / "workflow")
-    moments = {}
+    moments: dict[str, tuple[float, float]] = {}
     for op in _operators(workflow):
         if isinstance(op, nvt.ops.Normalize):
             moments |= {name: (op.means[name], op.stds[name]) for name in op.means}

@@ -40,29 +40,23 @@ def check_against_live(
     BundleError
         A user is given an item that the live model ranks lower than another by more than that.
     """
-    retrieves = isinstance(model, Retriever)
-    sample = _USERS if retrieves else max(1, _PAIRS // data.items.height)
-    rows = spread(data.users.height, sample)
-    queries = _queries(data.users[rows], _query_schema(model))
-    scores = (
-        dot_product_scores(model.embed_queries(queries), model.embed_items(data.items))
-        if retrieves
-        else model.scores(queries, data.items)
-    )
+    if isinstance(model, Retriever):
+        rows = spread(data.users.height, _USERS)
+        queries = _queries(data.users[rows], model.query_tower.schema)
+        scores = dot_product_scores(model.embed_queries(queries), model.embed_items(data.items))
+    else:
+        rows = spread(data.users.height, max(1, _PAIRS // data.items.height))
+        scores = model.scores(_queries(data.users[rows], model.query_schema), data.items)
     swapped = 0
     for start in range(0, len(rows), _TOGETHER):
         block = scores(start, min(start + _TOGETHER, len(rows)))
         some = rows[start : start + _TOGETHER]
         seen = [bundle.seen(int(row)) for row in some]
         expected = _best(block, seen)
-        found = _retrieved(bundle, some, seen) if retrieves else _ranked(bundle, some)
+        found = _ranked(bundle, some) if bundle.ranks else _retrieved(bundle, some, seen)
         swapped += int((found != expected).sum())
         _compare(bundle, some, found, expected, block, tolerance)
     return {"same_top_k": {"users": len(rows), "k": _K, "swapped_ties": swapped}}
-
-
-def _query_schema(model: Retriever | Ranker) -> Schema:
-    return model.query_tower.schema if isinstance(model, Retriever) else model.query_schema
 
 
 def _queries(users: pl.DataFrame, schema: Schema) -> pl.DataFrame:

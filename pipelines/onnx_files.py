@@ -80,7 +80,8 @@ def _name(model: onnx.ModelProto, inputs: dict[str, str], made: str, output: str
 def _protobuf_error() -> type[Exception]:
     from google.protobuf.message import EncodeError
 
-    return EncodeError
+    found: type[Exception] = EncodeError
+    return found
 
 
 @contextlib.contextmanager

@@ -128,7 +128,7 @@ class RawFeatures:
             top = self.features[name]["ids"]
             if top is None and isinstance(value, Real):
                 return float(value)
-            if not isinstance(value, Integral) or not 0 <= value < top:
+            if not isinstance(value, Integral) or not 0 <= int(value) < top:
                 raise BundleError(
                     f"`features.{name}` should be a number, or an id from 0 to {(top or 1) - 1}: "
                     f"{raw['why']}. Received: {value!r}"
@@ -206,4 +206,4 @@ def seconds(name: str, value: Any) -> int | None:
             f"`features.{name}` should be a time: seconds since 1970, or ISO 8601 text. Received: "
             f"{value!r}"
         )
-    return math.floor(value)
+    return math.floor(float(value))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -17,6 +17,8 @@ DeviceOption = Annotated[str | None, typer.Option("--device", help="auto, cpu or
 ClusterOption = Annotated[
     str | None, typer.Option("--cluster", help="none, local, cuda, or a scheduler's address.")
 ]
+Backend = Literal["onnxruntime", "tensorflow"]
+TowerDevice = Literal["cpu", "gpu"]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for a program to read.")]
 
 
@@ -107,10 +109,8 @@ def export(
     triton: Annotated[
         Path, typer.Option("--triton", help="Write a Triton model repository into this folder.")
     ],
-    backend: Annotated[
-        str, typer.Option("--backend", help="Of the towers: onnxruntime or tensorflow.")
-    ] = "onnxruntime",
-    device: Annotated[str, typer.Option("--device", help="Of the towers: cpu or gpu.")] = "cpu",
+    backend: Annotated[Backend, typer.Option("--backend", help="Of the towers.")] = "onnxruntime",
+    device: Annotated[TowerDevice, typer.Option("--device", help="Of the towers.")] = "cpu",
 ) -> None:
     """Write a bundle in the form of another server."""
     from towermill.pipelines.triton.repository import write_model_repository

@@ -184,7 +184,8 @@ def _mapped(path: Path, description: Mapping[str, Any]) -> Vectors:
         vectors: Vectors = np.load(path, mmap_mode="r" if description["items"] else None)
     except (OSError, ValueError) as error:
         raise BundleError(f"{path} is damaged: {error}. Export the bundle again.") from error
-    if (vectors.shape, vectors.dtype) != (expected, np.float32) or not vectors.flags.c_contiguous:
+    right = vectors.shape == expected and vectors.dtype == np.dtype(np.float32)
+    if not right or not vectors.flags.c_contiguous:
         raise BundleError(
             f"{path} should hold float32 vectors of shape {expected}, row by row. Found: "
             f"{vectors.dtype} of {vectors.shape}. Export the bundle again."
