@@ -97,8 +97,12 @@ def serve(
     listening = listen(host, port)
     with listening:
         run_server(
-            bundle, lambda path: Bundle.open(path, verify=True), settings, listening,
-            shutdown_timeout, log_level,
+            bundle,
+            lambda path: Bundle.open(path, verify=True),
+            settings,
+            listening,
+            shutdown_timeout,
+            log_level,
         )
 
 

@@ -13,9 +13,7 @@ from towermill.pipelines.server.serving import serving
 _header = APIKeyHeader(name="X-API-Key", auto_error=False)
 
 
-async def require_key(
-    request: Request, given: Annotated[str | None, Security(_header)]
-) -> None:
+async def require_key(request: Request, given: Annotated[str | None, Security(_header)]) -> None:
     """Raise HTTP error 401 if the request has not the key of the server.
 
     The comparison takes as long wherever the two differ.

@@ -42,7 +42,11 @@ class Metrics:
             "towermill_requests", "Requests answered.", ["route", "method", "status"], **self._kept
         )
         self.seconds = Histogram(
-            "towermill_request_seconds", "Time to an answer.", ["route"], buckets=SECONDS, **self._kept
+            "towermill_request_seconds",
+            "Time to an answer.",
+            ["route"],
+            buckets=SECONDS,
+            **self._kept,
         )
         self.under_way = Gauge("towermill_requests_under_way", "Requests begun.", **self._kept)
         self.batches = Histogram(

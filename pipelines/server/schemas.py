@@ -93,9 +93,7 @@ class SimilarRequest(Asked):
 class SimilarBatchRequest(Asked):
     """Which items' neighbours, from one bundle."""
 
-    model_config = ConfigDict(
-        json_schema_extra={"examples": [{"item_ids": [100, 50], "k": 5}]}
-    )
+    model_config = ConfigDict(json_schema_extra={"examples": [{"item_ids": [100, 50], "k": 5}]})
 
     item_ids: Annotated[list[Id], Field(min_length=1)]
     k: Annotated[Count, Field(description="How many items, for each.")] = 10

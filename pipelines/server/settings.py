@@ -19,7 +19,7 @@ class Settings:
     Attributes
     ----------
     max_k
-        Most items in one answer.
+        Most items in one answer; at least 10, which is what is answered where `k` is not said.
     max_queries
         Most queries in one call of ``/recommend/batch``, most ids in one of ``/similar/batch``.
     max_ids
@@ -65,7 +65,8 @@ class Settings:
             value = getattr(self, field.name)
             if field.name == "api_key" or value is None:
                 continue
-            least: float = 0 if field.name == "wait" else 1 if isinstance(value, int) else 0.001
+            least: float = 1 if isinstance(field.default, int) else 0.001
+            least = {"wait": 0, "max_k": 10}.get(field.name, least)
             if not math.isfinite(value) or value < least:
                 raise SetupError(
                     f"`{field.name}` of the server should be at least {least}. Received: {value!r}"

@@ -136,7 +136,9 @@ class TestSimilar:
 
     def test_batch_is_each_alone(self, live: Live) -> None:
         found = live.post("/similar/batch", item_ids=["i5", "i9", "i5"], k=3).json()["answers"]
-        assert found == [live.get("/similar", item_id=i, k=3).json()["items"] for i in ("i5", "i9", "i5")]
+        assert found == [
+            live.get("/similar", item_id=i, k=3).json()["items"] for i in ("i5", "i9", "i5")
+        ]
 
     def test_unknown(self, live: Live) -> None:
         for answer in (
@@ -280,14 +282,14 @@ class TestDocumented:
             jsonschema_rs.validator_for(schema).validate(answer.json())
 
     def test_limits_are_told(self, serve: Callable[..., Live]) -> None:
-        document = serve(max_k=7, max_queries=5, max_ids=9).get("/openapi.json").json()
+        document = serve(max_k=17, max_queries=5, max_ids=9).get("/openapi.json").json()
         models = document["components"]["schemas"]
         query = models["RecommendRequest"]["properties"]
-        assert query["k"]["maximum"] == models["SimilarRequest"]["properties"]["k"]["maximum"] == 7
+        assert query["k"]["maximum"] == models["SimilarRequest"]["properties"]["k"]["maximum"] == 17
         assert query["exclude"]["maxItems"] == query["history"]["anyOf"][0]["maxItems"] == 9
         assert models["RecommendBatchRequest"]["properties"]["queries"]["maxItems"] == 5
         in_address = document["paths"]["/recommend"]["get"]["parameters"]
-        assert [p["schema"]["maximum"] for p in in_address if p["name"] == "k"] == [7]
+        assert [p["schema"]["maximum"] for p in in_address if p["name"] == "k"] == [17]
 
     def test_examples_are_valid(self, live: Live) -> None:
         from towermill.pipelines.server import schemas
