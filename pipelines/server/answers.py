@@ -103,17 +103,11 @@ async def _late(_: Request, error: Exception) -> Response:
 def to_json(value: Any) -> bytes:
     """Return JSON in UTF-8; NaN and infinities become null, times ISO 8601."""
     try:
-        text = _dump(value)
+        text = _encoder.encode(value)
     except ValueError:
-        text = _dump(_finite(value))
+        text = _encoder.encode(_finite(value))
     # Half a surrogate pair, which a request may hold and UTF-8 may not, is left as JSON's escape.
     return text.encode("utf-8", "backslashreplace")
-
-
-def _dump(value: Any) -> str:
-    return json.dumps(
-        value, ensure_ascii=False, allow_nan=False, separators=(",", ":"), default=_plain
-    )
 
 
 def _plain(value: Any) -> Any:
@@ -124,6 +118,11 @@ def _plain(value: Any) -> Any:
     if isinstance(value, timedelta):
         return value.total_seconds()
     return str(value)
+
+
+_encoder = json.JSONEncoder(
+    ensure_ascii=False, allow_nan=False, separators=(",", ":"), default=_plain
+)
 
 
 def _finite(value: Any) -> Any:

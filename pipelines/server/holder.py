@@ -82,7 +82,7 @@ class Holder:
                 found = await asyncio.to_thread(self._load)
             except BundleError as error:
                 self._metrics.reloads.labels("refused").inc()
-                logger.error("bundle refused, the old one stays: %s", error)  # noqa: TRY400
+                logger.error("bundle refused, the old one stays: %s", error)
                 raise
             if found.id == self.current.id:
                 self._metrics.reloads.labels("unchanged").inc()

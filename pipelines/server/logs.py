@@ -21,6 +21,7 @@ REQUEST_HEADER: Final = "X-Request-ID"
 GONE: Final = 499  # who asked has gone: nginx's number for it
 
 logger = logging.getLogger(__name__)
+_encoder = json.JSONEncoder(default=str)
 _safe_id = re.compile(rb"[A-Za-z0-9._-]{1,64}")
 
 
@@ -38,7 +39,7 @@ class JsonFormatter(logging.Formatter):
         }
         if record.exc_info:
             line["traceback"] = self.formatException(record.exc_info)
-        return json.dumps(line, default=str)
+        return _encoder.encode(line)
 
 
 def log_as_json(level: str) -> None:

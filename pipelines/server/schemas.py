@@ -8,18 +8,46 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, StrictBool, StrictInt, StrictStr
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    FiniteFloat,
+    StrictBool,
+    StrictInt,
+    StrictStr,
+)
 
 from towermill.pipelines.queries import Query
 
-IntegerId = Annotated[StrictInt, Field(ge=-(2**63), le=2**63 - 1)]
-TextId = Annotated[StrictStr, Field(max_length=1024)]
-#: Raw, as in the data; a number may be given as text.
-Id = IntegerId | TextId
 
-Scalar = IntegerId | Annotated[FiniteFloat, Field(strict=True)] | StrictBool | TextId | None
+def _whole(value: Any) -> Any:
+    """Return 3.0 as 3: to JSON Schema, and to JavaScript, it is an integer."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+def _in_64_bits(value: int) -> int | str:
+    """Return a number that is too large for any column as text, which every bundle can look up."""
+    return value if -(2**63) <= value < 2**63 else str(value)
+
+
+Text = Annotated[StrictStr, Field(max_length=1024)]
+#: Raw, as in the data; a number may be given as text.
+Id = Annotated[StrictInt, BeforeValidator(_whole), AfterValidator(_in_64_bits)] | Text
+
+Scalar = (
+    Annotated[StrictInt, AfterValidator(_in_64_bits)]
+    | Annotated[FiniteFloat, Field(strict=True)]
+    | StrictBool
+    | Text
+    | None
+)
 FeatureName = Annotated[str, Field(max_length=256)]
-Count = Annotated[StrictInt, Field(ge=1)]
+# Bounds stand before the validator: behind it they would be missing in the OpenAPI.
+Count = Annotated[StrictInt, Field(ge=1), BeforeValidator(_whole)]
+UpToThree = Annotated[StrictInt, Field(ge=0, le=3), BeforeValidator(_whole)]
 
 
 class Asked(BaseModel):
@@ -52,8 +80,7 @@ class RecommendRequest(Asked):
         list[Id] | None, Field(description="Only these are ranked; null ranks all.")
     ] = None
     reasons: Annotated[
-        StrictInt,
-        Field(ge=0, le=3, description="For each item so many nearest items of the history."),
+        UpToThree, Field(description="For each item so many nearest items of the history.")
     ] = 0
 
     def query(self) -> Query:

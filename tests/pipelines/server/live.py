@@ -65,7 +65,7 @@ def start(path: Path, **settings: Any) -> Live:
     holder = Holder(path, CircleBundle.open, metrics)
     app = create_app(holder, chosen, metrics)
     listening = listen("127.0.0.1", 0)
-    url = "http://127.0.0.1:{}".format(listening.getsockname()[1])
+    url = f"http://127.0.0.1:{listening.getsockname()[1]}"
     config = uvicorn.Config(app, log_config=None, access_log=False, timeout_graceful_shutdown=20)
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, args=([listening],), daemon=True)

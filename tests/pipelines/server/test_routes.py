@@ -19,7 +19,7 @@ class TestRecommend:
     # User 3 stands at item 21 of 24 and has met 21, 22 and 23.
     NEAREST = ("i20", "i19", "i0", "i18", "i1")
 
-    @pytest.mark.parametrize("user", [3, "3"])
+    @pytest.mark.parametrize("user", [3, "3", 3.0])
     def test_nearest_items_not_met(self, live: Live, user: Any) -> None:
         answer = live.post("/recommend", user_id=user, k=5)
         assert answer.status_code == 200
@@ -47,8 +47,9 @@ class TestRecommend:
         assert item["added"] == "2020-01-01T00:00:00+00:00"
         assert item["genres"] == ["Drama", "Crime"]
 
-    def test_stranger(self, live: Live) -> None:
-        found = live.post("/recommend", user_id="nobody", k=2).json()
+    @pytest.mark.parametrize("user", ["nobody", "", None, 0, -1, 2**63, -(10**400), "é\x00"])
+    def test_stranger(self, live: Live, user: Any) -> None:
+        found = live.post("/recommend", user_id=user, k=2).json()
         assert found["known"] is False
         assert len(found["items"]) == 2
 
@@ -83,7 +84,6 @@ class TestRecommend:
             ({"user_id": 3, "k": True}, "body.k"),
             ({"user_id": 3, "k": 1001}, "`k` should be at most 1000"),
             ({"user_id": 1.5}, "body.user_id"),
-            ({"user_id": 2**63}, "body.user_id"),
             ({"user_id": {"a": 1}}, "body.user_id"),
             ({"user": 3}, "body.user"),
             ({"history": "i1"}, "body.history"),
