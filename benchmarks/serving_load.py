@@ -48,9 +48,9 @@ def main() -> None:
         options.url, users, options.rate, options.seconds, options.connections, options.k
     )
     if options.json:
-        print(json.dumps(found))
+        sys.stdout.write(json.dumps(found) + "\n")
     else:
-        print("  ".join(f"{name} {value}" for name, value in found.items()))
+        sys.stdout.write("  ".join(f"{name} {value}" for name, value in found.items()) + "\n")
     sys.exit(bool(found["errors"]))
 
 

@@ -73,8 +73,8 @@ class Settings:
                 )
         if self.max_queries > self.max_queue:
             raise SetupError(
-                f"`max_queries` should be at most `max_queue`: a call of {self.max_queries} queries "
-                f"would never fit into a queue of {self.max_queue}."
+                f"`max_queries` should be at most `max_queue`, as a call goes into the queue whole. "
+                f"Received: {self.max_queries} and {self.max_queue}."
             )
 
 

@@ -4,6 +4,7 @@ import { Refused, ask, setKey } from "./api.js";
 import { address, brief, element, factList, itemList, titleOf } from "./parts.js";
 
 const at = (id) => document.getElementById(id);
+const hint = at("said").textContent;
 let title = null; // the item feature that people read
 let turn = 0; // of the newest pick: answers to older ones are dropped
 let searched = 0;
@@ -84,7 +85,11 @@ async function show() {
     else link.removeAttribute("aria-current");
   }
   const [kind, id] = picked();
-  if (!kind) return;
+  if (!kind) {
+    at("view").replaceChildren();
+    say(hint);
+    return;
+  }
   const shown = await (kind === "user" ? userView(id) : itemView(id));
   if (mine !== turn) return;
   at("view").replaceChildren(shown.view);
