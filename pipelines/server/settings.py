@@ -73,7 +73,7 @@ class Settings:
                 )
         if self.max_queries > self.max_queue:
             raise SetupError(
-                f"`max_queries` should be at most `max_queue`, as a call goes into the queue whole. "
+                f"`max_queries` should be at most `max_queue`, as a call is queued whole. "
                 f"Received: {self.max_queries} and {self.max_queue}."
             )
 
