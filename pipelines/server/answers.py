@@ -26,7 +26,6 @@ BUNDLE_HEADER: Final = "X-Towermill-Bundle"
 BUNDLE_KEY: Final = "towermill.bundle"  # of the scope, where the log finds it
 
 _SAID: Final = {
-    400: "The body cannot be read.",
     401: "The header X-API-Key is missing or wrong.",
     404: "There is no such item or user.",
     408: "The body did not arrive in time.",

@@ -59,6 +59,7 @@ def create_app(holder: Holder, settings: Settings, metrics: Metrics) -> FastAPI:
         refused = {"model": Problem, "description": "The header X-API-Key is missing or wrong."}
         guarded = {"dependencies": [Security(require_key)], "responses": {401: refused}}
         app.include_router(status_routes.admin, **guarded)
+    app.include_router(recommend_routes.posts, **guarded)
     app.include_router(recommend_routes.router, **guarded)
     app.include_router(catalogue_routes.router, **guarded)
     app.include_router(status_routes.metrics, **guarded)

@@ -9,6 +9,7 @@ from fastapi import APIRouter, HTTPException, Query, Request
 from starlette.responses import Response
 
 from towermill.pipelines.server.answers import answered, declared
+from towermill.pipelines.server.body_route import BodyRoute
 from towermill.pipelines.server.holder import Held
 from towermill.pipelines.server.limits import check_count, check_query
 from towermill.pipelines.server.reasons import add_reasons
@@ -25,14 +26,16 @@ from towermill.pipelines.server.schemas import (
 from towermill.pipelines.server.serving import Neighbours, serving
 
 router = APIRouter(default_response_class=Response)
+#: Of requests with a body.
+posts = APIRouter(default_response_class=Response, route_class=BodyRoute)
 
-_BODY = (400, 408, 413)
+_BODY = (408, 413)
 _COMPUTED = (422, 503, 504)
 TextIdParameter = Annotated[str, Query(min_length=1, max_length=1024, examples=["196"])]
 KParameter = Annotated[int, Query(ge=1, description="How many items.")]
 
 
-@router.post("/recommend", responses=declared(*_BODY, *_COMPUTED, answer=RecommendAnswer))
+@posts.post("/recommend", responses=declared(*_BODY, *_COMPUTED, answer=RecommendAnswer))
 async def recommend(request: Request, body: RecommendRequest) -> Response:
     """Recommend items to a user, to whoever has a history, or to features."""
     held, [found] = await _recommend(request, [body])
@@ -53,9 +56,7 @@ async def recommend_user(
     return answered(request, held, **found)
 
 
-@router.post(
-    "/recommend/batch", responses=declared(*_BODY, *_COMPUTED, answer=RecommendBatchAnswer)
-)
+@posts.post("/recommend/batch", responses=declared(*_BODY, *_COMPUTED, answer=RecommendBatchAnswer))
 async def recommend_batch(request: Request, body: RecommendBatchRequest) -> Response:
     """Answer several queries; if one is not valid, none is answered."""
     check_count("queries", len(body.queries), serving(request).settings.max_queries)
@@ -63,7 +64,7 @@ async def recommend_batch(request: Request, body: RecommendBatchRequest) -> Resp
     return answered(request, held, answers=found)
 
 
-@router.post("/similar", responses=declared(*_BODY, 404, *_COMPUTED, answer=SimilarAnswer))
+@posts.post("/similar", responses=declared(*_BODY, 404, *_COMPUTED, answer=SimilarAnswer))
 async def similar(request: Request, body: SimilarRequest) -> Response:
     """Return the items nearest to one."""
     held, [items] = await _similar(request, [body.item_id], body.k)
@@ -77,7 +78,7 @@ async def similar_item(request: Request, item_id: TextIdParameter, k: KParameter
     return answered(request, held, items=items)
 
 
-@router.post(
+@posts.post(
     "/similar/batch", responses=declared(*_BODY, 404, *_COMPUTED, answer=SimilarBatchAnswer)
 )
 async def similar_batch(request: Request, body: SimilarBatchRequest) -> Response:
