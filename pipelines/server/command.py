@@ -118,8 +118,9 @@ def listen(host: str, port: int) -> socket.socket:
     try:
         return socket.create_server((host, port), family=family, backlog=2048)
     except (OSError, OverflowError) as error:
+        reason = str(error).rstrip(".")
         raise SetupError(
-            f"Cannot listen on {host}:{port}: {error}. Give another --host or --port; 0 takes any "
+            f"Cannot listen on {host}:{port}: {reason}. Give another --host or --port; 0 takes any "
             "free one."
         ) from error
 
