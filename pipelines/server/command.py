@@ -1,0 +1,186 @@
+"""`towermill serve`: a bundle behind HTTP until it is told to stop."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib.util
+import logging
+import signal
+import socket
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from towermill.errors import SetupError
+from towermill.pipelines.server.settings import Settings, read_api_key
+
+if TYPE_CHECKING:
+    from towermill.pipelines.server.reader import Opener
+
+logger = logging.getLogger(__name__)
+
+LEVELS: Final = ("debug", "info", "warning", "error")
+_NEEDED: Final = ("fastapi", "uvicorn", "prometheus_client")
+
+
+def serve(
+    bundle: str | Path,
+    host: str = "127.0.0.1",
+    port: int = 8000,
+    *,
+    max_k: int = Settings.max_k,
+    max_queries: int = Settings.max_queries,
+    max_ids: int = Settings.max_ids,
+    max_body: int = Settings.max_body,
+    max_batch: int = Settings.max_batch,
+    max_queue: int = Settings.max_queue,
+    wait: float = Settings.wait,
+    threads: int = Settings.threads,
+    timeout: float = Settings.timeout,
+    api_key_file: Path | None = None,
+    watch: float | None = None,
+    shutdown_timeout: float = 30.0,
+    log_level: str = "info",
+) -> None:
+    """Serve a bundle over HTTP until SIGTERM or SIGINT.
+
+    One process serves: its requests share batches, a reload reaches all of them at one instant,
+    and its metrics are whole. What takes long, the model and the index, runs without the
+    interpreter's lock. To use more of a machine, run several behind a proxy: their bundle is
+    mapped from the same memory.
+
+    SIGHUP reloads the bundle. At the end nothing new is accepted, and what was begun is answered.
+
+    Parameters
+    ----------
+    bundle
+        Its folder, or a link to it.
+    host, port
+        Where to listen; port 0 takes any free one, which the log names.
+    max_k, max_queries, max_ids, max_body, max_batch, max_queue, wait, threads, timeout, watch
+        As in `Settings`.
+    api_key_file
+        Holds the API key; without it, the variable TOWERMILL_API_KEY may.
+    shutdown_timeout
+        Seconds that requests have to end in after the signal.
+    log_level
+        debug, info, warning or error; requests are logged at info.
+
+    Raises
+    ------
+    SetupError
+        A package of the extra `serve` is missing, a setting is wrong, or nothing can listen there.
+    BundleError
+        There is no bundle, or it is damaged.
+    """
+    missing = [name for name in _NEEDED if importlib.util.find_spec(name) is None]
+    if missing:
+        raise SetupError(
+            f"Serving needs {', '.join(missing)}: pip install 'towermill[serve]' brings it."
+        )
+    if log_level not in LEVELS:
+        raise SetupError(f"--log-level should be one of {', '.join(LEVELS)}. Received: {log_level}")
+    settings = Settings(
+        max_k=max_k,
+        max_queries=max_queries,
+        max_ids=max_ids,
+        max_body=max_body,
+        max_batch=max_batch,
+        max_queue=max_queue,
+        wait=wait,
+        threads=threads,
+        timeout=timeout,
+        api_key=read_api_key(api_key_file),
+        watch=watch,
+    )
+    from towermill.pipelines.bundle import Bundle
+
+    listening = listen(host, port)
+    with listening:
+        run_server(
+            bundle,
+            lambda path: Bundle.open(path, verify=True),
+            settings,
+            listening,
+            shutdown_timeout,
+            log_level,
+        )
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """Return a socket that listens.
+
+    Raises
+    ------
+    SetupError
+        The port is taken or not allowed, or there is no such host.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        return socket.create_server((host, port), family=family, backlog=2048)
+    except (OSError, OverflowError) as error:
+        reason = str(error).rstrip(".")
+        raise SetupError(
+            f"Cannot listen on {host}:{port}: {reason}. Give another --host or --port; 0 takes any "
+            "free one."
+        ) from error
+
+
+def run_server(
+    path: str | Path,
+    opener: Opener,
+    settings: Settings,
+    listening: socket.socket,
+    shutdown_timeout: float = 30.0,
+    log_level: str = "info",
+) -> None:
+    """Open the bundle at a path and serve it on a socket, as `serve` does.
+
+    Parameters
+    ----------
+    path
+        Of the bundle.
+    opener
+        How to open it.
+    settings
+        Of the server.
+    listening
+        As of `listen`.
+    shutdown_timeout, log_level
+        As of `serve`.
+    """
+    import uvicorn
+
+    from towermill.pipelines.server.app import create_app
+    from towermill.pipelines.server.holder import Holder
+    from towermill.pipelines.server.logs import log_as_json
+    from towermill.pipelines.server.metrics import Metrics
+
+    metrics = Metrics()
+    holder = Holder(path, opener, metrics)
+    log_as_json(log_level)
+    config = uvicorn.Config(
+        create_app(holder, settings, metrics),
+        log_config=None,
+        access_log=False,
+        ws="none",
+        server_header=False,
+        timeout_keep_alive=75,  # longer than proxies keep an idle connection, so that they close it
+        timeout_graceful_shutdown=max(1, round(shutdown_timeout)),
+    )
+
+    async def main() -> None:
+        reloads: set[asyncio.Task[None]] = set()
+
+        def reload() -> None:
+            task = asyncio.create_task(holder.reload_quietly())
+            reloads.add(task)
+            task.add_done_callback(reloads.discard)
+
+        asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, reload)
+        host, port = listening.getsockname()[:2]
+        shown = f"[{host}]" if ":" in host else host
+        logger.info("serving bundle %s at http://%s:%s", holder.current.id, shown, port)
+        await uvicorn.Server(config).serve([listening])
+
+    with asyncio.Runner(loop_factory=config.get_loop_factory()) as runner:
+        runner.run(main())

@@ -1,0 +1,86 @@
+// Pieces of the page. Whatever comes from the data is set as text, never as markup.
+
+export function element(name, properties = {}, ...children) {
+  const made = document.createElement(name);
+  for (const [key, value] of Object.entries(properties)) {
+    if (key in made) made[key] = value;
+    else made.setAttribute(key, value);
+  }
+  made.append(...children);
+  return made;
+}
+
+export const address = (kind, id) => `#${kind}=${encodeURIComponent(id)}`;
+
+export const titleOf = (item, title) => {
+  const found = title === null ? null : item[title];
+  return found === null || found === undefined || found === "" ? `${item.item_id}` : `${found}`;
+};
+
+// The raw features of an item or a user as [name, text], without what is empty.
+export function facts(thing, ...without) {
+  return Object.entries(thing)
+    .filter(([name]) => !["score", "because", ...without].includes(name))
+    .map(([name, value]) => [name, written(value)])
+    .filter(([, text]) => text !== "");
+}
+
+function written(value) {
+  if (value === null || value === undefined) return "";
+  if (Array.isArray(value)) {
+    const shown = value.slice(0, 6).map(written).filter((text) => text !== "");
+    return shown.join(", ") + (value.length > 6 ? ` … (${value.length})` : "");
+  }
+  if (typeof value === "number" && !Number.isInteger(value)) return value.toFixed(3);
+  const text = `${value}`;
+  return text.length > 140 ? `${text.slice(0, 140)}…` : text;
+}
+
+export const brief = (thing, ...without) =>
+  facts(thing, ...without).map(([, text]) => text).join(" · ");
+
+export function factList(thing, ...without) {
+  const rows = facts(thing, ...without).map(([name, text]) =>
+    element("div", {}, element("dt", {}, name.replaceAll("_", " ")), element("dd", {}, text)),
+  );
+  return rows.length ? element("dl", { className: "facts" }, ...rows) : "";
+}
+
+export function itemLink(item, title) {
+  return element("a", { href: address("item", item.item_id) }, titleOf(item, title));
+}
+
+// Items in a list, with their scores and reasons where they have them.
+export function itemList(items, title) {
+  const ranked = items.length > 0 && "score" in items[0];
+  const scores = items.map((item) => item.score ?? 0);
+  const [least, most] = [Math.min(...scores, 0), Math.max(...scores)];
+  const list = element(ranked ? "ol" : "ul", { className: ranked ? "list" : "list plain" });
+  for (const item of items) {
+    const row = element("li", {}, element("div", { className: "line" }, itemLink(item, title)));
+    if (ranked && item.score !== null) {
+      row.firstChild.append(
+        element("span", { className: "score", title: "score" }, item.score.toFixed(3)),
+      );
+    }
+    const text = brief(item, "item_id", title);
+    if (text) row.append(element("p", { className: "quiet" }, text));
+    if (item.because && item.because.length) row.append(reasons(item.because, title));
+    if (ranked && item.score !== null && most > least) {
+      const bar = element("div", { className: "bar", ariaHidden: "true" });
+      bar.style.width = `${(100 * (item.score - least)) / (most - least)}%`;
+      row.append(bar);
+    }
+    list.append(row);
+  }
+  return list;
+}
+
+function reasons(because, title) {
+  const said = element("p", { className: "quiet why" }, "Near ");
+  because.forEach((item, place) => {
+    if (place) said.append(place === because.length - 1 ? " and " : ", ");
+    said.append(itemLink(item, title));
+  });
+  return said;
+}
