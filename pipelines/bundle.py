@@ -200,8 +200,7 @@ class Bundle:
         Those of the items that are known stand in ``index/vectors.npy``. Of a model of texts, use
         `towermill.pipelines.embed_items`.
         """
-        if self.ranks:
-            raise BundleError("A ranker's bundle has no item tower: it scores pairs.")
+        self._require_embeddings()
         for values in features:
             self.raw_items.check(values)
         batches = [self.raw_items.encode(values) for values in features]
@@ -230,10 +229,7 @@ class Bundle:
     def similar_many(self, item_ids: Sequence[Any], k: int = 10) -> list[list[dict[str, Any]]]:
         """Return what `similar` gives for each of several items."""
         check_k(k)
-        if self.ranks:
-            raise BundleError(
-                "A ranker's bundle has no embeddings to compare; ask that of a retriever."
-            )
+        self._require_embeddings()
         _require_list(item_ids, "item_ids")
         rows = []
         for item_id in item_ids:
@@ -244,9 +240,32 @@ class Bundle:
         found, cosines = self._cosines.nearest(np.array(rows, np.int64), min(k, len(self.items)))
         return [self._described(*one) for one in zip(found, cosines, strict=True)]
 
-    def cosines(self, rows: NDArray[np.int64], among: NDArray[np.int64]) -> NDArray[np.float32]:
-        """Return the cosines of the embeddings of some items with others', ``(rows, among)``."""
-        return self._cosines.between(rows, among)
+    def nearest_of(
+        self, rows: NDArray[np.int64], among: NDArray[np.int64], k: int
+    ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+        """Return for each of some items the `k` nearest of others, as `similar` measures it.
+
+        Parameters
+        ----------
+        rows
+            Of the items asked about, ``(n,)``.
+        among
+            Rows of the items to choose from, ``(m,)``.
+        k
+            How many of them, at least 1.
+
+        Returns
+        -------
+        rows, cosines
+            int64 and float32, ``(n, min(k, m))``, nearest first.
+
+        Raises
+        ------
+        BundleError
+            The bundle is a ranker's.
+        """
+        self._require_embeddings()
+        return self._cosines.nearest_of(rows, among, k)
 
     def rank(self, user_id: Any, items: Sequence[Any]) -> Recommendations:
         """Return these items in the order in which a user should see them.
@@ -311,6 +330,24 @@ class Bundle:
     @cached_property
     def _cosines(self) -> Cosines:
         return Cosines(self.index.vectors)
+
+    def load(self) -> None:
+        """Read now what is otherwise read when it is first asked for.
+
+        From then on the folder may be moved or removed.
+        """
+        for name in self.manifest["onnx"]:
+            self._tower(name)
+        self.raw_queries.load()
+        self.raw_items.load()
+        if not self.ranks:
+            self._cosines.load()
+
+    def _require_embeddings(self) -> None:
+        if self.ranks:
+            raise BundleError(
+                "A ranker's bundle has no embeddings to compare; ask that of a retriever."
+            )
 
     def _asked(self, query: Query) -> _Asked:
         if query.history is not None:

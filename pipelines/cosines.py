@@ -50,12 +50,29 @@ class Cosines:
             found[place, :kept], values[place, :kept] = best, row[best]
         return found, values
 
+    def nearest_of(
+        self, rows: NDArray[np.int64], among: NDArray[np.int64], k: int
+    ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+        """Return the `k` of some rows of the greatest cosines with each of others, best first.
+
+        Returns
+        -------
+        int64 and float32, ``(rows, min(k, among))`` each.
+        """
+        cosines = self.between(rows, among)
+        order = np.argsort(-cosines, axis=1, kind="stable")[:, :k]
+        return among[order], np.take_along_axis(cosines, order, axis=1)
+
     def between(self, rows: NDArray[np.int64], others: NDArray[np.int64]) -> NDArray[np.float32]:
         """Return the cosines of some rows with others, ``(rows, others)``."""
         one = self.vectors[rows].astype(np.float64) / self._lengths[rows, None]
         other = self.vectors[others].astype(np.float64) / self._lengths[others, None]
         cosines: NDArray[np.float32] = np.clip(one @ other.T, -1, 1).astype(np.float32)
         return cosines
+
+    def load(self) -> None:
+        """Measure the vectors now, not when they are first compared."""
+        _ = self._lengths
 
     @cached_property
     def _lengths(self) -> NDArray[np.float64]:

@@ -51,6 +51,12 @@ class RawFeatures:
         made = [n for n, f in self.features.items() if f["raw"]["kind"] not in ("hour", "weekday")]
         return made + timed
 
+    def load(self) -> None:
+        """Read all vocabularies now, not when they are first needed."""
+        for feature in self.features.values():
+            if feature["raw"].get("vocabulary") and feature["raw"]["ids_of"] is None:
+                self._vocabulary(feature["raw"]["vocabulary"])
+
     def check(self, values: Mapping[str, Any]) -> None:
         """Raise `BundleError` if a name or a type is wrong."""
         unknown = [str(name) for name in values if name not in self.names]

@@ -120,27 +120,33 @@ def export(
 
 @app.command()
 def serve(
-    bundle: BundleArgument,
-    host: Annotated[str, typer.Option("--host", help="Where to listen.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option("--port", help="0 takes a free one.")] = 8000,
-    api_key_file: Annotated[
-        Path | None, typer.Option("--api-key-file", help="Holds the key that requests must bear.")
-    ] = None,
+    bundle: Annotated[Path, typer.Argument(help="A bundle's folder, or a link to one.")],
+    host: Annotated[str, typer.Option("--host", help="0.0.0.0 listens to all.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option("--port", help="0 takes any free one.")] = 8000,
     watch: Annotated[
-        float | None,
-        typer.Option("--watch", help="Look every so many seconds for a new bundle there."),
+        float | None, typer.Option("--watch", help="Look for a newer bundle every so many seconds.")
     ] = None,
-    max_k: Annotated[int, typer.Option("--max-k", help="Most items a request may ask for.")] = 1000,
-    max_batch: Annotated[
-        int, typer.Option("--max-batch", help="Most requests that are answered together.")
-    ] = 64,
-    threads: Annotated[int, typer.Option("--threads", help="Batches at a time.")] = 2,
-    timeout: Annotated[float, typer.Option("--timeout", help="Seconds for a request.")] = 2.0,
-    log_level: Annotated[
-        str, typer.Option("--log-level", help="debug, info, warning or error.")
-    ] = "info",
+    api_key_file: Annotated[
+        Path | None,
+        typer.Option("--api-key-file", help="Holds the API key; else $TOWERMILL_API_KEY may."),
+    ] = None,
+    max_k: Annotated[int, typer.Option(help="Items in an answer.")] = 1000,
+    max_queries: Annotated[int, typer.Option(help="Queries or ids in a call of a batch.")] = 256,
+    max_ids: Annotated[int, typer.Option(help="Ids in history, exclude, candidates.")] = 10_000,
+    max_body: Annotated[int, typer.Option(help="Bytes of a request's body.")] = 2**20,
+    max_batch: Annotated[int, typer.Option(help="Queries computed together.")] = 64,
+    max_queue: Annotated[
+        int, typer.Option(help="Queries that wait; more are answered 503.")
+    ] = 1024,
+    wait: Annotated[float, typer.Option(help="Seconds that a query waits for others.")] = 0.002,
+    threads: Annotated[int, typer.Option(help="Batches computed at a time.")] = 2,
+    timeout: Annotated[float, typer.Option(help="Seconds to an answer.")] = 10.0,
+    shutdown_timeout: Annotated[
+        float, typer.Option(help="Seconds for what was begun, after SIGTERM.")
+    ] = 30.0,
+    log_level: Annotated[str, typer.Option(help="debug, info, warning or error.")] = "info",
 ) -> None:
-    """Serve a bundle over HTTP, with a page to look at it, until told to stop."""
+    """Serve a bundle over HTTP, with a page to look at it."""
     from towermill.pipelines.server.command import serve as serve_bundle
 
     serve_bundle(
@@ -148,11 +154,17 @@ def serve(
         host,
         port,
         max_k=max_k,
+        max_queries=max_queries,
+        max_ids=max_ids,
+        max_body=max_body,
         max_batch=max_batch,
+        max_queue=max_queue,
+        wait=wait,
         threads=threads,
         timeout=timeout,
         api_key_file=api_key_file,
         watch=watch,
+        shutdown_timeout=shutdown_timeout,
         log_level=log_level,
     )
 

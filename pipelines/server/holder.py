@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from towermill.errors import BundleError
-from towermill.pipelines.bundle import MANIFEST
+from towermill.pipelines.bundle_files import MANIFEST
 from towermill.pipelines.queries import Query
 from towermill.pipelines.server.metrics import Metrics
 from towermill.pipelines.server.reader import Opener, Reader
@@ -137,6 +137,7 @@ class Holder:
 
 def _warm(bundle: Reader) -> None:
     """Read from every file once, so that none is opened, or found wrong, by a request."""
+    bundle.load()
     if bundle.manifest["rows"]["users"]:
         user = bundle.user(0)
         bundle.seen(0)

@@ -23,6 +23,9 @@ class Reader(Protocol):
     def title(self) -> str | None:
         """Return the item feature that people read, if there is one."""
 
+    def load(self) -> None:
+        """Read what is otherwise read when it is first asked for; the folder may then be moved."""
+
     def check(self, query: Query) -> None:
         """Raise `BundleError` if the query cannot be answered; cheap."""
 

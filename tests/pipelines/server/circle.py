@@ -104,6 +104,9 @@ class CircleBundle:
     def item_column(self, name: str) -> Any:
         return pa.array([self.item(row)[name] for row in range(self.items)])
 
+    def load(self) -> None:
+        """Nothing is read later."""
+
     def check(self, query: Query) -> None:
         check_k(query.k)
         for name, value in (query.features or {}).items():
