@@ -18,7 +18,7 @@ from towermill.pipelines import Recipe, planning, run, validate_recipe
 from towermill.pipelines.stages import STAGES
 
 # For what the tests of this folder share.
-sys.path[:0] = [str(Path(__file__).parent)]
+sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parent / "triton")]
 
 TINY: dict[str, Any] = {
     "name": "tiny",
