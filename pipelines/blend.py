@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Literal
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, PositiveInt
@@ -14,25 +14,7 @@ from towermill.pipelines.bundle import Bundle
 from towermill.pipelines.catalogue import Catalogue
 from towermill.pipelines.interleave import Rule, interleave
 from towermill.pipelines.near_read import NearRead
-from towermill.pipelines.queries import Recommendations, check_k
-
-
-class Recommender(Protocol):
-    """What `Bundle` and `Blend` have in common."""
-
-    @property
-    def title(self) -> str | None:
-        """The item feature that people read, if there is one."""
-
-    def recommend(
-        self,
-        user_id: Any = None,
-        k: int = 10,
-        filter_seen: bool = True,
-        *,
-        history: Sequence[Any] | None = None,
-    ) -> Recommendations:
-        """Return the best `k` items for a user."""
+from towermill.pipelines.queries import Recommendations, Recommender, check_k
 
 
 class BlendSource(BaseModel):

@@ -18,5 +18,5 @@ class GatesConfig(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
-    min_distinct: float = Field(0.05, ge=0, le=1)
+    min_distinct: float = Field(0.01, ge=0, le=1)
     min_rank: float = Field(1.5, ge=0)

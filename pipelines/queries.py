@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 from towermill.errors import BundleError
 
@@ -62,3 +62,21 @@ class Recommendations:
 
     items: list[dict[str, Any]]
     known: bool
+
+
+class Recommender(Protocol):
+    """What a bundle, a blend and a funnel have in common."""
+
+    @property
+    def title(self) -> str | None:
+        """The item feature that people read, if there is one."""
+
+    def recommend(
+        self,
+        user_id: Any = None,
+        k: int = 10,
+        filter_seen: bool = True,
+        *,
+        history: Sequence[Any] | None = None,
+    ) -> Recommendations:
+        """Return the best `k` items for a user."""

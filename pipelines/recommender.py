@@ -10,16 +10,19 @@ import yaml
 from pydantic import ValidationError
 
 from towermill.errors import RecipeError
-from towermill.pipelines.blend import Blend, BlendConfig, Recommender
 from towermill.pipelines.bundle import Bundle
-from towermill.pipelines.funnel import Funnel, FunnelConfig
+from towermill.pipelines.queries import Recommender
 
 
 def _blend(section: Any) -> Recommender:
+    from towermill.pipelines.blend import Blend, BlendConfig  # which may need TensorFlow
+
     return Blend.of(BlendConfig.model_validate(section))
 
 
 def _funnel(section: Any) -> Recommender:
+    from towermill.pipelines.funnel import Funnel, FunnelConfig
+
     return Funnel(FunnelConfig.model_validate(section))
 
 

@@ -48,8 +48,10 @@ def recommend(
     as_json: JsonOption = False,
 ) -> None:
     """Recommend items from a bundle to a user, to whoever has read what is given, or to all."""
+    from towermill.pipelines.queries import check_k
     from towermill.pipelines.recommender import open_recommender
 
+    check_k(k)
     if sum([user is not None, history is not None, everyone, users is not None]) != 1:
         raise typer.BadParameter("Give one of --user, --history, --all and --users.")
     if (everyone or users is not None) != (out is not None):

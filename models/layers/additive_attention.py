@@ -47,14 +47,17 @@ class AdditiveAttention(tf.keras.layers.Layer):  # type: ignore[misc]
 
 
 def _pooled_padded(values: tf.Tensor, logits: tf.Tensor, packing: Packing) -> tf.Tensor:
-    """Pool by sums along the padded sequences.
+    """Pool by sums along the padded sequences, of all dimensions and of the weights at once.
 
-    Of segments, other runtimes make matrix products, whose rounding depends on the whole batch.
+    Of segments, other runtimes make matrix products, whose rounding depends on the whole batch; and
+    that of a sum along the last axis, on where in memory it lies.
     """
     padded = packing.pad(logits[:, None])[..., 0]
     hidden = tf.where(packing.mask, padded, padded.dtype.min)
     powers = tf.exp(hidden - tf.reduce_max(hidden, axis=1, keepdims=True))
     powers *= tf.cast(packing.mask, powers.dtype)
-    total = tf.reduce_sum(powers, axis=1, keepdims=True)
-    weights = tf.cast(powers / tf.where(total > 0, total, 1.0), values.dtype)
-    return tf.reduce_sum(packing.pad(values) * weights[..., None], axis=1)
+    rows = packing.pad(tf.cast(values, powers.dtype))
+    ones = tf.ones_like(rows[..., :1])
+    sums = tf.reduce_sum(tf.concat([rows, ones], axis=2) * powers[..., None], axis=1)
+    total = sums[:, -1:]
+    return tf.cast(sums[:, :-1] / tf.where(total > 0, total, 1.0), values.dtype)

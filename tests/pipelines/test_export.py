@@ -70,7 +70,7 @@ class TestManifest:
             *("query_tower", "item_tower", "workflow"),
             *("user_features.parquet", "item_features.parquet"),
             *("item_embeddings.parquet", "seen_items.parquet"),
-            *("query_tower_raw", "onnx", "tables", "index"),
+            *("query_tower_raw", "onnx", "tables", "index", "feast"),
         }
 
     def test_features_say_what_the_towers_take(self, manifest: Any) -> None:
