@@ -1,13 +1,15 @@
-"""Nearest items of one query and of many: HNSW, exact search, plain NumPy and faiss, side by side.
+"""Serving: nearest items by HNSW, exact search, NumPy and faiss; the reader; the server.
 
     .venv/bin/python benchmarks/serving.py [--items 1000000] [--dim 64] [--queries 500] [--runs 5]
-        [--expansion-search 650] [--libraries usearch faiss]
+        [--expansion-search 650] [--libraries usearch faiss] [--rate 500]
         [--work runs/serving] [--json runs/serving.json]
 
-Each figure is the median over runs, which take turns. Single queries are asked one at a time by one
-thread; a batch is 64 of them. NumPy's bound is its matrix product alone. ``over bound`` is a
-batch's or a query's time by that of the product. Recall is of the 100 nearest. With ``--work``,
-indexes that were built are kept, and not built again.
+The catalogue is made into a bundle with the first library's HNSW; `Bundle.recommend` is asked for
+each of its users, and a server of it, on loopback, for `--rate` recommendations a second
+(`serving_load.py`). Each figure is the median over runs, which take turns. Single queries are asked
+one at a time by one thread; a batch is 64 of them. NumPy's bound is its matrix product alone.
+``over bound`` is a batch's or a query's time by that of the product. Recall is of the 100 nearest.
+With ``--work``, indexes that were built are kept, and not built again.
 """
 
 from __future__ import annotations
@@ -25,6 +27,7 @@ import numpy as np
 from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
+from serving_bundle import make_bundle, measure_reader, measure_server
 from serving_cases import catalogue
 
 from towermill.pipelines.search.config import IndexConfig
@@ -45,6 +48,7 @@ def main() -> None:
     parser.add_argument("--runs", type=int, default=5)
     parser.add_argument("--expansion-search", type=int, default=650)
     parser.add_argument("--libraries", nargs="+", default=["usearch", "faiss"], help="of HNSW")
+    parser.add_argument("--rate", type=float, default=500.0, help="of requests to the server")
     parser.add_argument("--work", type=Path, help="keeps what was built")
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
@@ -83,7 +87,18 @@ def measure(options: argparse.Namespace, work: Path) -> dict[str, Any]:
         found["over_bound_single"] = found["p50_ms"] / bound["p50_ms"]
         found["over_bound_batch"] = bound["batch_per_s"] / found["batch_per_s"]
     told = {key: str(value) for key, value in vars(options).items()}
-    return {"options": told, "built": built, "searches": figures}
+    bundle = work / "bundle"
+    if not bundle.is_dir():
+        folder = work / f"hnsw-{options.libraries[0]}"
+        index = _built(vectors, queries, folder, options.libraries[0], options.expansion_search)
+        make_bundle(bundle, vectors, queries, folder, index["index"])
+    return {
+        "options": told,
+        "built": built,
+        "searches": figures,
+        "reader": measure_reader(bundle, options.runs),
+        "server": measure_server(bundle, options.rate, options.runs),
+    }
 
 
 def _plain(vectors: NDArray) -> dict[str, Search]:
@@ -181,6 +196,13 @@ def _show(results: dict[str, Any]) -> None:
         parameters = ", ".join(f"{k} {v}" for k, v in found["parameters"].items())
         table.add_row(name, *numbers, parameters)
     console.print(table)
+    for name in ("reader", "server"):
+        said = ", ".join(f"{key} {_short(value)}" for key, value in results[name].items())
+        console.print(f"{name}: {said}")
+
+
+def _short(value: Any) -> str:
+    return f"{value:.2f}" if isinstance(value, float) else str(value)
 
 
 if __name__ == "__main__":

@@ -245,6 +245,10 @@ class ModelContract(ServedContract):
                 self._train(hard, tmp_path)
         self._assert_same(self._train(hard, tmp_path), in_one_go)
 
+
+class KilledContract(ModelContract):
+    """And: what a kill leaves behind is gone on from. Of a kind of training, one model shows it."""
+
     def test_resume_after_kill_9(self, hard: Path, in_one_go: Any, tmp_path: Path) -> None:
         arguments = (
             str(hard),

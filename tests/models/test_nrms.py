@@ -10,7 +10,7 @@ import numpy as np
 import polars as pl
 import pytest
 import tensorflow as tf
-from contract import CUT_OFF, ModelContract
+from contract import CUT_OFF, KilledContract
 from formulas import randomise
 from merlin.schema.io.tensorflow_metadata import TensorflowMetadata
 from news_worlds import articles, impressions, write_impressions
@@ -42,7 +42,7 @@ WHOLE = NRMSConfig(
 BRIEF = TrainConfig(epochs=1, batch_size=97, learning_rate=0.01, tensorboard=False)
 
 
-class TestNRMS(ModelContract):
+class TestNRMS(KilledContract):
     model = SMALL
     train = TrainConfig(epochs=6, batch_size=32, learning_rate=0.01, patience=0)
     world = "news_world"

@@ -9,7 +9,7 @@ import numpy as np
 import polars as pl
 import pytest
 import tensorflow as tf
-from contract import ModelContract, ServedContract
+from contract import KilledContract, ServedContract
 from merlin.schema import Tags
 from pydantic import ValidationError
 from worlds import fit_interactions, weights_of, write_processed
@@ -27,7 +27,7 @@ BRIEF = TrainConfig(epochs=1, batch_size=256, learning_rate=0.01, tensorboard=Fa
 SMALL = TwoTowerConfig(tower=(8,), embedding_dim=8)
 
 
-class TestContract(ModelContract):
+class TestContract(KilledContract):
     model = TwoTowerConfig(tower=(32, 16), embedding_dim=16)
     train = TrainConfig(epochs=7, batch_size=256, learning_rate=0.01)
     resumed = TwoTowerConfig(

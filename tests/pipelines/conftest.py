@@ -149,6 +149,12 @@ def slates_blend(slates_run: SlatesRun) -> Path:
     return path
 
 
+@pytest.fixture(scope="session")
+def run_recipe() -> Callable[[dict[str, Any], Path], Trained]:
+    """Run a recipe in this process, and return its stages and bundle."""
+    return to_the_end
+
+
 def to_the_end(content: dict[str, Any], out: Path) -> Trained:
     """Run a recipe in this process."""
     recipe = validate_recipe(content)

@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from conftest import Trained, to_the_end
 from fastapi.testclient import TestClient
 from stub import Repository
 
@@ -48,12 +47,14 @@ WORLDS: dict[str, dict[str, Any]] = {
 
 
 @pytest.fixture(scope="module", params=WORLDS)
-def made(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Trained:
-    return to_the_end(WORLDS[request.param], tmp_path_factory.mktemp("thousand"))
+def made(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, run_recipe: Any
+) -> Any:
+    return run_recipe(WORLDS[request.param], tmp_path_factory.mktemp("thousand"))
 
 
 @pytest.fixture(scope="module")
-def bundle(made: Trained) -> Bundle:
+def bundle(made: Any) -> Bundle:
     return Bundle.open(made.bundle)
 
 
@@ -65,7 +66,7 @@ def users(bundle: Bundle) -> list[Any]:
 
 
 @pytest.fixture(scope="module")
-def expected(made: Trained, users: list[Any]) -> list[list[Any]]:
+def expected(made: Any, users: list[Any]) -> list[list[Any]]:
     """What the trained model itself ranks highest, in the order of its float32 scores."""
     data, model = made.live()
     queries = data.users.head(USERS)
@@ -76,7 +77,7 @@ def expected(made: Trained, users: list[Any]) -> list[list[Any]]:
     return [[raw[item] for item in row if item >= 0] for row in found.positions]
 
 
-def _pairs(made: Trained, users: int) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
+def _pairs(made: Any, users: int) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
     import polars as pl
 
     seen = pl.read_parquet(made.stages["process"] / "seen.parquet").explode("item_id")
@@ -101,7 +102,7 @@ class TestThousandUsers:
         found = [[item["item_id"] for item in bundle.recommend(user).items] for user in users]
         assert found == expected
 
-    def test_server(self, made: Trained, users: list[Any], expected: Any) -> None:
+    def test_server(self, made: Any, users: list[Any], expected: Any) -> None:
         metrics = Metrics()
         app = create_app(Holder(made.bundle, Bundle.open, metrics), Settings(), metrics)
         found = []
