@@ -146,8 +146,9 @@ def _export_retriever(
     data: Processed, retriever: Retriever, recipe: Recipe, stats: Mapping[str, Any], out: Path
 ) -> dict[str, Any]:
     """Write the towers, the items' embeddings and their index; return what the manifest tells."""
-    # First: a query tower may hold the vectors of the items.
     embeddings = retriever.embed_items(data.items)
+    # Here, wherever the items were encoded: a query tower may hold their vectors.
+    retriever.embed_queries(data.query_sample(1))
     if not np.isfinite(embeddings).all():
         raise _not_finite("item embeddings")
     queries = data.query_sample(_SAMPLE)
