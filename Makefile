@@ -70,3 +70,27 @@ results: $(VENV)/ready-demo  ## the figures of docs/results.md
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info
+
+# Containers, by Docker or, with DOCKER=podman or buildah, another engine. Of docker/compose.yaml.
+DOCKER ?= docker
+COMPOSE := $(DOCKER) compose --file docker/compose.yaml
+.PHONY: image-gpu image-cpu image-mlflow train-gpu cluster-gpu serve-gpu services services-down
+
+image-gpu image-cpu image-mlflow: image-%:  ## an image of docker/Dockerfile
+	$(DOCKER) build --file docker/Dockerfile --target $* --tag towermill:$* .
+
+train-gpu: image-gpu  ## a recipe (RECIPE=synthetic-retail) on this machine's card
+	$(COMPOSE) --profile train run --rm train
+
+cluster-gpu: image-gpu  ## scheduler and a worker a card, and the recipe on them
+	$(COMPOSE) --profile cluster up --detach scheduler workers
+	CLUSTER=tcp://scheduler:8786 $(COMPOSE) --profile cluster --profile train run --rm train
+
+serve-gpu: image-gpu  ## a bundle (BUNDLE=runs/…/latest/bundle) at port 8000
+	$(COMPOSE) --profile serve up server
+
+services: image-cpu image-mlflow  ## TensorBoard and MLflow, at ports 6006 and 5000
+	$(COMPOSE) --profile services up --detach
+
+services-down:
+	$(COMPOSE) --profile "*" down
