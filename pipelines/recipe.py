@@ -118,7 +118,7 @@ class RuntimeConfig(BaseModel):
         See `towermill.runtime.resolve`.
     seed
         Decides initial weights, row order and negatives.
-    rmm_pool, tensorflow_memory, spill
+    rmm_pool, tensorflow_memory, spill, host_tables
         How a card's memory is shared: see `towermill.card.Memory`.
     workers, protocol, device_memory_limit, local_directory
         Of a cluster that is started for the run: see `towermill.cluster.cluster_client`, which
@@ -135,17 +135,19 @@ class RuntimeConfig(BaseModel):
     rmm_pool: _Memory = 0.5
     tensorflow_memory: _Memory = 0.0
     spill: bool = True
+    host_tables: _Memory = 0.25
     device_memory_limit: _Memory = 0.8
     local_directory: str = ""
 
     def cluster_options(self) -> dict[str, Any]:
         """Return what `towermill.cluster.cluster_client` takes beside the runtime."""
-        return self.model_dump(exclude={"device", "cluster", "seed", "tensorflow_memory"})
+        others = {"device", "cluster", "seed", "tensorflow_memory", "host_tables"}
+        return self.model_dump(exclude=others)
 
     def memory(self, runtime: Runtime) -> Memory:
         """Return how a stage's process shares its card; on a cluster the workers have the pool."""
         pool = self.rmm_pool if runtime.cluster == "none" else 0.0
-        return Memory(pool, self.tensorflow_memory, self.spill)
+        return Memory(pool, self.tensorflow_memory, self.spill, self.host_tables)
 
 
 class Recipe(BaseModel):

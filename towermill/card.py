@@ -25,6 +25,8 @@ logger = logging.getLogger(__name__)
 Use = Literal["features", "model", "both"]
 #: What rmm takes its memory by: whole blocks.
 _BLOCK = 256
+#: What `claim` has settled for this process.
+_claimed: dict[str, int] = {}
 
 
 @dataclass(frozen=True)
@@ -40,11 +42,14 @@ class Memory:
         What TensorFlow may take at most, likewise; 0 is no limit.
     spill
         Whether cuDF moves what it does not need to the host when memory runs out.
+    host_tables
+        An embedding table that is larger stays in the host's memory; 0 keeps none there.
     """
 
     rmm_pool: float | str = 0.5
     tensorflow_memory: float | str = 0.0
     spill: bool = True
+    host_tables: float | str = 0.25
 
 
 @dataclass(frozen=True)
@@ -168,8 +173,14 @@ def claim(use: Use, memory: Memory | None = None) -> None:
     memory = memory or Memory()
     logger.debug("the card is taken for %s: %s", use, memory)
     _start_cudf(memory.rmm_pool if use != "model" else 0, memory.spill)
+    _claimed["host_tables"] = _bytes(memory.host_tables, "runtime.host_tables")
     if use != "features":
         start_tensorflow_on_card(memory.tensorflow_memory)
+
+
+def table_limit() -> int:
+    """Return the bytes from which on a table stays on the host, as claimed; without a card 0."""
+    return _claimed.get("host_tables", 0)
 
 
 def _start_cudf(pool: float | str, spill: bool) -> None:

@@ -66,16 +66,16 @@ class TestUse:
 
 
 class TestMemory:
-    config = RuntimeConfig(rmm_pool="8GB", tensorflow_memory=0.4, spill=False)
+    config = RuntimeConfig(rmm_pool="8GB", tensorflow_memory=0.4, spill=False, host_tables="1GB")
 
     def test_of_a_process_without_a_cluster(self) -> None:
-        assert self.config.memory(GPU) == Memory("8GB", 0.4, False)
+        assert self.config.memory(GPU) == Memory("8GB", 0.4, False, "1GB")
 
     def test_workers_of_a_cluster_have_the_pool(self) -> None:
-        assert self.config.memory(Runtime("gpu", "tcp://x:1")) == Memory(0.0, 0.4, False)
+        assert self.config.memory(Runtime("gpu", "tcp://x:1")) == Memory(0.0, 0.4, False, "1GB")
         options = self.config.cluster_options()
         assert (options["rmm_pool"], options["spill"]) == ("8GB", False)
-        assert "tensorflow_memory" not in options
+        assert not {"tensorflow_memory", "host_tables"} & set(options)
 
 
 class TestProcesses:

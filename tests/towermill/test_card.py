@@ -23,6 +23,7 @@ def environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0")
     monkeypatch.setenv("TF_GPU_ALLOCATOR", "")
     monkeypatch.delenv("TF_GPU_ALLOCATOR")
+    monkeypatch.setattr(card, "_claimed", {})
 
 
 class TestCardCount:
@@ -150,6 +151,16 @@ class TestClaim:
             ("limit", 2560),
             ("tensorflow starts",),
         ]
+
+    def test_tables_stay_on_the_host_above_a_share(
+        self, calls: list[Any], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(card, "_claimed", {})
+        assert card.table_limit() == 0
+        claim("model", Memory(host_tables=0.1))
+        assert card.table_limit() == GIB
+        claim("model", Memory(host_tables=0))
+        assert card.table_limit() == 0
 
     def test_no_pool(self, calls: list[Any]) -> None:
         claim("features", Memory(rmm_pool=0))
