@@ -1,0 +1,31 @@
+"""What a card gives is what the CPU gives. Run unattended on a machine with one: pytest tests/gpu
+
+Without a card all of these skip. ``TOWERMILL_GPU_TESTS_ON=cpu`` compares the CPU with itself, so
+that the tests' own code can be tried anywhere.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from towermill.card import missing_for_gpu
+
+DEVICE = os.environ.get("TOWERMILL_GPU_TESTS_ON", "gpu")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    missing = missing_for_gpu() if DEVICE == "gpu" else ""
+    for item in items:
+        if item.path.is_relative_to(Path(__file__).parent):
+            item.add_marker(pytest.mark.gpu)
+            if missing:
+                item.add_marker(pytest.mark.skip(reason=f"needs a CUDA device: {missing}"))
+
+
+@pytest.fixture(scope="session")
+def other() -> str:
+    """The device that is compared with the CPU."""
+    return DEVICE

