@@ -126,6 +126,21 @@ def cards() -> list[Card]:
         return found
 
 
+def utilisation() -> list[tuple[int, int]]:
+    """Return of each card the share of time it has just worked, in percent, and bytes in use."""
+    with _nvml() as nvml:
+        if nvml is None:
+            return []
+        handles = map(nvml.nvmlDeviceGetHandleByIndex, range(int(nvml.nvmlDeviceGetCount())))
+        return [
+            (
+                int(nvml.nvmlDeviceGetUtilizationRates(handle).gpu),
+                int(nvml.nvmlDeviceGetMemoryInfo(handle).used),
+            )
+            for handle in handles
+        ]
+
+
 def _text(value: Any) -> str:
     return value.decode() if isinstance(value, bytes) else str(value)
 

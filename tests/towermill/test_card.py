@@ -64,7 +64,9 @@ class TestDriver:
         module.nvmlDeviceGetCount = lambda: 2
         module.nvmlDeviceGetHandleByIndex = int
         module.nvmlDeviceGetName = lambda handle: f"card {handle}"
-        sizes = types.SimpleNamespace(total=8 * GIB, free=7 * GIB)
+        sizes = types.SimpleNamespace(total=8 * GIB, free=7 * GIB, used=GIB)
+        rates = types.SimpleNamespace(gpu=93, memory=40)
+        module.nvmlDeviceGetUtilizationRates = lambda handle: rates
         module.nvmlDeviceGetMemoryInfo = lambda handle: sizes
         monkeypatch.setitem(sys.modules, "pynvml", module)
         return module
@@ -73,6 +75,7 @@ class TestDriver:
         assert card.driver() == "580.1"
         assert card.cards() == [Card(f"card {i}", 8 * GIB, 7 * GIB) for i in range(2)]
         assert card._cards_by_nvml() == 2
+        assert card.utilisation() == [(93, GIB)] * 2
         assert nvml.open == 0
 
     def test_library_without_a_driver(self, nvml: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -87,6 +90,7 @@ class TestDriver:
         monkeypatch.setitem(sys.modules, "pynvml", None)
         monkeypatch.setattr(card, "_cards_by_driver", lambda: 3)
         assert (card.driver(), card.cards(), card._cards_by_nvml()) == ("", [], 3)
+        assert card.utilisation() == []
 
 
 @pytest.fixture
