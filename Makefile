@@ -9,7 +9,7 @@ BIN := $(VENV)/bin
 UV := $(or $(shell command -v uv 2>/dev/null),$(VENV)/uv/bin/uv)
 INSTALL := $(UV) pip install --quiet --python $(BIN)/python --no-deps
 
-.PHONY: demo test lint check lock wheel results clean
+.PHONY: demo test test-gpu lint check lock wheel results results-gpu clean
 
 demo: $(VENV)/ready-demo  ## MovieLens-100K to a served two-tower
 	$(BIN)/towermill run demo
@@ -65,11 +65,30 @@ $(VENV)/ready-dev: requirements/dev.txt requirements/models.txt $(VENV)/ready-de
 	$(INSTALL) --require-hashes -r requirements/dev.txt -r requirements/models.txt
 	touch $@
 
+# Where there is a card: the packages of the GPU, in an environment of its own.
+GPU := .venv-gpu
+$(GPU)/ready: requirements/gpu.txt requirements/dev.txt requirements/demo.txt pyproject.toml | $(VENV)/python-ready
+	$(PYTHON) -m venv $(GPU)
+	$(UV) pip install --quiet --python $(GPU)/bin/python --no-deps --require-hashes -r requirements/gpu.txt
+	$(UV) pip install --quiet --python $(GPU)/bin/python --no-deps --require-hashes -r requirements/demo.txt
+	$(UV) pip install --quiet --python $(GPU)/bin/python -c requirements/dev.txt pytest pytest-timeout scikit-learn
+	$(UV) pip install --quiet --python $(GPU)/bin/python --no-deps --editable .
+	touch $@
+
+test-gpu: $(GPU)/ready  ## what a card gives is what the CPU gives
+	$(GPU)/bin/towermill doctor
+	$(GPU)/bin/pytest tests/gpu
+	$(GPU)/bin/pytest -m gpu tests/towermill tests/workflows/ops tests/workflows/test_workflow.py \
+	  tests/workflows/test_writing.py tests/models
+
+results-gpu: $(GPU)/ready  ## the figures of docs/results-gpu.md
+	$(GPU)/bin/python benchmarks/gpu.py
+
 results: $(VENV)/ready-demo  ## the figures of docs/results.md
 	$(BIN)/python benchmarks/protocols.py
 
 clean:
-	rm -rf $(VENV) build dist *.egg-info
+	rm -rf $(VENV) $(GPU) build dist *.egg-info
 
 # Containers, by Docker or, with DOCKER=podman or buildah, another engine. Of docker/compose.yaml.
 DOCKER ?= docker
