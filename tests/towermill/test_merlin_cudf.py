@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import sys
 import types
 from typing import Any
@@ -65,3 +66,29 @@ class TestRestored:
     def test_nothing_is_touched_without_cudf(self) -> None:
         merlin.restore_cudf_names(types.SimpleNamespace(cudf=None))
         assert "cudf.core.column" not in sys.modules
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(importlib.util.find_spec("cudf") is None, reason="cuDF is not installed")
+def test_merlin_and_the_rooms_import_on_the_real_one(python: Any) -> None:
+    """As on a machine with a card; there need be none to import."""
+    python(
+        "import sys, types, towermill\n"
+        "found = types.ModuleType('merlin.core.has_gpu')\n"
+        "found.HAS_GPU = True\n"
+        "sys.modules['merlin.core.has_gpu'] = found\n"
+        "import cudf, nvtabular, merlin.io, rmm\n"
+        "import merlin.dataloader.loader_base, towermill.workflows.process\n"
+        "from cudf.core.column import ListColumn\n"
+        "from merlin.core import compat, dispatch\n"
+        "assert compat.cudf is cudf\n"
+        "names = {'as_column', 'build_column', 'cudf_is_list_dtype', 'rmm'}\n"
+        "assert names <= set(vars(dispatch)), vars(dispatch)\n"
+        "assert ListColumn.offsets\n"
+        "cudf.set_option('spill', True)\n"
+        "assert {'PoolMemoryResource', 'CudaAsyncMemoryResource', 'CudaMemoryResource',\n"
+        "        'LimitingResourceAdaptor', 'set_current_device_resource'} <= set(dir(rmm.mr))\n"
+        "assert {'from_pylibcudf', 'to_pylibcudf'} <= set(dir(cudf.Series))\n",
+        RAPIDS_NO_INITIALIZE="1",
+        CUDA_VISIBLE_DEVICES="",
+    )
