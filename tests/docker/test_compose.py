@@ -59,7 +59,7 @@ class TestService:
         for volume in SERVICES[name].get("volumes", []):
             source, _, target = plain(volume).partition(":")
             assert source in ("../runs", "../data", *COMPOSE["volumes"])
-            assert target.startswith("/work")
+            assert target.startswith("/mill")
 
     def test_cards_are_asked_for_by_who_computes(self, name: str) -> None:
         wanted = name in ("workers", "train", "server")

@@ -14,8 +14,9 @@ import pytest
 ROOT = Path(__file__).parents[2]
 DOCKERFILE = ROOT / "docker" / "Dockerfile"
 TARGETS = ("cpu", "gpu", "mlflow")
-#: Variables that others than Towermill read: Python, uv, shells, and the driver's toolkit.
+#: Variables that others than Towermill read: Python, uv, shells, TensorFlow, the driver's toolkit.
 OTHERS = {
+    "TF_FORCE_GPU_ALLOW_GROWTH",
     *("PATH", "PYTHONUNBUFFERED", "VIRTUAL_ENV"),
     *("UV_COMPILE_BYTECODE", "UV_LINK_MODE", "UV_PYTHON_INSTALL_DIR"),
     *("NVIDIA_VISIBLE_DEVICES", "NVIDIA_DRIVER_CAPABILITIES"),

@@ -19,7 +19,7 @@ from merlin.core.dispatch import is_list_dtype
 
 from towermill.errors import DataError
 from towermill.workflows.dataset import open_dataset, to_frame
-from towermill.workflows.ops import Categorify, card, categorify, list_slice
+from towermill.workflows.ops import Categorify, card, categorify, list_slice, normalize
 from towermill.workflows.ops.frames import to_polars
 from towermill.workflows.ops.vocabulary import Group, count_values
 
@@ -153,6 +153,25 @@ class TestCategorify:
         op.fit_finalize(op.fit(selector, data.to_ddf()).compute(scheduler="synchronous"))
         empty = data.to_ddf().compute(scheduler="synchronous").head(0)
         assert len(op.transform(selector, empty)) == 0
+
+
+@pytest.mark.usefixtures("on_card")
+class TestNormalize:
+    def test_moments_as_on_a_cpu(self, table: pa.Table, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(normalize, "values_of", card.values_of)
+        frame = to_frame(table)
+        names = ["id", "small", "real", "list"]  # whole numbers beyond 2⁵³, nulls, NaN, lists
+        found = normalize.measure_on_card(frame, names)
+        for name, expected in normalize.measure(frame, names).items():
+            assert found[name].size == expected.size
+            assert found[name].mean == pytest.approx(expected.mean, rel=1e-12)
+            assert found[name].squares == pytest.approx(expected.squares, rel=1e-6, abs=1e-9)
+
+    def test_of_nothing(self, table: pa.Table) -> None:
+        frame = to_frame(table)[["real"]].head(0)
+        (size, mean, squares) = normalize.measure_on_card(frame, ["real"])["real"]
+        assert (size, squares) == (0, 0.0)
+        assert np.isnan(mean)
 
 
 @pytest.mark.usefixtures("on_card")
