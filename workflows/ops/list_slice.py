@@ -41,8 +41,8 @@ class ListSlice(ops.ListSlice):  # type: ignore[misc]
         if not on_cpu(df):
             if self.pad:
                 return super().transform(col_selector, df)
-            lists = {n: slice_lists(df[n], self.start, self.end) for n in col_selector.names}
-            return type(df)(lists, index=df.index)
+            cut = {n: slice_lists(df[n], self.start, self.end) for n in col_selector.names}
+            return type(df)(cut, index=df.index)
         if self.pad and self.max_elements == _UNBOUNDED:
             raise ValueError(
                 "`end` should be given to pad lists to one length, or a negative `start` alone. "

@@ -108,7 +108,8 @@ def measure_on_card(frame: Any, names: Sequence[str]) -> dict[str, Moments]:
     for name in names:
         values = values_of(frame[name])
         off = values[values.notna()].astype("float64")
-        pivot = float(off.iloc[0]) if len(off) else np.nan  # as below
+        # Off one of them, as below.
+        pivot = float(off.iloc[0]) if len(off) and np.isfinite(off.iloc[0]) else 0.0
         off -= pivot
         mean = float(off.mean()) if len(off) else np.nan
         found[name] = Moments(len(off), pivot + mean, float(((off - mean) ** 2).sum()))
