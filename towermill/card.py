@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from towermill.errors import SetupError
+from towermill.errors import DataError, SetupError
 
 logger = logging.getLogger(__name__)
 
@@ -251,6 +251,22 @@ def start_tensorflow_on_card(limit: float | str = 0.0) -> int:
         warnings.filterwarnings("ignore", said, UserWarning)  # Merlin's own limit, refused
     tf.config.list_logical_devices("GPU")
     return len(found)
+
+
+@contextmanager
+def enough_memory(what: str) -> Iterator[None]:
+    """Raise `DataError`, naming what to change, where the card's memory does not do for the block.
+
+    rmm raises a ``MemoryError`` once neither its pool nor cuDF's spilling has room left.
+    """
+    try:
+        yield
+    except MemoryError as error:
+        raise DataError(
+            f"The card's memory should hold {what}; it was used up ({error}). Give cuDF more of it "
+            "with `runtime.rmm_pool`, make the vocabulary smaller with the feature's `max_size` or "
+            "`freq_threshold`, or set `runtime.device: cpu`."
+        ) from error
 
 
 def _bytes(share: float | str, key: str) -> int:

@@ -17,6 +17,7 @@ from merlin.core.compat import HAS_GPU, cudf
 from merlin.io import Dataset
 from merlin.schema import ColumnSchema, Schema
 
+from towermill.card import enough_memory
 from towermill.errors import DataError, did_you_mean
 
 #: Bytes of a partition in memory, more or less: a row group is never cut.
@@ -67,15 +68,22 @@ class Part:
         return to_frame(table)
 
     def read_on_card(self, columns: Sequence[str] | None = None) -> Any:
-        """Return them as a cuDF frame, read by the card itself."""
+        """Return them as a cuDF frame, read by the card itself.
+
+        Raises
+        ------
+        DataError
+            The card has no memory left.
+        """
         names = None if columns is None else list(columns)
         if not self.row_groups:
             arrow = pq.read_schema(self.path).empty_table()
             return cudf.DataFrame.from_arrow(arrow if names is None else arrow.select(names))
         groups = list(self.row_groups)
-        frame = cudf.read_parquet(
-            self.path, columns=names, row_groups=groups, use_pandas_metadata=False
-        )
+        with enough_memory(f"a part of the data ({self.rows} rows)"):
+            frame = cudf.read_parquet(
+                self.path, columns=names, row_groups=groups, use_pandas_metadata=False
+            )
         return frame if names is None else frame[names]
 
 

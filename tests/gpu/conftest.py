@@ -11,18 +11,20 @@ from pathlib import Path
 
 import pytest
 
-from towermill.card import missing_for_gpu
+from towermill.card import claim, missing_for_gpu
 
 DEVICE = os.environ.get("TOWERMILL_GPU_TESTS_ON", "gpu")
+MISSING = missing_for_gpu() if DEVICE == "gpu" else ""
+if DEVICE == "gpu" and not MISSING:
+    claim("model")  # before anything here imports Merlin, which would take half of the card
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    missing = missing_for_gpu() if DEVICE == "gpu" else ""
     for item in items:
         if item.path.is_relative_to(Path(__file__).parent):
             item.add_marker(pytest.mark.gpu)
-            if missing:
-                item.add_marker(pytest.mark.skip(reason=f"needs a CUDA device: {missing}"))
+            if MISSING:
+                item.add_marker(pytest.mark.skip(reason=f"needs a CUDA device: {MISSING}"))
 
 
 @pytest.fixture(scope="session")

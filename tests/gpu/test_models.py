@@ -71,14 +71,6 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     }
 
 
-@pytest.fixture(scope="module", autouse=True)
-def _claimed(other: str) -> None:
-    if other == "gpu":
-        from towermill.card import claim
-
-        claim("model")
-
-
 def fitted(path: Path, model: ModelConfig, out: Path, device: str, **train: Any) -> list[Any]:
     out.mkdir(parents=True)
     with tf.device(f"/{device}:0"):

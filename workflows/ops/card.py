@@ -6,35 +6,18 @@ as on a CPU: so ids are equal, ties included. Nothing here imports cuDF before a
 
 from __future__ import annotations
 
-import contextlib
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import polars as pl
 import pyarrow as pa
 from merlin.core.dispatch import is_list_dtype
 
-from towermill.errors import DataError
+from towermill.card import enough_memory
 from towermill.workflows.ops.vocabulary import SIZE, Group, stacked
 
 _ROW, _ID = "__row", "__id"
-
-
-@contextlib.contextmanager
-def enough_memory(what: str) -> Iterator[None]:
-    """Raise `DataError`, naming what to change, where the card's memory does not do for the block.
-
-    rmm raises a ``MemoryError`` once neither its pool nor cuDF's spilling has room left.
-    """
-    try:
-        yield
-    except MemoryError as error:
-        raise DataError(
-            f"The card's memory should hold {what}; it was used up ({error}). Give cuDF more of it "
-            "with `runtime.rmm_pool`, make the vocabulary smaller with the feature's `max_size` or "
-            "`freq_threshold`, or set `runtime.device: cpu`."
-        ) from error
 
 
 def count_on_card(frame: Any, groups: Sequence[Group]) -> dict[str, pl.DataFrame]:
