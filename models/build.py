@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from towermill.card import table_limit
 from towermill.errors import DataError
 from towermill.models.config import (
     ContentConfig,
@@ -22,6 +23,7 @@ from towermill.models.impressions import ImpressionData, holds_impressions
 from towermill.models.ncf import build_ncf
 from towermill.models.news_mf import build_news_mf
 from towermill.models.nrms import build_nrms
+from towermill.models.placement import tables_in_host
 from towermill.models.ranker import Ranker
 from towermill.models.retriever import Retriever
 from towermill.models.two_tower import build_two_tower
@@ -36,6 +38,8 @@ def build_model(
     data: Processed, config: ModelConfig, *, batch_size: int = 4096, seed: int = 0
 ) -> Retriever | Ranker:
     """Return the untrained model of `config.kind`, every weight created.
+
+    On a card, tables above `towermill.card.table_limit` stay in the host's memory.
 
     Parameters
     ----------
@@ -54,6 +58,11 @@ def build_model(
         See `build_two_tower`, `build_funk_svd`, `build_nrms`, `build_news_mf`, `build_ncf`,
         `build_content` and `build_content_of_users`.
     """
+    with tables_in_host(table_limit()):
+        return _build(data, config, batch_size, seed)
+
+
+def _build(data: Processed, config: ModelConfig, batch_size: int, seed: int) -> Retriever | Ranker:
     if isinstance(config, NCFConfig):
         return build_ncf(data, config, seed=seed)
     if isinstance(data, ImpressionData):

@@ -13,6 +13,7 @@ from typing import Any, Literal
 
 import tensorflow as tf
 
+from towermill.card import table_limit
 from towermill.errors import RecipeError
 from towermill.models.build import build_model, open_data
 from towermill.models.checkpoints import TrainState
@@ -34,6 +35,7 @@ from towermill.models.growth import grow
 from towermill.models.impression_evaluation import evaluate_slates
 from towermill.models.impressions import ImpressionData
 from towermill.models.loader import InteractionBatches
+from towermill.models.placement import in_host
 from towermill.models.ranker import Ranker
 from towermill.models.retriever import Retriever
 from towermill.models.slate_batches import slate_batches
@@ -91,6 +93,7 @@ def train_model(
     _check_xla(train, data)
     try:
         trained = _under_policy(data, model, train, seed)
+        _check_placement(train, trained)
         state = TrainState()
         batches = _batches(data, model, train, seed)
         if batches is not None:
@@ -174,6 +177,14 @@ def _check_xla(train: TrainConfig, data: Processed) -> None:
         raise RecipeError(
             "`train.xla` should be false for a schema with list columns: their ragged lookups do "
             "not compile. Set `train.xla=false`, or leave the list features out."
+        )
+
+
+def _check_placement(train: TrainConfig, model: Model) -> None:
+    if train.xla and table_limit() and (held := in_host(model.model)):
+        raise RecipeError(
+            f"`train.xla` should be false, as {held[0]} stays in the host's memory, which a "
+            "compiled step does not reach. Set `train.xla=false`, or raise `runtime.host_tables`."
         )
 
 

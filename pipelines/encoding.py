@@ -10,10 +10,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from towermill.card import start_tensorflow_on_card
 from towermill.models.config import ModelConfig
 from towermill.pipelines.outputs import read_manifest
 from towermill.pipelines.recipe import Recipe
-from towermill.runtime import Runtime, grow_gpu_memory, quiet_tensorflow
+from towermill.runtime import Runtime, quiet_tensorflow
 
 if TYPE_CHECKING:
     import numpy as np
@@ -120,7 +121,7 @@ def start_tensorflow(device: str) -> None:
     """Have TensorFlow compute on this device, and take a card's memory as it needs it."""
     quiet_tensorflow()
     if device == "gpu":
-        grow_gpu_memory()
+        start_tensorflow_on_card()
     else:
         import tensorflow as tf
 

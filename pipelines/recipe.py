@@ -19,6 +19,7 @@ from pydantic import (
     model_validator,
 )
 
+from towermill.card import Memory
 from towermill.errors import RecipeError, did_you_mean
 from towermill.models.config import ModelConfig, TrainConfig, TwoTowerConfig, check_monitor
 from towermill.models.config_base import Events
@@ -26,6 +27,7 @@ from towermill.pipelines.gates_config import GatesConfig
 from towermill.pipelines.search.config import IndexConfig
 from towermill.pipelines.simulation.config import SimulateConfig
 from towermill.pipelines.tuning.config import TuneConfig
+from towermill.runtime import Runtime
 from towermill.workflows.config import FeatureConfig, check_for_impressions
 from towermill.workflows.filters import Filters
 from towermill.workflows.sources import SOURCES
@@ -121,8 +123,11 @@ class RuntimeConfig(BaseModel):
         See `towermill.runtime.resolve`.
     seed
         Decides initial weights, row order and negatives.
-    workers, protocol, rmm_pool, device_memory_limit, local_directory
-        Of a cluster that is started for the run: see `towermill.cluster.cluster_client`.
+    rmm_pool, tensorflow_memory, spill, host_tables
+        How a card's memory is shared: see `towermill.card.Memory`.
+    workers, protocol, device_memory_limit, local_directory
+        Of a cluster that is started for the run: see `towermill.cluster.cluster_client`, which
+        takes `rmm_pool` and `spill` for its workers as well.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
@@ -133,12 +138,21 @@ class RuntimeConfig(BaseModel):
     workers: int = Field(0, ge=0)
     protocol: Literal["tcp", "ucx"] = "tcp"
     rmm_pool: _Memory = 0.5
+    tensorflow_memory: _Memory = 0.0
+    spill: bool = True
+    host_tables: _Memory = 0.25
     device_memory_limit: _Memory = 0.8
     local_directory: str = ""
 
     def cluster_options(self) -> dict[str, Any]:
         """Return what `towermill.cluster.cluster_client` takes beside the runtime."""
-        return self.model_dump(exclude={"device", "cluster", "seed"})
+        others = {"device", "cluster", "seed", "tensorflow_memory", "host_tables"}
+        return self.model_dump(exclude=others)
+
+    def memory(self, runtime: Runtime) -> Memory:
+        """Return how a stage's process shares its card; on a cluster the workers have the pool."""
+        pool = self.rmm_pool if runtime.cluster == "none" else 0.0
+        return Memory(pool, self.tensorflow_memory, self.spill, self.host_tables)
 
 
 class Recipe(BaseModel):

@@ -22,8 +22,8 @@ def run(
     A stage that another process is running is waited for with `wait`, and else refused.
 
     With a cluster, each stage runs in a process of its own on this machine, whose memory is given
-    back at its end, and has the cluster fit, transform and encode. `submit` runs the stages
-    themselves on a cluster.
+    back at its end, and has the cluster fit, transform and encode. So does each stage that computes
+    on a card, which it has to itself. `submit` runs the stages themselves on a cluster.
 
     Raises
     ------
@@ -41,10 +41,12 @@ def run(
             for step in steps:
                 if not step.runs:
                     continue
-                if client is None:
-                    run_step(step, recipe, runtime, wait=wait)
-                else:
-                    on = replace(runtime, cluster=client.scheduler.address)
+                own_process = client is not None or (runtime.device == "gpu" and step.stage.card)
+                if own_process:
+                    address = "none" if client is None else client.scheduler.address
+                    on = replace(runtime, cluster=address)
                     run_in_child(step, recipe, on, wait=wait)
+                else:
+                    run_step(step, recipe, runtime, wait=wait)
     link_latest(out / recipe.name, steps)
     return steps

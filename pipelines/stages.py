@@ -14,9 +14,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from towermill.card import Use, claim
 from towermill.errors import DataError
 from towermill.pipelines.recipe import Recipe
-from towermill.runtime import Runtime, grow_gpu_memory
+from towermill.runtime import Runtime
 
 Inputs = Mapping[str, Path]
 #: Where the stages themselves are written.
@@ -103,8 +104,8 @@ def process(recipe: Recipe, inputs: Inputs, out: Path, runtime: Runtime) -> None
     tables = read_tables(inputs["prepare"])
     earlier = inputs.get("earlier.process")
     share = recipe.continue_from.replay if recipe.continue_from else 0.0
-    if recipe.text.vectors:  # made by TensorFlow
-        _share_card(runtime)
+    # Vectors of texts are made by TensorFlow.
+    _claim_card(recipe, runtime, "both" if recipe.text.vectors else "features")
     if isinstance(tables, ImpressionTables):
         from towermill.workflows.process_impressions import process_impressions
 
@@ -134,7 +135,7 @@ def train(
     """Fit the model: its best weights, ``history.json``, TensorBoard logs."""
     from towermill.models.train import train_model
 
-    _share_card(runtime)
+    _claim_card(recipe, runtime, "model")
     config, earlier = recipe.train, None
     if recipe.continue_from is not None:
         earlier = inputs["earlier.process"], inputs["earlier.train"]
@@ -162,7 +163,7 @@ def evaluate(recipe: Recipe, inputs: Inputs, out: Path, runtime: Runtime) -> Non
     from towermill.pipelines.encoding import spread_over_cluster
     from towermill.pipelines.evaluate import evaluate_model
 
-    _share_card(runtime)
+    _claim_card(recipe, runtime, "model")
     spread = spread_over_cluster(inputs, recipe, runtime)
     metrics = evaluate_model(inputs["process"], inputs["train"], recipe, spread)
     (out / "metrics.json").write_text(json.dumps(metrics, indent=2))
@@ -173,14 +174,13 @@ def export(recipe: Recipe, inputs: Inputs, out: Path, runtime: Runtime) -> None:
     from towermill.pipelines.encoding import spread_over_cluster
     from towermill.pipelines.export import export_bundle
 
-    _share_card(runtime)
+    _claim_card(recipe, runtime, "model")
     export_bundle(inputs, recipe, out / "bundle", spread_over_cluster(inputs, recipe, runtime))
 
 
-def _share_card(runtime: Runtime) -> None:
-    """Let TensorFlow take GPU memory as it needs it, not all: cuDF has its own on the same card."""
+def _claim_card(recipe: Recipe, runtime: Runtime, use: Use) -> None:
     if runtime.device == "gpu":
-        grow_gpu_memory()
+        claim(use, recipe.runtime.memory(runtime))
 
 
 STAGES: tuple[Stage, ...] = (

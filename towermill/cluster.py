@@ -9,8 +9,9 @@ import tempfile
 from collections.abc import Iterator
 from typing import Any
 
+from towermill.card import card_count, require_dask_cuda
 from towermill.errors import SetupError, StageError
-from towermill.runtime import Runtime, card_count, require_dask_cuda
+from towermill.runtime import Runtime
 
 #: How long work waits for a worker where none is left: a nanny may be starting one again.
 _NO_WORKERS = "120s"
@@ -24,6 +25,7 @@ def cluster_client(
     protocol: str = "tcp",
     rmm_pool: float | str = 0.5,
     device_memory_limit: float | str = 0.8,
+    spill: bool = True,
     local_directory: str = "",
     timeout: float = 10.0,
 ) -> Iterator[Any]:
@@ -46,6 +48,8 @@ def cluster_client(
         ``"8GB"``; 0 takes memory as it comes. TensorFlow, in a process of its own, gets the rest.
     device_memory_limit
         Of a card, a share or size; beyond it a worker of ``cuda`` moves results to the host.
+    spill
+        Whether cuDF of a worker of ``cuda`` moves to the host what it does not need just then.
     local_directory
         On a fast disk, where workers keep what does not fit into memory; default: a temporary
         folder that goes with the cluster.
@@ -76,6 +80,7 @@ def cluster_client(
                     protocol=protocol,
                     rmm_pool_size=rmm_pool or None,
                     device_memory_limit=device_memory_limit,
+                    enable_cudf_spill=spill,
                 )
             from distributed import Client
 
@@ -120,7 +125,6 @@ def _cuda_cluster(
     return stack.enter_context(
         LocalCUDACluster(
             n_workers=workers,
-            enable_cudf_spill=True,
             local_directory=scratch,
             protocol=protocol,
             resources={"GPU": 1},

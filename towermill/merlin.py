@@ -569,17 +569,39 @@ def pad_sliced_arrays(nvtabular_ops_list_slice: Any) -> None:
 
 
 def restore_cudf_names(merlin_core_compat: Any) -> None:
-    """Names that merlin.io imports or calls and that cuDF 24 dropped. Not run without a card."""
+    """Names that Merlin imports or calls and that cuDF has dropped since 24. Not run on a card yet.
+
+    Without ``build_column`` merlin.core.dispatch gives up importing and cannot tell a list column
+    from others. Written by the source of cuDF 26.6.
+    """
     if merlin_core_compat.cudf is None:
         return
     column: Any = importlib.import_module("cudf.core.column")
     dask_cudf: Any = importlib.import_module("dask_cudf")
     if not hasattr(column, "build_categorical_column"):
         column.build_categorical_column = None  # only called with cuDF before 22.02
+    if not hasattr(column, "build_column"):
+        column.build_column = _build_list_column
+    if not hasattr(column.ListColumn, "offsets"):
+        column.ListColumn.offsets = property(_list_offsets)
     if not hasattr(dask_cudf, "from_dask_dataframe"):
         dask_cudf.from_dask_dataframe = lambda ddf: ddf.to_backend("cudf")
     if not hasattr(dask_cudf.DataFrame, "to_dask_dataframe"):
         dask_cudf.DataFrame.to_dask_dataframe = lambda self: self.to_backend("pandas")
+
+
+def _build_list_column(data: Any, dtype: Any, *, size: int, children: Sequence[Any]) -> Any:
+    """``build_column`` for lists, of which alone Merlin makes columns: offsets and elements."""
+    plc: Any = importlib.import_module("pylibcudf")
+    base: Any = importlib.import_module("cudf.core.column").ColumnBase
+    parts = [child.to_pylibcudf() for child in children]
+    made = plc.Column(plc.DataType(plc.TypeId.LIST), size, None, None, 0, 0, parts)
+    return base.create(made, dtype)
+
+
+def _list_offsets(self: Any) -> Any:
+    base: Any = importlib.import_module("cudf.core.column").ColumnBase
+    return base.from_pylibcudf(self.plc_column.list_view().offsets())
 
 
 class _Deferred:

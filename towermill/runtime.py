@@ -1,26 +1,22 @@
-"""Where a run computes: device, seeds, and what TensorFlow may do to memory and terminal.
+"""Where a run computes: device, seeds, and what TensorFlow may do to the terminal.
 
 Nothing here imports TensorFlow or Merlin before it has to. `resolve` first, then the rest: both
-look for cards when they are imported.
+look for cards when they are imported. How a card's memory is shared, `towermill.card` says.
 """
 
 from __future__ import annotations
 
 import contextlib
-import importlib
-import importlib.util
 import logging
 import os
 import random
 import sys
 import tempfile
-import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
 
 from towermill import merlin
+from towermill.card import card_count, missing_for_gpu, require_dask_cuda
 from towermill.errors import SetupError, did_you_mean
 
 logger = logging.getLogger(__name__)
@@ -88,7 +84,7 @@ def resolve(device: str = "auto", cluster: str = "none", seed: int = 0) -> Runti
             "`cluster` is cuda, which needs `device` gpu or auto, and `device` is cpu. "
             "Use cluster local."
         )
-    missing = "" if device == "cpu" else _missing_for_gpu()
+    missing = "" if device == "cpu" else missing_for_gpu()
     if missing and (device == "gpu" or cluster == "cuda"):
         raise SetupError(
             f"`device` {device} with `cluster` {cluster} needs a GPU, but {missing} "
@@ -102,64 +98,6 @@ def resolve(device: str = "auto", cluster: str = "none", seed: int = 0) -> Runti
         _hide_cards()
         return Runtime("cpu", cluster, seed)
     return Runtime("gpu", cluster, seed)
-
-
-def card_count() -> int:
-    """Return how many NVIDIA cards this process may use; asks the driver, not CUDA.
-
-    ``CUDA_VISIBLE_DEVICES`` counts as CUDA counts it: up to the first entry that is no device.
-    """
-    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
-    if visible is not None and (not visible.strip() or visible.strip().startswith("-")):
-        return 0
-    cards = _cards_by_nvml()
-    if visible is not None:
-        entries = [entry.strip() for entry in visible.split(",")]
-        if "-1" in entries:
-            entries = entries[: entries.index("-1")]
-        cards = min(cards, len(entries))
-    return cards
-
-
-def _cards_by_nvml() -> int:
-    try:
-        with warnings.catch_warnings():  # nvidia-ml-py's module, but merlin-core requires pynvml's
-            warnings.filterwarnings("ignore", "The pynvml package is deprecated", FutureWarning)
-            pynvml: Any = importlib.import_module("pynvml")
-    except ImportError:
-        return _cards_by_driver()
-    try:
-        pynvml.nvmlInit()
-    except pynvml.NVMLError:
-        return _cards_by_driver()
-    try:
-        return int(pynvml.nvmlDeviceGetCount())
-    finally:
-        pynvml.nvmlShutdown()
-
-
-def _cards_by_driver(folder: Path = Path("/proc/driver/nvidia/gpus")) -> int:
-    return sum(1 for _ in folder.iterdir()) if folder.is_dir() else 0
-
-
-def _missing_for_gpu() -> str:
-    """Say what is missing for a GPU, as the end of a sentence, or return an empty string."""
-    if card_count() == 0:
-        visible = os.environ.get("CUDA_VISIBLE_DEVICES")
-        hidden = f" (CUDA_VISIBLE_DEVICES is {visible!r})" if visible is not None else ""
-        return f"no NVIDIA card is visible to this process{hidden}."
-    lacking = [name for name in ("cudf", "dask_cudf") if importlib.util.find_spec(name) is None]
-    if lacking:
-        return f"{' and '.join(lacking)} is not installed: install towermill[gpu]."
-    return ""
-
-
-def require_dask_cuda() -> None:
-    """Raise `SetupError` if dask_cuda is not installed."""
-    if importlib.util.find_spec("dask_cuda") is None:
-        raise SetupError(
-            "`cluster` is cuda, but dask_cuda is not installed: install towermill[gpu]."
-        )
 
 
 def _hide_cards() -> None:
@@ -230,29 +168,3 @@ _NOISE = (
     b"All log messages before absl::InitializeLog() is called are written to STDERR",
     b"oneDNN custom operations are on.",
 )
-
-
-def grow_gpu_memory() -> int:
-    """Have TensorFlow take a card's memory as it needs it, and return the number of cards.
-
-    Otherwise it takes all of it at once, of which nothing is left to cuDF. Call it before anything
-    is computed, and before ``merlin.models.tf`` is imported, which sets a limit as well (half, or
-    ``TF_MEMORY_ALLOCATION``).
-
-    Raises
-    ------
-    SetupError
-        If TensorFlow has started on a card already.
-    """
-    import tensorflow as tf
-
-    cards = tf.config.list_physical_devices("GPU")
-    for card in cards:
-        try:
-            tf.config.experimental.set_memory_growth(card, True)
-        except (RuntimeError, ValueError) as error:
-            raise SetupError(
-                f"TensorFlow's memory on {card.name} can no longer be set to grow: {error} "
-                "Call grow_gpu_memory before computing and before importing merlin.models.tf."
-            ) from error
-    return len(cards)

@@ -17,6 +17,7 @@ from merlin.core.compat import HAS_GPU, cudf
 from merlin.io import Dataset
 from merlin.schema import ColumnSchema, Schema
 
+from towermill.card import enough_memory
 from towermill.errors import DataError, did_you_mean
 
 #: Bytes of a partition in memory, more or less: a row group is never cut.
@@ -61,10 +62,29 @@ class Part:
         return replace(self, row_groups=tuple(kept))
 
     def read(self, columns: Sequence[str] | None = None) -> pd.DataFrame:
-        """Return the rows, with the given columns only."""
+        """Return the rows, with the given columns only, in memory of the host."""
         with pq.ParquetFile(self.path) as file:
             table = file.read_row_groups(list(self.row_groups), columns=columns)
         return to_frame(table)
+
+    def read_on_card(self, columns: Sequence[str] | None = None) -> Any:
+        """Return them as a cuDF frame, read by the card itself.
+
+        Raises
+        ------
+        DataError
+            The card has no memory left.
+        """
+        names = None if columns is None else list(columns)
+        if not self.row_groups:
+            arrow = pq.read_schema(self.path).empty_table()
+            return cudf.DataFrame.from_arrow(arrow if names is None else arrow.select(names))
+        groups = list(self.row_groups)
+        with enough_memory(f"a part of the data ({self.rows} rows)"):
+            frame = cudf.read_parquet(
+                self.path, columns=names, row_groups=groups, use_pandas_metadata=False
+            )
+        return frame if names is None else frame[names]
 
 
 def _greatest(group: Any, places: Mapping[str, int]) -> dict[str, Any]:
@@ -73,7 +93,7 @@ def _greatest(group: Any, places: Mapping[str, int]) -> dict[str, Any]:
 
 
 class ArrowDataset(Dataset):  # type: ignore[misc]
-    """A Merlin data set of Arrow columns, whose schema is that of its files.
+    """A Merlin data set of Arrow columns, or of cuDF's, whose schema is that of its files.
 
     Stock Merlin guesses the types from the first row, holds text and lists as Python objects, and
     makes floats of whole numbers where some are null, which above 2⁵³ are no longer the same.
@@ -81,14 +101,21 @@ class ArrowDataset(Dataset):  # type: ignore[misc]
     Attributes
     ----------
     parts
-        The partitions, in the order of the files.
+        The partitions, in the order of the files: the same on a CPU and on a card.
+    read
+        What reads one of them, with all columns or some.
     """
 
-    def __init__(self, files: Sequence[str], part_size: str | int = PART_SIZE) -> None:
+    def __init__(
+        self, files: Sequence[str], part_size: str | int = PART_SIZE, cpu: bool = True
+    ) -> None:
         self.parts = plan_parts(files, parse_bytes(part_size))
+        self.read: Callable[..., Any] = read_part if cpu else read_part_on_card
         arrow = pq.read_schema(files[0])
-        frame = dd.from_map(read_part, self.parts, meta=to_frame(arrow.empty_table()))
-        super().__init__(frame, cpu=True, schema=merlin_schema(arrow))
+        none = Part(files[0], (), 0, 0)
+        meta = to_frame(arrow.empty_table()) if cpu else none.read_on_card()
+        frame = dd.from_map(self.read, self.parts, meta=meta)
+        super().__init__(frame, cpu=cpu, schema=merlin_schema(arrow))
 
 
 def open_dataset(
@@ -113,9 +140,7 @@ def open_dataset(
     files = _files(paths)
     if cpu is None:
         cpu = cudf is None or not HAS_GPU
-    if not cpu:
-        return Dataset(files, engine="parquet", part_size=part_size, cpu=False)
-    return ArrowDataset(files, part_size)
+    return ArrowDataset(files, part_size, cpu)
 
 
 def narrowed(dataset: Dataset, columns: Sequence[str]) -> Dataset:
@@ -204,6 +229,11 @@ def _bytes(column: Any) -> int:
 def read_part(part: Part, columns: Sequence[str] | None = None) -> pd.DataFrame:
     """Return a part's rows; by name, for Dask, which pushes the choice of columns into it."""
     return part.read(columns)
+
+
+def read_part_on_card(part: Part, columns: Sequence[str] | None = None) -> Any:
+    """Return a part's rows as a cuDF frame, likewise."""
+    return part.read_on_card(columns)
 
 
 def to_frame(table: pa.Table) -> pd.DataFrame:

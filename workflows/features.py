@@ -31,6 +31,7 @@ from towermill.columns import (
 from towermill.errors import DataError
 from towermill.features import Feature, Features
 from towermill.workflows.dataset import narrowed
+from towermill.workflows.ops.frames import on_cpu
 from towermill.workflows.workflow import Workflow
 
 _TAGS: dict[str, Tags] = {"user": Tags.USER, "item": Tags.ITEM, "context": Tags.CONTEXT}
@@ -97,7 +98,9 @@ class Intervals(ops.Bucketize):  # type: ignore[misc]
     """`Bucketize` that leaves a missing number missing (stock puts it in the last interval)."""
 
     def transform(self, col_selector: Any, df: Any) -> Any:
-        intervals = super().transform(col_selector, df)
+        # CuPy takes no nulls; what is put in their place is taken out below.
+        filled = df if on_cpu(df) else df[col_selector.names].fillna(0)
+        intervals = super().transform(col_selector, filled)
         for name in col_selector.names:
             intervals[name] = intervals[name].where(df[name].notna())
         return intervals

@@ -12,7 +12,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
 import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -27,6 +26,7 @@ from towermill.errors import DataError
 from towermill.progress import progress
 from towermill.workflows.dataset import ArrowDataset, Part, require_columns
 from towermill.workflows.ops import Filter
+from towermill.workflows.ops.card import to_arrow
 from towermill.workflows.ops.frames import on_cpu, without_arrow
 from towermill.workflows.tables import ROW_GROUP
 from towermill.workflows.workflow import Workflow
@@ -43,8 +43,8 @@ def write(workflow: Workflow, dataset: Dataset, out: Path, file_size: str = FILE
     With them stand ``_metadata`` (every file's row groups and statistics) and ``schema.pbtxt``.
     The files are the same whether a Dask cluster, which is used if there is one, writes them or
     this process. Only the columns that the workflow takes are read; row groups in which no row can
-    pass the workflow's `Filter` are not. (On a GPU, NVTabular's own writer makes and names the
-    files; on a cluster it keeps no order among them.)
+    pass the workflow's `Filter` are not. On a card each part is read and encoded there, and comes
+    to the host to be written.
 
     Parameters
     ----------
@@ -74,7 +74,8 @@ def write(workflow: Workflow, dataset: Dataset, out: Path, file_size: str = FILE
     write_schema(workflow.output_schema, out)
     groups = list(_gathered(dataset.parts, parse_bytes(file_size)))
     files = [out / f"part_{n:05d}.parquet" for n in range(len(groups))]
-    metas = _on_cluster_or_here(_write_file, workflow, list(zip(groups, files, strict=True)))
+    tasks = [(dataset.read, *task) for task in zip(groups, files, strict=True)]
+    metas = _on_cluster_or_here(_write_file, workflow, tasks)
     pq.write_metadata(
         metas[0].schema.to_arrow_schema(), out / "_metadata", metadata_collector=metas
     )
@@ -103,8 +104,7 @@ def to_table(dataset: Dataset) -> pl.DataFrame:
     frame = dataset.to_ddf()
     scheduler = None if global_dask_client() else "synchronous"
     rows = frame.compute(scheduler=scheduler)
-    arrow = pa.Table.from_pandas(rows, preserve_index=False) if on_cpu(rows) else rows.to_arrow()
-    return pl.DataFrame(plain(arrow))
+    return pl.DataFrame(plain(to_arrow(rows)))
 
 
 def write_schema(schema: Schema, folder: Path) -> None:
@@ -144,7 +144,9 @@ def _on_cluster_or_here(
         return results
 
 
-def _write_file(workflow: Workflow, parts: Sequence[Part], path: Path) -> Any:
+def _write_file(
+    workflow: Workflow, read: Callable[..., Any], parts: Sequence[Part], path: Path
+) -> Any:
     """Write the parts to one file and return its metadata.
 
     While a part is encoded, the next one is read and the one before written.
@@ -152,7 +154,7 @@ def _write_file(workflow: Workflow, parts: Sequence[Part], path: Path) -> Any:
     # Dask may have two workers write it, if it believes that the first is gone.
     unfinished = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
     try:
-        meta = _write(workflow, parts, unfinished)
+        meta = _write(workflow, read, parts, unfinished)
         unfinished.replace(path)
     finally:
         unfinished.unlink(missing_ok=True)
@@ -160,7 +162,7 @@ def _write_file(workflow: Workflow, parts: Sequence[Part], path: Path) -> Any:
     return meta
 
 
-def _write(workflow: Workflow, parts: Sequence[Part], path: Path) -> Any:
+def _write(workflow: Workflow, read: Callable[..., Any], parts: Sequence[Part], path: Path) -> Any:
     collected: list[Any] = []
     keep, arrow = workflow.row_filter, workflow.takes_arrow
     # The writer is closed after the threads have ended, whatever happens.
@@ -169,9 +171,8 @@ def _write(workflow: Workflow, parts: Sequence[Part], path: Path) -> Any:
         ThreadPoolExecutor(1) as reading,
         ThreadPoolExecutor(1) as writing,
     ):
-        frames = _ahead(
-            partial(_read, workflow.input_schema.column_names, keep, arrow), parts, reading
-        )
+        columns = workflow.input_schema.column_names
+        frames = _ahead(partial(_read, read, columns, keep, arrow), parts, reading)
         writer, job = None, None
         for table in _row_groups(_encoded(workflow, frame) for frame in frames):
             if writer is None:
@@ -225,17 +226,19 @@ def _row_groups(tables: Iterable[pa.Table]) -> Iterator[pa.Table]:
         yield pa.concat_tables(waiting)
 
 
-def _read(columns: Sequence[str], keep: Filter | None, arrow: bool, part: Part) -> pd.DataFrame:
+def _read(
+    read: Callable[..., Any], columns: Sequence[str], keep: Filter | None, arrow: bool, part: Part
+) -> Any:
     if keep is not None and hasattr(keep.f, "can_hold"):
         part = part.where(keep.f.columns, keep.f.can_hold)
-    frame = part.read(columns)
+    frame = read(part, columns)
     frame = frame if keep is None else keep.transform(None, frame)
-    return frame if arrow else without_arrow(frame)
+    return frame if arrow or not on_cpu(frame) else without_arrow(frame)
 
 
 def _encoded(workflow: Workflow, frame: Any) -> pa.Table:
     frame = LocalExecutor().transform(frame, workflow.graph)
-    table = plain(pa.Table.from_pandas(frame, preserve_index=False))
+    table = plain(to_arrow(frame))
     # pandas makes floats of whole numbers beside nulls, in one part and not in the next.
     for place, column in enumerate(workflow.output_schema):
         if not column.is_list and table.schema.field(place).name == column.name:

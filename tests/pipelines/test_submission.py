@@ -14,10 +14,10 @@ from typing import Any
 import pytest
 from distributed import Client, Future, KilledWorker, LocalCluster, wait
 
+from towermill.card import missing_for_gpu
 from towermill.errors import DataError, SetupError, StageError
 from towermill.pipelines import Recipe, Selection, child, plan, run, submit, validate_recipe
 from towermill.pipelines.storage import missing, require_shared
-from towermill.runtime import _missing_for_gpu
 
 ALL = ["prepare", "process", "train", "evaluate", "export"]
 HALF = Selection(last="process")
@@ -260,7 +260,7 @@ class TestCards:
                 future.result(timeout=60)
                 assert [line[4] for line in notes.lines()] == ["cpu", "cpu"]
             else:
-                if not _missing_for_gpu():
+                if not missing_for_gpu():
                     pytest.skip("there is a card")
                 # The worker says that it has one, and it has not.
                 with pytest.raises(SetupError, match=r"Stage p\w+: `device` gpu .*needs a GPU"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import types
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from towermill.errors import DataError
+from towermill.workflows import dataset
 from towermill.workflows.dataset import open_dataset, plan_parts
 
 BIG = 2**53 + 1
@@ -117,3 +119,47 @@ class TestColumns:
         data = open_dataset(tmp_path / "s.parquet", cpu=True)
         assert data.schema.column_names == ["a"]
         assert data.to_ddf(columns=["a"]).compute()["a"].tolist() == [1, 2]
+
+
+class TestOnCard:
+    """What cuDF is asked for; a pandas reader stands in for it."""
+
+    @pytest.fixture
+    def asked(self, monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
+        told: list[dict[str, Any]] = []
+
+        def read_parquet(path: str, columns: Any, row_groups: Any, **options: Any) -> Any:
+            told.append({"row_groups": row_groups, **options})
+            with pq.ParquetFile(path) as file:
+                found = file.read_row_groups(row_groups, columns=columns).to_pandas()
+            return found[sorted(found.columns)]  # in an order of its own
+
+        frame = types.SimpleNamespace(from_arrow=lambda table: table.to_pandas())
+        cudf = types.SimpleNamespace(read_parquet=read_parquet, DataFrame=frame)
+        monkeypatch.setattr(dataset, "cudf", cudf)
+        return told
+
+    def test_row_groups_and_columns_of_the_part(self, path: Path, asked: Any) -> None:
+        part = plan_parts([str(path)], 1)[3]
+        found = dataset.read_part_on_card(part, ["text", "id"])
+        assert list(found) == ["text", "id"]
+        assert found["text"].tolist() == part.read(["text"])["text"].tolist()
+        assert asked == [{"row_groups": [3], "use_pandas_metadata": False}]
+        assert len(dataset.read_part_on_card(part).columns) == 5
+
+    def test_an_empty_part_has_its_columns(self, path: Path, asked: Any) -> None:
+        none = dataset.Part(str(path), (), 0, 0)
+        assert list(none.read_on_card(["real", "id"])) == ["real", "id"]
+        assert list(none.read_on_card()) == ["id", "text", "real", "at", "list"]
+        assert asked == []
+
+    def test_a_card_that_is_full(self, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        def fail(*arguments: Any, **options: Any) -> None:
+            raise MemoryError("std::bad_alloc: out_of_memory")
+
+        monkeypatch.setattr(dataset, "cudf", types.SimpleNamespace(read_parquet=fail))
+        (part, *_) = plan_parts([str(path)], 1)
+        with pytest.raises(
+            DataError, match=r"hold a part of the data \(10 rows\).*runtime.rmm_pool"
+        ):
+            part.read_on_card()

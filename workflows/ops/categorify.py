@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -20,6 +21,8 @@ from merlin.io.worker import get_worker_cache
 from nvtabular import ops
 from nvtabular.ops.categorify import NULL_OFFSET, OOV_OFFSET
 
+from towermill.errors import DataError
+from towermill.workflows.ops import card
 from towermill.workflows.ops.extension import extend_vocabulary
 from towermill.workflows.ops.frames import flatten, on_cpu, to_pandas, to_polars, unflatten
 from towermill.workflows.ops.lookup import Lookup
@@ -40,12 +43,13 @@ class Categorify(ops.Categorify):  # type: ignore[misc]
     """NVTabular's `Categorify`, with the same arguments, ids and files.
 
     On pandas frames the values are counted and looked up by Polars, best on Arrow columns (those
-    of `towermill.workflows.dataset`); on cuDF frames it is NVTabular's own. Ids fall by frequency;
-    ties are broken by the value, ascending. A null within a list is an unknown value, as in
-    NVTabular; a list that is null is an empty one.
+    of `towermill.workflows.dataset`); on cuDF frames both is done on the card, and the vocabulary
+    is the same. Ids fall by frequency; ties are broken by the value, ascending. A null within a
+    list is an unknown value, as in NVTabular; a list that is null is an empty one.
 
     `split_out`, `split_every`, `on_host` and `cardinality_memory_limit` decide how stock NVTabular
-    shuffles; nothing is shuffled here. `search_sorted` is for GPUs.
+    shuffles; nothing is shuffled here. Nor is anything searched (`search_sorted`): values are
+    joined.
 
     Attributes
     ----------
@@ -64,18 +68,16 @@ class Categorify(ops.Categorify):  # type: ignore[misc]
             unlimited.earlier = None
             unlimited.freq_threshold = unlimited.max_size = 0
             return unlimited.fit(col_selector, ddf)
-        if not on_cpu(ddf._meta):
-            return super().fit(col_selector, ddf)
         groups = self._groups(col_selector)
         if self.search_sorted:  # type: ignore[has-type]
             self.search_sorted = False
-            warnings.warn("Cannot use `search_sorted=True` on a CPU.", stacklevel=2)
+            warnings.warn("`search_sorted` is not used: values are joined.", stacklevel=2)
         if not groups:
             return Delayed("no-op", {"no-op": {}})
         folder = f"{str(self.out_path).rstrip('/')}/categories"
         return reduce_partitions(
             ddf,
-            partial(count_values, groups=groups),
+            partial(count_values if on_cpu(ddf._meta) else card.count_on_card, groups=groups),
             merge_counts,
             partial(
                 _write_all,
@@ -129,17 +131,13 @@ class Categorify(ops.Categorify):  # type: ignore[misc]
     def transform(self, col_selector: Any, df: Any) -> Any:
         """Return the frame with each column, or combination of columns, as its ids."""
         if not on_cpu(df):
-            return super().transform(col_selector, df)
-        columns = self._columns(col_selector)
+            return self._on_card(col_selector, df)
+        columns = self._columns(col_selector, Lookup)
         dtype = _polars_type(self.output_dtype)
 
         def encode(column: _Column) -> Any:
-            try:
+            with _naming(column):
                 ids = column.ids(df)
-            except Exception as error:
-                raise RuntimeError(
-                    f"Failed to encode the column {column.name!r}: {error}"
-                ) from error
             wanted = pl.List(dtype) if isinstance(ids.dtype, pl.List) else dtype
             ids = ids if ids.dtype == wanted else ids.cast(wanted)
             return to_pandas(ids, like=df[column.sources[0]])
@@ -149,7 +147,14 @@ class Categorify(ops.Categorify):  # type: ignore[misc]
             encoded[column.name] = ids
         return encoded
 
-    def _columns(self, col_selector: Any) -> list[_Column]:
+    def _on_card(self, col_selector: Any, df: Any) -> Any:
+        encoded = df.copy(deep=False)
+        for column in self._columns(col_selector, card.CardLookup):
+            with _naming(column):
+                encoded[column.name] = column.on_card(df, self.output_dtype)
+        return encoded
+
+    def _columns(self, col_selector: Any, kind: type) -> list[_Column]:
         """Return what is to be made. (Here, not by threads: the cache is the worker's.)"""
         mapping = self.column_mapping(col_selector)
         # As in NVTabular, one number for all columns is none for the columns of a joint group.
@@ -160,32 +165,32 @@ class Categorify(ops.Categorify):  # type: ignore[misc]
             sources = (found,) if isinstance(found, str) else tuple(found)
             stored = name if self.encode_type == "combo" else self.storage_name.get(name, name)
             hashed = buckets.get(stored) or 1
-            lookup = self._lookup(stored, sources if len(sources) > 1 else [stored], hashed)
+            keys = sources if len(sources) > 1 else [stored]
+            lookup = self._lookup(stored, keys, hashed, kind)
             columns.append(_Column(name, sources, lookup, hashed))
         return columns
 
-    def _lookup(self, stored: str, keys: Sequence[str], unknown_ids: int) -> Lookup:
+    def _lookup(self, stored: str, keys: Sequence[str], unknown_ids: int, kind: type) -> Any:
         path = self.categories[stored]
         fs, where = fsspec.core.url_to_fs(path)
         info = fs.info(where)
         stamp = (info.get("mtime"), info.get("size"))
-        key = (path, *stamp, tuple(keys), unknown_ids, self.single_table)
+        key = (path, *stamp, tuple(keys), unknown_ids, self.single_table, kind)
         if self.cat_cache == "disk":
-            return self._read(path, keys, unknown_ids)
+            return self._read(path, keys, unknown_ids, kind)
         with get_worker_cache(_CACHE) as cache:
             if key not in cache:
-                cache[key] = self._read(path, keys, unknown_ids)
-            found: Lookup = cache[key]
-            return found
+                cache[key] = self._read(path, keys, unknown_ids, kind)
+            return cache[key]
 
-    def _read(self, path: str, keys: Sequence[str], unknown_ids: int) -> Lookup:
+    def _read(self, path: str, keys: Sequence[str], unknown_ids: int, kind: type) -> Any:
         vocabulary, first = read_vocabulary(path, keys)
         # NVTabular's rule for indices that count from 0, as cuDF once wrote them.
         if first is None or first < OOV_OFFSET + unknown_ids:
             first = (first or 0) + OOV_OFFSET + unknown_ids
         # And its rule for a table that all columns share, in which a null is the first value.
         null = first if self.single_table else NULL_OFFSET
-        return Lookup(vocabulary, first, null, null + 1)
+        return kind(vocabulary, first, null, null + 1)
 
 
 def _write_all(
@@ -209,7 +214,7 @@ class _Column:
 
     name: str
     sources: tuple[str, ...]
-    lookup: Lookup
+    lookup: Any
     buckets: int
 
     def ids(self, df: pd.DataFrame) -> pl.Series:
@@ -224,6 +229,32 @@ class _Column:
             # A null within a list is an unknown value in NVTabular, on a GPU as well.
             ids = ids.fill_null(self.lookup.unknown if lists else self.lookup.null)
         return (unflatten(ids, lengths) if lists else ids).alias(self.name)
+
+    def on_card(self, df: Any, dtype: Any) -> Any:
+        """Return the ids of a cuDF frame."""
+        ids, lengths = card.encode(df, self.sources, self.lookup, self.name)
+        if self.buckets > 1:
+            # By the CPU's hash, on the host, so that ids are the same.
+            columns = [card.to_host(card.values_of(df[source])) for source in self.sources]
+            spread = _in_buckets(card.to_host(ids), columns, self.lookup.unknown, self.buckets)
+            ids = card.to_card(spread.alias(self.name).to_frame().to_arrow())[self.name]
+        ids = ids.astype(md.dtype(dtype).to_numpy)
+        like = df[self.sources[0]]
+        if lengths is not None:
+            return card.relisted(ids, lengths, like)
+        ids.index = like.index
+        return ids
+
+
+@contextlib.contextmanager
+def _naming(column: _Column) -> Iterator[None]:
+    """Say which column an error is of."""
+    try:
+        yield
+    except DataError:
+        raise
+    except Exception as error:
+        raise RuntimeError(f"Failed to encode the column {column.name!r}: {error}") from error
 
 
 def _in_buckets(

@@ -9,6 +9,7 @@ import pandas as pd
 import polars as pl
 from nvtabular import ops
 
+from towermill.workflows.ops.card import slice_lists
 from towermill.workflows.ops.frames import (
     flatten,
     is_arrow,
@@ -38,7 +39,10 @@ class ListSlice(ops.ListSlice):  # type: ignore[misc]
             Lists of text are to be padded with a number.
         """
         if not on_cpu(df):
-            return super().transform(col_selector, df)
+            if self.pad:
+                return super().transform(col_selector, df)
+            cut = {n: slice_lists(df[n], self.start, self.end) for n in col_selector.names}
+            return type(df)(cut, index=df.index)
         if self.pad and self.max_elements == _UNBOUNDED:
             raise ValueError(
                 "`end` should be given to pad lists to one length, or a negative `start` alone. "

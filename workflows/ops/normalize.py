@@ -11,6 +11,7 @@ import pandas as pd
 import polars as pl
 from nvtabular import ops
 
+from towermill.workflows.ops.card import values_of
 from towermill.workflows.ops.frames import flatten, on_cpu, to_pandas, to_polars, unflatten
 from towermill.workflows.ops.reduction import reduce_partitions
 
@@ -42,16 +43,16 @@ class Normalize(ops.Normalize):  # type: ignore[misc]
     Nulls and NaN are left out of the mean and the standard deviation (that of a sample), and come
     out as NaN. So does every value of a column that had nothing else when it was fitted. Where the
     standard deviation is 0, or that of a single value, the mean is subtracted and no more.
-    Stock's variance is a difference of squares, which cancel where the mean is far from 0.
+    Stock's variance is a difference of squares, which cancel where the mean is far from 0. On cuDF
+    frames it is fitted likewise, on the card, and applied by NVTabular.
 
     The values of a list count one by one; a list that is null is an empty one.
     """
 
     def fit(self, col_selector: Any, ddf: Any) -> Any:
         """Return the lazy means and standard deviations of all columns."""
-        if not on_cpu(ddf._meta):
-            return super().fit(col_selector, ddf)
-        chunk = partial(measure, names=tuple(col_selector.names))
+        of_part = measure if on_cpu(ddf._meta) else measure_on_card
+        chunk = partial(of_part, names=tuple(col_selector.names))
         return reduce_partitions(ddf, chunk, merge, summarize)
 
     def transform(self, col_selector: Any, df: Any) -> Any:
@@ -99,6 +100,20 @@ def numbers(column: pd.Series[Any]) -> tuple[np.ndarray[Any, Any], pl.Series | N
 def measure(frame: pd.DataFrame, names: Sequence[str]) -> dict[str, Moments]:
     """Return the moments of each column."""
     return {name: _moments(numbers(frame[name])[0]) for name in names}
+
+
+def measure_on_card(frame: Any, names: Sequence[str]) -> dict[str, Moments]:
+    """Return the moments of each column of a cuDF frame."""
+    found = {}
+    for name in names:
+        values = values_of(frame[name])
+        off = values[values.notna()].astype("float64")
+        # Off one of them, as below.
+        pivot = float(off.iloc[0]) if len(off) and np.isfinite(off.iloc[0]) else 0.0
+        off -= pivot
+        mean = float(off.mean()) if len(off) else np.nan
+        found[name] = Moments(len(off), pivot + mean, float(((off - mean) ** 2).sum()))
+    return found
 
 
 def _moments(values: np.ndarray[Any, Any]) -> Moments:

@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 from nvtabular import ops as stock
 
-from towermill.runtime import _missing_for_gpu
+from towermill.card import missing_for_gpu
 from towermill.workflows import ops
 from towermill.workflows.dataset import open_dataset, to_frame
 from towermill.workflows.workflow import Workflow
@@ -63,8 +63,8 @@ def table() -> pa.Table:
 
 @pytest.fixture(params=["arrow", "numpy", pytest.param("gpu", marks=pytest.mark.gpu)])
 def backing(request: pytest.FixtureRequest) -> str:
-    if request.param == "gpu" and _missing_for_gpu():
-        pytest.skip(f"needs a CUDA device: {_missing_for_gpu()}")
+    if request.param == "gpu" and missing_for_gpu():
+        pytest.skip(f"needs a CUDA device: {missing_for_gpu()}")
     return str(request.param)
 
 
