@@ -649,7 +649,18 @@ def defer_dtypes(framework: str, module: Any, execute: Callable[[Any], None]) ->
     if framework in sys.modules or importlib.util.find_spec(framework) is None:
         load_quietly(module, execute)
     else:
-        _waiting_for[framework].append(functools.partial(execute, module))
+        _waiting_for[framework].append(functools.partial(_register_dtypes, module, execute))
+
+
+def _register_dtypes(module: Any, execute: Callable[[Any], None]) -> None:
+    """Register dtypes before those of Triton, as stock does.
+
+    Triton's are whole numbers, to which dtypes of TensorFlow are equal: ``tf.int32 == 3``.
+    """
+    execute(module)
+    mappings = sys.modules["merlin.dtypes.registry"]._dtype_registry.mappings
+    if "triton" in mappings:
+        mappings["triton"] = mappings.pop("triton")
 
 
 def load_quietly(module: Any, execute: Callable[[Any], None]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import sys
 import threading
 import warnings
@@ -63,6 +64,8 @@ class TestActivate:
 
     @pytest.mark.slow
     def test_tensorflow_is_there_for_merlin_once_imported(self, python):
+        # With tritonclient at hand, whose dtypes are whole numbers that TensorFlow's are equal to.
+        assert importlib.util.find_spec("tritonclient")
         python(
             "import towermill, nvtabular\n"
             "import merlin.dtypes as md\n"
