@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from towermill.columns import FIRST_ID, HISTORY, ITEM_ID, OOV_ID, USER_ID
+from towermill.columns import HISTORY, ITEM_ID, USER_ID
 from towermill.errors import BundleError
 from towermill.pipelines.bundle_files import (
     INDEX,
@@ -25,11 +25,12 @@ from towermill.pipelines.bundle_files import (
 from towermill.pipelines.cosines import Cosines
 from towermill.pipelines.pair_search import best_pairs
 from towermill.pipelines.queries import Query, Recommendations, check_k
+from towermill.pipelines.query_encoder import QueryEncoder
 from towermill.pipelines.raw_features import RawFeatures
 from towermill.pipelines.search.index import Index
 from towermill.pipelines.search.store import open_index
 from towermill.pipelines.tables import Batch, IdTable, SeenTable
-from towermill.pipelines.towers import Tower, blank, join
+from towermill.pipelines.towers import Tower, join
 
 
 class Bundle:
@@ -70,6 +71,9 @@ class Bundle:
         self._query_features: dict[str, Any] = self.manifest["query_features"]
         tables = {USER_ID: self.users, ITEM_ID: self.items}
         self.raw_queries = RawFeatures(self.path, self._query_features, tables)
+        self._encoder = QueryEncoder(
+            self.users, self.items, self._seen, self._query_features, self.raw_queries
+        )
         self.raw_items = RawFeatures(self.path, self.manifest["item_features"], tables)
 
     @classmethod
@@ -155,30 +159,35 @@ class Bundle:
             self.check(query)
         if not queries:
             return []
-        asked = [self._asked(query) for query in queries]
+        asked = [self._encoder.look_up(query) for query in queries]
         both = list(zip(queries, asked, strict=True))
         exclude = [self._left_out(query, one.met) for query, one in both]
         allowed = [
-            None if query.candidates is None else np.unique(self.items.find_all(query.candidates))
+            None if query.candidates is None else self.items.find_all(query.candidates)
             for query in queries
         ]
         k = min(max(query.k for query in queries), len(self.items))
         if self.ranks:
-            users = [one.batch for one in asked]
+            users = [self._encoder.one(one) for one in asked]
             rows, scores = best_pairs(self._tower("ranker"), self.items, users, k, exclude, allowed)
         else:
-            embedded = self._embed([one.batch for one in asked])
+            embedded = self._tower("query_tower")(self._encoder.batch(asked))
             rows, scores = self.index.search(embedded, k, exclude, allowed)
+        for place, query in enumerate(queries):
+            rows[place, query.k :] = -1
         return [
-            Recommendations(self._described(rows[i, : query.k], scores[i, : query.k]), one.known)
-            for i, (query, one) in enumerate(both)
+            Recommendations(items, one.known)
+            for items, one in zip(self._described(rows, scores), asked, strict=True)
         ]
 
     def embed_queries(self, queries: Sequence[Query]) -> NDArray[np.float32]:
         """Return the embeddings of queries, float32 ``(queries, dim)``."""
         for query in queries:
             self.check(query)
-        return self._embed([self._asked(query).batch for query in queries])
+        asked = [self._encoder.look_up(query) for query in queries]
+        if not asked:
+            return np.zeros((0, self.manifest["dim"]), np.float32)
+        return self._tower("query_tower")(self._encoder.batch(asked))
 
     def embed_users(self, rows: NDArray[np.int64]) -> NDArray[np.float32]:
         """Return the embeddings of the users of some rows, float32 ``(rows, dim)``."""
@@ -188,11 +197,7 @@ class Bundle:
 
     def users_batch(self, rows: NDArray[np.int64]) -> Batch:
         """Return the encoded query features of the users of some rows, as the tower takes them."""
-        held = self.users.batch(self._query_features, rows)
-        # What belongs to the moment, nobody has told: it is missing.
-        others = {n: f for n, f in self._query_features.items() if n not in held}
-        others = {n: f for n, f in others.items() if f"{n}__values" not in held}
-        return held | (join([blank(others)] * len(rows), others) if others else {})
+        return self._encoder.of_users(rows)
 
     def embed_items(self, features: Sequence[Mapping[str, Any]]) -> NDArray[np.float32]:
         """Return the embeddings of items, known or new, by their raw features, ``(items, dim)``.
@@ -238,7 +243,7 @@ class Bundle:
                 raise BundleError(f"The item {item_id!r} is not known to this bundle.")
             rows.append(row)
         found, cosines = self._cosines.nearest(np.array(rows, np.int64), min(k, len(self.items)))
-        return [self._described(*one) for one in zip(found, cosines, strict=True)]
+        return self._described(found, cosines)
 
     def nearest_of(
         self, rows: NDArray[np.int64], among: NDArray[np.int64], k: int
@@ -349,42 +354,21 @@ class Bundle:
                 "A ranker's bundle has no embeddings to compare; ask that of a retriever."
             )
 
-    def _asked(self, query: Query) -> _Asked:
-        if query.history is not None:
-            read = self.items.find_all(query.history)
-            nobody = blank(self._query_features)
-            if USER_ID in nobody:
-                nobody[USER_ID][:] = OOV_ID
-            nobody[f"{HISTORY}__values"] = (read + FIRST_ID).astype(np.int32)
-            nobody[f"{HISTORY}__offsets"] = np.array([0, len(read)], np.int32)
-            return _Asked(nobody, bool(len(read)), read)
-        if query.features is not None:
-            row = self.users.find(query.features.get(USER_ID))
-            met = np.zeros(0, np.int64) if row is None else self.seen(row)
-            return _Asked(self.raw_queries.encode(query.features), row is not None, met)
-        row = self.users.find(query.user_id)
-        if row is None:
-            nobody = blank(self._query_features)
-            if USER_ID in nobody:
-                nobody[USER_ID][:] = OOV_ID
-            return _Asked(nobody, False, np.zeros(0, np.int64))
-        return _Asked(self.users_batch(np.array([row])), True, self.seen(row))
-
-    def _embed(self, batches: list[Batch]) -> NDArray[np.float32]:
-        return self._tower("query_tower")(join(batches, self._query_features))
-
     def _left_out(self, query: Query, met: NDArray[np.int64]) -> NDArray[np.int64]:
-        wanted = self.items.find_all(query.exclude)
-        return np.unique(np.concatenate([met, wanted]) if query.filter_seen else wanted)
+        seen = met if query.filter_seen else met[:0]
+        if not query.exclude:
+            return seen
+        return np.concatenate([seen, self.items.find_all(query.exclude)])
 
     def _described(
         self, rows: NDArray[np.int64], scores: NDArray[np.float32]
-    ) -> list[dict[str, Any]]:
+    ) -> list[list[dict[str, Any]]]:
+        """Return the items of each query's rows; -1 is none."""
         found = rows >= 0
-        items = self.items.rows(rows[found])
+        items = iter(self.items.rows(rows[found]))
         return [
-            {**item, "score": float(score)}
-            for item, score in zip(items, scores[found], strict=True)
+            [{**next(items), "score": score} for score in line[kept].tolist()]
+            for line, kept in zip(scores, found, strict=True)
         ]
 
     def _tower(self, name: str) -> Tower:
@@ -401,13 +385,6 @@ class Bundle:
     @cached_property
     def _towers(self) -> dict[str, Tower]:
         return {}
-
-
-class _Asked:
-    """A query as the model takes it, whether it is of somebody known, and what they have met."""
-
-    def __init__(self, batch: Batch, known: bool, met: NDArray[np.int64]) -> None:
-        self.batch, self.known, self.met = batch, known, met
 
 
 def _require_list(items: Any, name: str) -> None:

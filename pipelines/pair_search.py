@@ -46,7 +46,7 @@ def best_pairs(
     best_scores = np.full((len(users), k), -np.inf, np.float32)
     for place, user in enumerate(users):
         only = allowed[place]
-        shown = np.arange(len(items)) if only is None else only
+        shown = np.arange(len(items)) if only is None else np.unique(only)
         shown = shown[~np.isin(shown, exclude[place])]
         scores = _scores(ranker, items, user, shown)
         order = np.argsort(-scores, kind="stable")[:k]

@@ -101,7 +101,7 @@ class Index:
         pairs = [(i, given) for i, given in enumerate(only) if given is not None]
         if self.graph is not None:
             pairs += self._candidates(self.graph, queries, k, free, left_out)
-        pairs = [(i, r[~np.isin(r, left_out[i])] if len(left_out[i]) else r) for i, r in pairs]
+        pairs = [(i, _without(r, left_out[i])) for i, r in pairs]
         rows, scores = self._best(queries, k, pairs)
         # All for whom no graph was asked, and those to whom it brought too little.
         there = [min(k, len(self.vectors) - len(left_out[i])) for i in range(len(queries))]
@@ -170,3 +170,11 @@ class Index:
                 f"{checked.max()}"
             )
         return checked
+
+
+def _without(rows: Rows, left_out: Rows) -> Rows:
+    """Return rows but for some, which ascend; `numpy.isin` costs ten times as much of so few."""
+    if not len(left_out):
+        return rows
+    nearest = left_out.take(np.searchsorted(left_out, rows), mode="clip")
+    return rows[nearest != rows]

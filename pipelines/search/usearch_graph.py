@@ -1,14 +1,16 @@
 """HNSW by usearch.
 
 Vectors are kept in bfloat16: of half the size, built in little over half the time, and, with
-scores taken anew, of the same recall as float32. usearch lets one search into a graph at a time
-(of several queries, on all cores), so threads may share one.
+scores taken anew, of the same recall as float32. usearch lets one search into a graph at a time, so
+the file is mapped once for each core, into the same memory.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import os
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from queue import SimpleQueue
 from typing import Any
 
 import numpy as np
@@ -21,8 +23,10 @@ from towermill.pipelines.search.graph import check_size, lifted_queries
 class UsearchGraph:
     """What finds candidates; see `towermill.pipelines.search.graph.Graph`."""
 
-    def __init__(self, index: Any) -> None:
-        self._index = index
+    def __init__(self, indexes: Sequence[Any]) -> None:
+        self._free: SimpleQueue[Any] = SimpleQueue()
+        for index in indexes:
+            self._free.put(index)
 
     @staticmethod
     def write(points: Vectors, path: Path, parameters: Mapping[str, int]) -> None:
@@ -34,14 +38,19 @@ class UsearchGraph:
     @classmethod
     def open(cls, path: Path, description: Mapping[str, Any]) -> UsearchGraph:
         """Map a file into memory."""
-        index = _empty("ip", description["dim"] + 1, description["parameters"])
-        try:
-            index.view(path)
-            index.metric = "ip"  # the file says how it was built, by angle
-        except (RuntimeError, ValueError) as error:
-            raise BundleError(f"{path} is damaged: {error}. Export the bundle again.") from error
-        check_size(path, (len(index), index.ndim), description)
-        return cls(index)
+        indexes = []
+        for _ in range(os.cpu_count() or 1):
+            index = _empty("ip", description["dim"] + 1, description["parameters"])
+            try:
+                index.view(path)
+                index.metric = "ip"  # the file says how it was built, by angle
+            except (RuntimeError, ValueError) as error:
+                raise BundleError(
+                    f"{path} is damaged: {error}. Export the bundle again."
+                ) from error
+            check_size(path, (len(index), index.ndim), description)
+            indexes.append(index)
+        return cls(indexes)
 
     def candidates(self, queries: Vectors, count: int) -> tuple[Rows, Vectors]:
         """Return rows ``(queries, count)``, -1 where there are fewer, and their products."""
@@ -49,7 +58,11 @@ class UsearchGraph:
         products = np.full((len(queries), count), -np.inf, np.float32)
         # Threads are started anew for each call: for one query none.
         alone = len(queries) == 1
-        found = self._index.search(lifted_queries(queries), count, threads=1 if alone else 0)
+        index = self._free.get()
+        try:
+            found = index.search(lifted_queries(queries), count, threads=1 if alone else 0)
+        finally:
+            self._free.put(index)
         for i, matches in enumerate([found] if alone else found):
             rows[i, : len(matches)] = matches.keys
             products[i, : len(matches)] = 1 - matches.distances
