@@ -15,7 +15,7 @@ demo: $(VENV)/ready-demo  ## MovieLens-100K to a served two-tower
 	$(BIN)/towermill run demo
 
 test: $(VENV)/ready-dev  ## the whole test suite
-	$(BIN)/pytest
+	$(BIN)/pytest -n 2 --dist loadfile
 
 # Types and imports are checked in the unpacked wheel: static tools do not see the mapping of the
 # rooms into one package in an editable install.
