@@ -23,6 +23,13 @@ Inputs = Mapping[str, Path]
 #: Where the stages themselves are written.
 _SHARED = ("towermill.columns", "towermill.features", "towermill.pipelines.stages")
 _FEATURES = ("nvtabular", "merlin-core", "dask", "pandas", "pyarrow", "numpy", "cudf-cu12")
+#: What writes a bundle, and what it is held against.
+_EXPORT = (
+    *("export", "bundle_files", "bundle_tables", "describe", "feature_store", "onnx_files"),
+    *("raw_tower", "saved_models", "search", "gates", "id_gates", "embedding_gates", "sampling"),
+    *("tensorflow_gates", "live_gates", "bundle", "tables", "towers", "raw_features"),
+    *("query_encoder", "pair_search", "queries"),
+)
 _MODELS = ("tensorflow", "tensorflow-cpu", "tf-keras", "merlin-models", "merlin-dataloader")
 
 
@@ -254,10 +261,9 @@ STAGES: tuple[Stage, ...] = (
             *_SHARED,
             "towermill.models",
             "towermill.pipelines.encoding",
-            "towermill.pipelines.export",
-            "towermill.pipelines.bundle",
+            *(f"towermill.pipelines.{module}" for module in _EXPORT),
         ),
-        _MODELS,
+        (*_MODELS, "onnx", "tf2onnx", "onnxruntime", "usearch", "faiss-cpu"),
         export,
         spreads=True,
     ),
