@@ -124,7 +124,7 @@ class Blend:
     ) -> Recommendations:
         """Return up to `k` items for a user, in the order of the places.
 
-        Takes what `Bundle.recommend` takes, but for a `history`. Each item has the ``score`` that
+        Takes a user alone, and no `history`. Each item has the ``score`` that
         its source gives it, not to be compared with another's, and ``source``, the number of that,
         from 0. The user is known if a source knows them.
 

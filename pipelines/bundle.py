@@ -42,8 +42,6 @@ class Bundle:
         Its folder.
     verify
         Hold every file against its checksum in the manifest; without, against its size.
-    threads
-        Of ONNX Runtime, for one call.
 
     Attributes
     ----------
@@ -58,13 +56,13 @@ class Bundle:
         There is no bundle, it is not whole, a file is damaged, or it is of another format.
     """
 
-    def __init__(self, path: str | Path, verify: bool = False, threads: int = 1) -> None:
+    def __init__(self, path: str | Path, verify: bool = False) -> None:
         # Resolved: a link to the newest bundle may come to lead elsewhere.
         self.path = Path(path).resolve() if Path(path).exists() else Path(path)
         self.manifest: dict[str, Any] = read_manifest(self.path)
         if verify:
             check_digests(self.path, self.manifest)
-        self._threads = threads
+        self._towers: dict[str, Tower] = {}
         self.users = IdTable(self.path / USERS, USER_ID)
         self.items = IdTable(self.path / ITEMS, ITEM_ID)
         self._seen = SeenTable(self.path / SEEN)
@@ -379,12 +377,8 @@ class Bundle:
                 "item_tower": self.manifest["item_features"],
                 "ranker": both,
             }
-            self._towers[name] = Tower(self.path / onnx_file(name), features[name], self._threads)
+            self._towers[name] = Tower(self.path / onnx_file(name), features[name])
         return self._towers[name]
-
-    @cached_property
-    def _towers(self) -> dict[str, Tower]:
-        return {}
 
 
 def _require_list(items: Any, name: str) -> None:

@@ -38,11 +38,6 @@ class Catalogue:
         return ids
 
     @cached_property
-    def item_rows(self) -> dict[Any, int]:
-        """Row of each raw item id."""
-        return {item: row for row, item in enumerate(self.item_ids)}
-
-    @cached_property
     def user_rows(self) -> dict[Any, int]:
         """Row of each raw user id."""
         return {user: r for r, user in enumerate(self.bundle.users.raw(USER_ID).to_pylist())}

@@ -7,6 +7,8 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
+from towermill.pipelines.search.lengths import lengths
+
 #: Items compared at a time: their products stay in a processor's cache.
 _BLOCK = 1 << 16
 
@@ -76,5 +78,5 @@ class Cosines:
 
     @cached_property
     def _lengths(self) -> NDArray[np.float64]:
-        squares = np.einsum("id,id->i", self.vectors, self.vectors, dtype=np.float64)
-        return np.where(squares > 0, np.sqrt(squares), 1.0)
+        found = lengths(self.vectors)
+        return np.where(found > 0, found, 1.0)

@@ -11,25 +11,24 @@ from numpy.typing import NDArray
 from towermill.columns import FIRST_ID, ITEM_ID
 from towermill.errors import BundleError
 from towermill.pipelines.bundle import Bundle
-from towermill.pipelines.sampling import SAMPLE, TOLERANCE, spread
+from towermill.pipelines.sampling import SAMPLE, spread
 
 
 def check_index(bundle: Bundle) -> dict[str, Any]:
-    """The index is of these items, and finds what a search through all of them does."""
+    """The index has a vector an item; its recall, measured at export, is above the floor."""
     told, index = bundle.manifest["index"], bundle.index
     if index.vectors.shape != (len(bundle.items), bundle.manifest["dim"]):
         raise BundleError(
             f"The index should hold {len(bundle.items)} vectors of {bundle.manifest['dim']} "
             f"numbers; it holds {index.vectors.shape}. It is stale: export again."
         )
-    if "recall" in told and told["recall"] is not None:
-        recall = told["recall"]
-        if recall["value"] < recall["floor"]:
-            raise BundleError(
-                f"The index should find {recall['floor']:g} of the best {recall['k']}; it found "
-                f"{recall['value']:.4f}. Raise `export.index.expansion_search`, or choose "
-                "`export.index: exact`."
-            )
+    recall = told["recall"]
+    if recall["value"] < recall["floor"]:
+        raise BundleError(
+            f"The index should find {recall['floor']:g} of the best {recall['k']}; it found "
+            f"{recall['value']:.4f}. Raise `export.index.expansion_search`, or choose "
+            "`export.index: exact`."
+        )
     return {"kind": told["kind"]}
 
 
@@ -85,12 +84,14 @@ def check_item_tower(bundle: Bundle) -> dict[str, Any]:
     rows = spread(len(bundle.items))
     found = bundle.embed_known_items(rows)
     difference = np.abs(found - bundle.index.vectors[rows]).max(axis=1)
+    allowed = bundle.manifest["recipe"]["export"]["tolerance"]
     worst = int(np.argmax(difference))
-    if not difference[worst] <= TOLERANCE:
+    if not difference[worst] <= allowed:
         raise BundleError(
             f"The item tower should give {bundle.items.raw(ITEM_ID)[int(rows[worst])].as_py()!r} "
-            f"the vector that the index holds; they differ by {difference[worst]:.3g}. The index "
-            "is stale, or the table of items was changed: export again."
+            f"the vector that the index holds; they differ by {difference[worst]:.3g}, and "
+            f"`export.tolerance` allows {allowed:g}. The index is stale, or the table of items was "
+            "changed: export again."
         )
     return {"items": len(rows), "max_abs_difference": float(difference.max())}
 

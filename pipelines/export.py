@@ -43,7 +43,10 @@ from towermill.pipelines.recipe import Recipe, RuntimeConfig
 from towermill.pipelines.saved_models import run_saved, save_signature
 from towermill.pipelines.search.store import write_index
 
-_PACKAGES = ("tensorflow-cpu", "tensorflow", "nvtabular", "merlin-core", "merlin-models", "polars")
+_PACKAGES = (
+    *("tensorflow-cpu", "tensorflow", "tf-keras", "nvtabular", "merlin-core", "merlin-models"),
+    *("polars", "onnx", "tf2onnx", "onnxruntime", "usearch", "faiss-cpu"),
+)
 #: Rows on which what is reloaded is held against the live model, and the index against a search
 #: through all there is.
 _SAMPLE = 1000

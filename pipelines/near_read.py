@@ -53,7 +53,7 @@ class NearRead:
     ) -> Recommendations:
         """Return up to `k` items, nearest first; none for a user who has met nothing.
 
-        Takes what `Bundle.recommend` takes; a score is a cosine.
+        Takes a user alone; a score is a cosine.
         """
         check_k(k)
         if history is not None:

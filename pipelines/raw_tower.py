@@ -10,6 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from towermill.columns import FIRST_ID, ITEM_ID, NULL_ID, OOV_ID, TIMESTAMP, USER_ID
+from towermill.pipelines.bundle_files import ITEMS, USERS
 from towermill.pipelines.raw_features import (
     FIRST_WEEKDAY,
     SECONDS_A_DAY,
@@ -155,10 +156,8 @@ def _table(told: Mapping[str, Any], bundle: Path) -> Any:
 def _values(told: Mapping[str, Any], bundle: Path) -> list[Any]:
     if told["ids_of"] is None:
         return read_vocabulary(bundle / told["vocabulary"])
-    name = {USER_ID: "users", ITEM_ID: "items"}[told["ids_of"]]
-    values: list[Any] = (
-        IdTable(bundle / "tables" / f"{name}.arrow", told["ids_of"]).raw(told["ids_of"]).to_pylist()
-    )
+    table = {USER_ID: USERS, ITEM_ID: ITEMS}[told["ids_of"]]
+    values: list[Any] = IdTable(bundle / table, told["ids_of"]).raw(told["ids_of"]).to_pylist()
     return values
 
 

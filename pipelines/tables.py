@@ -106,8 +106,9 @@ class IdTable:
             )
         self._raw = [n for n in self.data.schema.names if n.startswith(RAW_PREFIX)]
         ids = self.data.column(RAW_PREFIX + key)
-        self._numbers = ids.to_numpy() if pa.types.is_integer(ids.type) else None
-        self._texts = None if self._numbers is not None else _Texts(ids)
+        numbers = pa.types.is_integer(ids.type)
+        self._numbers: NDArray[Any] = ids.to_numpy() if numbers else np.zeros(0, np.int64)
+        self._texts = None if numbers else _Texts(ids)
         self._order = self.data.column(BY_ID).to_numpy()
 
     def __len__(self) -> int:
@@ -146,8 +147,8 @@ class IdTable:
         if isinstance(raw, str) and not _WHOLE_NUMBER.fullmatch(raw):
             return None
         numbers, wanted = self._numbers, int(raw)
-        limits = np.iinfo(numbers.dtype)  # type: ignore[union-attr]
-        if numbers is None or not limits.min <= wanted <= limits.max:
+        limits = np.iinfo(numbers.dtype)
+        if not limits.min <= wanted <= limits.max:
             return None
         place = np.searchsorted(numbers, numbers.dtype.type(wanted), sorter=self._order)
         if place < len(numbers) and numbers[self._order[place]] == wanted:

@@ -13,7 +13,7 @@ from towermill.errors import BundleError
 from towermill.pipelines.bundle import Bundle
 from towermill.pipelines.queries import Query
 from towermill.pipelines.raw_features import seconds
-from towermill.pipelines.sampling import TOLERANCE, spread
+from towermill.pipelines.sampling import spread
 from towermill.pipelines.saved_models import run_saved
 from towermill.pipelines.tables import Batch
 
@@ -31,11 +31,13 @@ def check_towers(bundle: Bundle) -> dict[str, Any]:
     item_batch = bundle.items.batch(bundle.manifest["item_features"], items)
     return {
         "query_tower": _same(
+            bundle,
             "The query tower",
             run_saved(bundle.path / "query_tower", bundle.users_batch(users)),
             bundle.embed_users(users),
         ),
         "item_tower": _same(
+            bundle,
             "The item tower",
             run_saved(bundle.path / "item_tower", item_batch),
             bundle.embed_known_items(items),
@@ -52,7 +54,7 @@ def check_ranker(bundle: Bundle) -> dict[str, Any]:
         **bundle.items.batch(bundle.manifest["item_features"], rng.choice(items, 100)),
     }
     found = run_saved(bundle.path / "ranker", pairs)
-    return {"ranker": _same("The ranker", found, bundle.score_pairs(pairs))}
+    return {"ranker": _same(bundle, "The ranker", found, bundle.score_pairs(pairs))}
 
 
 def check_raw_tower(bundle: Bundle) -> dict[str, Any]:
@@ -60,7 +62,7 @@ def check_raw_tower(bundle: Bundle) -> dict[str, Any]:
     queries = raw_queries(bundle, spread(len(bundle.users)))
     found = run_saved(bundle.path / "query_tower_raw", raw_batch(bundle.manifest, queries))
     expected = bundle.embed_queries([Query(features=values) for values in queries])
-    difference = _same("The query tower of raw features", found, expected)
+    difference = _same(bundle, "The query tower of raw features", found, expected)
     return {"users": len(queries), "max_abs_difference": difference}
 
 
@@ -116,12 +118,13 @@ def _array(values: list[Any], told: dict[str, Any]) -> NDArray[Any]:
     return np.array(filled, object if told["dtype"] == "string" else told["dtype"])
 
 
-def _same(what: str, found: NDArray[Any], expected: NDArray[Any]) -> float:
+def _same(bundle: Bundle, what: str, found: NDArray[Any], expected: NDArray[Any]) -> float:
+    allowed = bundle.manifest["recipe"]["export"]["tolerance"]
     difference = float(np.abs(found - expected).max(initial=0.0))
-    if not difference <= TOLERANCE:
+    if not difference <= allowed:
         raise BundleError(
             f"{what} as a SavedModel should give what it gives in ONNX Runtime; they differ by "
-            f"{difference:.3g}, and {TOLERANCE:g} is allowed. One of the two is stale: export "
-            "again."
+            f"{difference:.3g}, and `export.tolerance` allows {allowed:g}. One of the two is "
+            "stale: export again."
         )
     return difference

@@ -9,6 +9,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from towermill.columns import NULL_ID
 from towermill.errors import BundleError
 from towermill.pipelines.tables import Batch
 
@@ -25,8 +26,6 @@ class Tower:
         An ONNX file whose inputs are `features`.
     features
         Name to ``dtype`` and ``list``, as the manifest describes a tower's inputs.
-    threads
-        Of one call.
 
     Raises
     ------
@@ -34,11 +33,11 @@ class Tower:
         ONNX Runtime cannot read the file, or it takes other features.
     """
 
-    def __init__(self, path: Path, features: Mapping[str, Any], threads: int = 1) -> None:
+    def __init__(self, path: Path, features: Mapping[str, Any]) -> None:
         import onnxruntime
 
         options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads, options.log_severity_level = threads, 3
+        options.intra_op_num_threads, options.log_severity_level = 1, 3
         try:
             self._session = onnxruntime.InferenceSession(
                 str(path), options, providers=["CPUExecutionProvider"]
@@ -98,8 +97,6 @@ def blank(features: Mapping[str, Any]) -> Batch:
 
     To be changed by the caller, id and all.
     """
-    from towermill.columns import NULL_ID
-
     batch: Batch = {}
     for name, feature in features.items():
         if feature["list"]:

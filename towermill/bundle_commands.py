@@ -13,7 +13,6 @@ from towermill.terminal import print_json, say
 app = typer.Typer()
 
 BundleArgument = Annotated[Path, typer.Argument(help="A bundle's folder.")]
-DeviceOption = Annotated[str | None, typer.Option("--device", help="auto, cpu or gpu.")]
 ClusterOption = Annotated[
     str | None, typer.Option("--cluster", help="none, local, cuda, or a scheduler's address.")
 ]
@@ -24,7 +23,9 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for a progr
 
 @app.command()
 def recommend(
-    bundle: Annotated[Path, typer.Argument(help="A bundle's folder, or a YAML file of a blend.")],
+    bundle: Annotated[
+        Path, typer.Argument(help="A bundle's folder, or a YAML file of a blend or a funnel.")
+    ],
     user: Annotated[str | None, typer.Option("--user", help="The user's raw id.")] = None,
     history: Annotated[
         str | None,
@@ -43,7 +44,6 @@ def recommend(
     out: Annotated[
         Path | None, typer.Option("--out", help="Of --all and --users: the file to write.")
     ] = None,
-    device: DeviceOption = None,
     cluster: ClusterOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -57,10 +57,10 @@ def recommend(
     if (everyone or users is not None) != (out is not None):
         raise typer.BadParameter("--out goes with --all or --users, and they with it.")
     if out is not None:
-        _recommend_all(bundle, out, k, not keep_seen, users, device, cluster, as_json)
+        _recommend_all(bundle, out, k, not keep_seen, users, cluster, as_json)
         return
-    if device or cluster:
-        raise typer.BadParameter("--device and --cluster go with --all or --users.")
+    if cluster:
+        raise typer.BadParameter("--cluster goes with --all or --users.")
     opened = open_recommender(bundle)
     read = None if history is None else [name.strip() for name in history.split(",")]
     found = opened.recommend(user, k, filter_seen=not keep_seen, history=read)
@@ -111,8 +111,10 @@ def export(
     triton: Annotated[
         Path, typer.Option("--triton", help="Write a Triton model repository into this folder.")
     ],
-    backend: Annotated[Backend, typer.Option("--backend", help="Of the towers.")] = "onnxruntime",
-    device: Annotated[TowerDevice, typer.Option("--device", help="Of the towers.")] = "cpu",
+    backend: Annotated[
+        Backend, typer.Option("--backend", help="Of the query tower.")
+    ] = "onnxruntime",
+    device: Annotated[TowerDevice, typer.Option("--device", help="Of the query tower.")] = "cpu",
 ) -> None:
     """Write a bundle in the form of another server."""
     from towermill.pipelines.triton.repository import write_model_repository
@@ -177,13 +179,12 @@ def _recommend_all(
     k: int,
     filter_seen: bool,
     users: Path | None,
-    device: str | None,
     cluster: str | None,
     as_json: bool,
 ) -> None:
     from towermill.runtime import resolve
 
-    runtime = resolve(device or "auto", cluster or "none")
+    runtime = resolve("cpu", cluster or "none")
     from towermill.pipelines.bulk import recommend_all
 
     written = recommend_all(bundle, out, k, filter_seen=filter_seen, users=users, runtime=runtime)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import importlib.util
-import os
 import tempfile
 from collections.abc import Iterator
 from typing import Any
 
 from towermill.card import card_count, require_dask_cuda
+from towermill.cores import cores
 from towermill.errors import SetupError, StageError
 from towermill.runtime import Runtime
 
@@ -208,10 +208,3 @@ def cluster_failures() -> Iterator[None]:
             f"The Dask cluster broke off ({type(error).__name__}: {str(error).rstrip('.')}). Its "
             "workers' logs say why; often it is memory, of which fewer workers have more each."
         ) from error
-
-
-def cores() -> int:
-    """Return how many cores this process may use (a container's are fewer than the machine's)."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1

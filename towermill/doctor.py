@@ -12,7 +12,7 @@ from typing import Any
 
 from towermill import __version__, merlin
 from towermill.card import card_count, cards, driver, start_tensorflow_on_card
-from towermill.cluster import cores
+from towermill.cores import cores
 from towermill.runtime import Runtime, resolve
 
 #: What a run of any recipe imports, and with it whether it works at all.

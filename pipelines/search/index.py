@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from towermill.errors import BundleError
+from towermill.pipelines.queries import check_k
 from towermill.pipelines.search.exact import (
     Rows,
     Vectors,
@@ -82,8 +83,7 @@ class Index:
             Queries are not finite or not of this index's dim, or a row is not of its catalogue.
         """
         queries = self._prepared(queries)
-        if k < 1:
-            raise BundleError(f"`k` should be a positive integer. Received: k={k}")
+        check_k(k)
         for name, given in (("exclude", exclude), ("allowed", allowed)):
             if given is not None and len(given) != len(queries):
                 raise BundleError(
@@ -111,19 +111,6 @@ class Index:
                 self.vectors, self.longest, queries[short], k, [left_out[i] for i in short]
             )
         return rows, scores
-
-    def scores(self, queries: Vectors, rows: Rows) -> Vectors:
-        """Return the score of each of these rows for each query, float32 ``(queries, rows)``.
-
-        Raises
-        ------
-        BundleError
-            As of `search`.
-        """
-        queries, rows = self._prepared(queries), self._checked(rows)
-        query_of = np.repeat(np.arange(len(queries)), len(rows))
-        found = pair_scores(self.vectors, queries, query_of, np.tile(rows, len(queries)))
-        return found.reshape(len(queries), len(rows))
 
     def _candidates(
         self, graph: Graph, queries: Vectors, k: int, free: Sequence[int], left_out: Sequence[Rows]
@@ -177,4 +164,5 @@ def _without(rows: Rows, left_out: Rows) -> Rows:
     if not len(left_out):
         return rows
     nearest = left_out.take(np.searchsorted(left_out, rows), mode="clip")
-    return rows[nearest != rows]
+    kept: Rows = rows[nearest != rows]
+    return kept

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import time
 from collections.abc import Callable, Mapping
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from towermill.errors import BundleError
+from towermill.pipelines.bundle_files import file_digest
 from towermill.pipelines.search.exact import Vectors, pair_scores
 from towermill.pipelines.search.graph import Graph, open_graph, write_graph
 from towermill.pipelines.search.index import Index
@@ -93,7 +93,7 @@ def write_index(
         _written(folder / names[1], lambda path: write_graph(vectors, path, description))
         logger.info("%s over %d items: %.1f s", kind, len(vectors), time.monotonic() - started)
     description["files"] = {
-        name: {"bytes": (folder / name).stat().st_size, "sha256": _digest(folder / name)}
+        name: {"bytes": (folder / name).stat().st_size, "sha256": file_digest(folder / name)}
         for name in names
     }
     description["recall"] = _measured(open_index(folder, description), queries, config, kind)
@@ -139,11 +139,6 @@ def _save(path: Path, vectors: Vectors) -> None:
         np.save(file, vectors)
 
 
-def _digest(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
 def _parameters(config: IndexConfig, kind: str, items: int) -> dict[str, int]:
     if kind == "hnsw":
         names = ("connectivity", "expansion_build", "expansion_search")
@@ -171,7 +166,7 @@ def _check_file(path: Path, told: Mapping[str, Any], verify: bool) -> None:
         problem = "it is missing"
     elif path.stat().st_size != told["bytes"]:
         problem = f"it has {path.stat().st_size} bytes and should have {told['bytes']}"
-    elif verify and _digest(path) != told["sha256"]:
+    elif verify and file_digest(path) != told["sha256"]:
         problem = "it is not the file that was published"
     else:
         return

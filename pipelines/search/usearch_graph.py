@@ -7,7 +7,6 @@ the file is mapped once for each core, into the same memory.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from queue import SimpleQueue
@@ -15,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from towermill.cores import cores
 from towermill.errors import BundleError
 from towermill.pipelines.search.exact import Rows, Vectors
 from towermill.pipelines.search.graph import check_size, lifted_queries
@@ -39,7 +39,7 @@ class UsearchGraph:
     def open(cls, path: Path, description: Mapping[str, Any]) -> UsearchGraph:
         """Map a file into memory."""
         indexes = []
-        for _ in range(os.cpu_count() or 1):
+        for _ in range(cores()):
             index = _empty("ip", description["dim"] + 1, description["parameters"])
             try:
                 index.view(path)

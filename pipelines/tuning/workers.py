@@ -13,7 +13,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from towermill.cluster import cluster_client, cores
+from towermill.cluster import cluster_client
+from towermill.cores import cores
 from towermill.errors import SetupError, TowermillError
 from towermill.pipelines.child import run_in_child
 from towermill.pipelines.execution import run_step

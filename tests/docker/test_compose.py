@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import typer
 import yaml
 
 from towermill.cli import app
@@ -72,12 +73,10 @@ class TestService:
 
 class TestCommands:
     def test_of_towermill(self) -> None:
-        known = {c.name or c.callback.__name__ for c in app.registered_commands}  # type: ignore[union-attr]
+        known = set(typer.main.get_command(app).commands)  # type: ignore[attr-defined]
         used = {n: s["command"][0] for n, s in SERVICES.items() if n in ("train", "server")}
         assert used == {"train": "run", "server": "serve"}
-        assert "run" in known
-        if "serve" not in known:
-            pytest.skip("`towermill serve` is not there yet")
+        assert set(used.values()) <= known
 
     def test_training_runs_a_recipe_that_ships(self) -> None:
         command = [plain(word) for word in SERVICES["train"]["command"]]

@@ -7,7 +7,7 @@ import importlib.metadata
 import json
 import shutil
 import subprocess
-import sys
+import venv
 from pathlib import Path
 from typing import Any
 
@@ -35,22 +35,20 @@ print(json.dumps([answers, features, bundle.similar(answers[0][0]["item_id"], 3)
 @pytest.fixture(scope="module")
 def clean(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The Python of an environment with `PACKAGES` and the rooms of this checkout alone."""
-    uv = shutil.which("uv") or shutil.which("uv", path=str(Path(sys.prefix) / "uv" / "bin"))
-    if uv is None:
-        pytest.skip("needs uv, to make an environment")
     folder = tmp_path_factory.mktemp("clean")
-    subprocess.run([uv, "venv", "-q", "--python", sys.executable, folder / "venv"], check=True)
-    python = folder / "venv" / "bin" / "python"
-    pins = [f"{name}=={importlib.metadata.version(name)}" for name in PACKAGES]
-    subprocess.run([uv, "pip", "install", "-q", "--no-deps", "--python", python, *pins], check=True)
-    rooms = folder / "rooms" / "towermill"
-    shutil.copytree(Path(towermill.__file__).parent, rooms)
+    venv.create(folder / "venv", with_pip=False, symlinks=True)
+    (site,) = (folder / "venv" / "lib").glob("python*/site-packages")
+    for name in PACKAGES:
+        for file in importlib.metadata.files(name) or ():
+            if ".." not in file.parts:
+                (site / file).parent.mkdir(parents=True, exist_ok=True)
+                (site / file).symlink_to(Path(str(file.locate())).resolve())
+    rooms = site / "towermill"
+    shutil.copytree(Path(str(towermill.__file__)).parent, rooms)
     for room in ROOMS:
         source = importlib.import_module(f"towermill.{room}").__file__
         shutil.copytree(Path(str(source)).parent, rooms / room)
-    (site,) = (folder / "venv" / "lib").glob("python*/site-packages")
-    (site / "rooms.pth").write_text(str(rooms.parent))
-    return python
+    return folder / "venv" / "bin" / "python"
 
 
 class TestReader:

@@ -15,16 +15,29 @@ from bundles import reindex, reseal, rewrite, tables_of
 
 from towermill.errors import BundleError
 from towermill.pipelines import Bundle, export
+from towermill.pipelines.bundle_files import USERS
+from towermill.pipelines.bundle_tables import write_arrow
 from towermill.pipelines.embedding_gates import collapse
 from towermill.pipelines.gates import check_bundle, examine
+from towermill.pipelines.live_gates import check_against_live
 from towermill.pipelines.search.config import IndexConfig
 from towermill.pipelines.search.store import write_index
+from towermill.pipelines.tables import BY_ID
 
 
 @pytest.fixture
 def bundle(trained: Any, tmp_path: Path) -> Path:
     shutil.copytree(trained.bundle, tmp_path / "bundle")
     return tmp_path / "bundle"
+
+
+@pytest.fixture(scope="module")
+def ranker(trained: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The bundle of an `ncf` on the same data."""
+    model = {"kind": "ncf", "embedding_dim": 4, "mlp": [8]}
+    made = trained.changed(tmp_path_factory.mktemp("ranker"), model=model)
+    found: Path = made.bundle
+    return found
 
 
 def vectors_of(bundle: Path) -> np.ndarray[Any, Any]:
@@ -128,12 +141,12 @@ def changed_id_vocabulary(bundle: Path) -> None:
     reseal(bundle)
 
 
-def other_onnx(bundle: Path) -> None:
-    """That of the items' categories and years, with one weight moved."""
+def other_onnx(bundle: Path, name: str = "query_tower") -> None:
+    """With all of its largest table moved."""
     import onnx
     from onnx import numpy_helper
 
-    path = bundle / "onnx" / "query_tower.onnx"
+    path = bundle / "onnx" / f"{name}.onnx"
     model = onnx.load(str(path))
     weights = max(model.graph.initializer, key=lambda tensor: np.prod(tensor.dims))
     moved = numpy_helper.to_array(weights) + np.float32(0.5)
@@ -143,7 +156,7 @@ def other_onnx(bundle: Path) -> None:
 
 
 def stale_raw_tower(bundle: Path) -> None:
-    """Its lookup knows users by the ids of others."""
+    """Ages are standardised by another mean than the raw tower has."""
     told = json.loads((bundle / "manifest.json").read_text())
     mean = told["query_features"]["age"]["raw"]["mean"]
     told["query_features"]["age"]["raw"]["mean"] = mean + 10
@@ -152,6 +165,24 @@ def stale_raw_tower(bundle: Path) -> None:
     moved = ((pl.col("raw_age") - mean - 10) / std).cast(pl.Float32).fill_null(0.0)
     rewrite(bundle, users=users.with_columns(age=moved))
     reseal(bundle, query_features=told["query_features"])
+
+
+def rows_named_twice(bundle: Path) -> None:
+    users = tables_of(bundle)["users"]
+    twice = users["raw_user_id"].arg_sort().to_list()
+    twice[3] = twice[4]
+    with_order(bundle, users, twice)
+
+
+def stale_order(bundle: Path) -> None:
+    users = tables_of(bundle)["users"]
+    with_order(bundle, users, users["raw_user_id"].arg_sort().to_list()[::-1])
+
+
+def with_order(bundle: Path, users: pl.DataFrame, order: list[int]) -> None:
+    column = pl.Series(BY_ID, order, pl.Int64)
+    write_arrow(users.with_columns(column), bundle / USERS)
+    reseal(bundle)
 
 
 def low_recall(bundle: Path) -> None:
@@ -191,6 +222,8 @@ BROKEN: dict[Callable[[Path], None], str] = {
     changed_id_vocabulary: r"vocabulary of 'user_id' should have",
     other_onnx: r"The query tower as a SavedModel should give what it gives in ONNX",
     stale_raw_tower: r"The query tower of raw features as a SavedModel should give",
+    rows_named_twice: r"order of the users' ids names rows twice",
+    stale_order: r"The id .* of the users should be found at row",
     low_recall: r"should find 0\.95 of the best 100; it found 0\.5",
 }
 
@@ -216,6 +249,20 @@ class TestRefused:
             export.export_bundle(trained.stages, trained.recipe, tmp_path / "out")
         assert not (tmp_path / "out" / "manifest.json").exists()
 
+    def test_other_items_than_the_model_recommends(self, trained: Any, bundle: Path) -> None:
+        data, model = trained.live()
+        held = check_against_live(Bundle.open(bundle), data, model, 1e-4)
+        assert held["same_top_k"]["swapped_ties"] == 0
+        stale_index(bundle)
+        with pytest.raises(BundleError, match=r"should recommend what the trained model does\. To"):
+            check_against_live(Bundle.open(bundle), data, model, 1e-4)
+
+    def test_another_ranker(self, ranker: Path, tmp_path: Path) -> None:
+        shutil.copytree(ranker, tmp_path / "ranker")
+        other_onnx(tmp_path / "ranker", "ranker")
+        with pytest.raises(BundleError, match="The ranker as a SavedModel should give"):
+            check_bundle(Bundle.open(tmp_path / "ranker"))
+
 
 class TestPassed:
     def test_as_published(self, trained: Any) -> None:
@@ -224,9 +271,8 @@ class TestPassed:
         assert {**told, **measured} == told
         assert told["same_top_k"] == {"users": 299, "k": 10, "swapped_ties": 0}
 
-    def test_of_a_ranker(self, trained: Any, tmp_path: Path) -> None:
-        made = trained.changed(tmp_path, model={"kind": "ncf", "embedding_dim": 4, "mlp": [8]})
-        measured = check_bundle(Bundle.open(made.bundle))
+    def test_of_a_ranker(self, ranker: Path) -> None:
+        measured = check_bundle(Bundle.open(ranker))
         assert set(measured) == {
             *("files", "ids", "tables", "vocabularies", "encoding", "ranker_onnx"),
         }
@@ -264,7 +310,7 @@ class TestCollapse:
         """As many directions of one size, and zeros."""
         vectors = np.zeros((64, 8), np.float32)
         rng = np.random.default_rng(0)
-        orthogonal = np.linalg.qr(rng.normal(size=(64, 9)) - 0)[0]
+        orthogonal = np.linalg.qr(rng.normal(size=(64, 9)))[0]
         centred = orthogonal - orthogonal.mean(axis=0)
         vectors[:, :rank] = np.linalg.qr(centred)[0][:, :rank]
         share, found = collapse(vectors)

@@ -16,6 +16,7 @@ from distributed.client import FutureCancelledError
 
 from towermill import cluster
 from towermill.cluster import cluster_client, cluster_failures
+from towermill.cores import cores
 from towermill.errors import SetupError, StageError
 from towermill.plugins import register
 from towermill.runtime import Runtime, resolve
@@ -50,7 +51,7 @@ class TestLocal:
             # Merlin's patches make this module.
             return "dask.dataframe.optimize" in sys.modules, polars.thread_pool_size()
 
-        threads = max(cluster.cores() // 2, 1)
+        threads = max(cores() // 2, 1)
         assert list(client.run(look).values()) == [(True, threads)] * 2
         assert set(client.nthreads().values()) == {1}
 

@@ -254,7 +254,6 @@ class TestSearch:
         for i in range(100):
             best = by_formula(vectors[rows[i]], queries[i : i + 1], 10)
             np.testing.assert_array_equal(scores[i], best[1][0])
-        np.testing.assert_array_equal(index.scores(queries[:3], rows[1])[1], scores[1])
 
     def test_an_answer_does_not_depend_on_what_else_is_asked(
         self, index: Index, world: tuple

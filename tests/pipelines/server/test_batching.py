@@ -46,11 +46,9 @@ def block(live: Live, crowd: ThreadPoolExecutor, users: list[Any]) -> list[Futur
 
 class TestTogether:
     def test_idle_begins_at_once(self, serve: Callable[..., Live]) -> None:
-        live = serve(wait=5.0)
+        live = serve(wait=600.0)
         live.bundle.batches.clear()
-        began = time.monotonic()
-        live.post("/recommend", user_id=1)
-        assert time.monotonic() - began < 4
+        assert live.post("/recommend", user_id=1).status_code == 200  # else 504
         assert live.bundle.batches == [1]
 
     def test_what_waits_goes_together(
@@ -145,7 +143,7 @@ class TestTooMuch:
         assert live.post("/recommend", user_id=5).status_code == 200
 
     def test_late(self, serve: Callable[..., Live], crowd: ThreadPoolExecutor) -> None:
-        live = serve(threads=1, timeout=0.3)
+        live = serve(threads=1, timeout=2.0)
         live.bundle.may_answer.clear()
         live.bundle.batches.clear()
         asked = [crowd.submit(live.post, "/recommend", user_id=user) for user in range(1, 6)]
