@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from queue import SimpleQueue
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 
@@ -18,6 +18,10 @@ from towermill.cores import cores
 from towermill.errors import BundleError
 from towermill.pipelines.search.exact import Rows, Vectors
 from towermill.pipelines.search.graph import check_size, lifted_queries
+
+
+#: Queries for which it is worth to start threads.
+_MANY: Final = 64
 
 
 class UsearchGraph:
@@ -56,11 +60,12 @@ class UsearchGraph:
         """Return rows ``(queries, count)``, -1 where there are fewer, and their products."""
         rows = np.full((len(queries), count), -1, np.int64)
         products = np.full((len(queries), count), -np.inf, np.float32)
-        # Threads are started anew for each call: for one query none.
         alone = len(queries) == 1
+        # Threads are started anew for each call, and of a server each has a core already.
+        threads = 1 if len(queries) < _MANY else 0
         index = self._free.get()
         try:
-            found = index.search(lifted_queries(queries), count, threads=1 if alone else 0)
+            found = index.search(lifted_queries(queries), count, threads=threads)
         finally:
             self._free.put(index)
         for i, matches in enumerate([found] if alone else found):
