@@ -20,7 +20,14 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
 from towermill.pipelines import Bundle
-from towermill.pipelines.bundle_files import FORMAT, INDEX, content_id, files_of, onnx_file
+from towermill.pipelines.bundle_files import (
+    FORMAT,
+    INDEX,
+    content_id,
+    files_of,
+    onnx_file,
+    write_manifest,
+)
 from towermill.pipelines.bundle_tables import write_tables
 
 #: Items that each user has met.
@@ -79,7 +86,7 @@ def make_bundle(
         "metrics": {},
         "files": files,
     }
-    (folder / "manifest.json").write_text(json.dumps(manifest))
+    write_manifest(folder, manifest)
     return folder
 
 

@@ -43,6 +43,9 @@ class Bundle:
     verify
         Hold every file against its checksum in the manifest; without, against its size.
 
+    manifest
+        Of a bundle that is not published yet, in whose folder none stands.
+
     Attributes
     ----------
     users, items
@@ -56,10 +59,12 @@ class Bundle:
         There is no bundle, it is not whole, a file is damaged, or it is of another format.
     """
 
-    def __init__(self, path: str | Path, verify: bool = False) -> None:
+    def __init__(
+        self, path: str | Path, verify: bool = False, manifest: dict[str, Any] | None = None
+    ) -> None:
         # Resolved: a link to the newest bundle may come to lead elsewhere.
         self.path = Path(path).resolve() if Path(path).exists() else Path(path)
-        self.manifest: dict[str, Any] = read_manifest(self.path)
+        self.manifest: dict[str, Any] = manifest or read_manifest(self.path)
         if verify:
             check_digests(self.path, self.manifest)
         self._towers: dict[str, Tower] = {}
@@ -123,6 +128,10 @@ class Bundle:
     def check(self, query: Query) -> None:
         """Raise `BundleError` if a query cannot be answered."""
         check_k(query.k)
+        if not isinstance(query.filter_seen, bool):
+            raise BundleError(
+                f"`filter_seen` should be true or false. Received: {query.filter_seen!r}"
+            )
         if query.history is not None:
             if self.ranks or HISTORY not in self._query_features:
                 raise BundleError(
@@ -288,13 +297,18 @@ class Bundle:
             `items` is no list.
         """
         _require_list(items, "items")
-        given = dict.fromkeys(items)
-        known = {item: row for item in given if (row := self.items.find(item)) is not None}
+        known: dict[int, Any] = {}
+        strangers: list[dict[str, Any]] = []
+        for item in items:
+            row = self.items.find(item)
+            if row is not None:
+                known.setdefault(row, item)
+            elif {ITEM_ID: item, "score": None} not in strangers:
+                strangers.append({ITEM_ID: item, "score": None})
         found = Recommendations([], self.users.find(user_id) is not None)
         if known:
-            query = Query(user_id, len(known), filter_seen=False, candidates=list(known))
+            query = Query(user_id, len(known), filter_seen=False, candidates=list(known.values()))
             found = self.answer([query])[0]
-        strangers = [{ITEM_ID: item, "score": None} for item in given if item not in known]
         return Recommendations(found.items + strangers, found.known)
 
     def score_pairs(self, pairs: Batch) -> NDArray[np.float32]:
@@ -354,8 +368,6 @@ class Bundle:
 
     def _left_out(self, query: Query, met: NDArray[np.int64]) -> NDArray[np.int64]:
         seen = met if query.filter_seen else met[:0]
-        if not query.exclude:
-            return seen
         return np.concatenate([seen, self.items.find_all(query.exclude)])
 
     def _described(

@@ -11,6 +11,8 @@ from towermill.errors import BundleError
 
 FORMAT: Final = 3
 MANIFEST: Final = "manifest.json"
+#: What the manifest has of its own content.
+_SEAL: Final = "sha256"
 #: Where a bundle has its tables, by raw id and by row.
 USERS: Final = "tables/users.arrow"
 ITEMS: Final = "tables/items.arrow"
@@ -44,6 +46,19 @@ def files_of(bundle: Path) -> dict[str, dict[str, Any]]:
     }
 
 
+def write_manifest(bundle: Path, manifest: dict[str, Any]) -> None:
+    """Write a manifest with a digest of its own content, whole or not at all."""
+    plain = json.loads(json.dumps(manifest, default=str))
+    partial = bundle / f"{MANIFEST}.partial"
+    partial.write_text(json.dumps({**plain, _SEAL: _digest_of(plain)}, indent=2))
+    partial.replace(bundle / MANIFEST)
+
+
+def _digest_of(manifest: dict[str, Any]) -> str:
+    content = {name: value for name, value in manifest.items() if name != _SEAL}
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
 def read_manifest(bundle: Path) -> dict[str, Any]:
     """Return the manifest of a bundle, each of whose files is there and of its size.
 
@@ -60,20 +75,21 @@ def read_manifest(bundle: Path) -> dict[str, Any]:
     try:
         manifest: dict[str, Any] = json.loads((bundle / MANIFEST).read_text())
         found = int(manifest["format"])
-        sizes = (
-            {name: int(told["size"]) for name, told in manifest["files"].items()}
-            if found == FORMAT
-            else {}
-        )
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        if found == FORMAT:
+            whole = manifest[_SEAL] == _digest_of(manifest)
+            sizes = {name: int(told["size"]) for name, told in manifest["files"].items()}
+    # RecursionError: of a text that nests too deeply
+    except (ValueError, KeyError, TypeError, AttributeError, ArithmeticError, RecursionError) as e:
         raise BundleError(
-            f"{bundle / MANIFEST} is not a bundle's manifest ({error!r}). Export again."
-        ) from error
+            f"{bundle / MANIFEST} is not a bundle's manifest ({e!r}). Export again."
+        ) from e
     if found != FORMAT:
         advice = "Update it." if found > FORMAT else "Export again."
         raise BundleError(
             f"The bundle is of format {found}; this Towermill reads format {FORMAT}. {advice}"
         )
+    if not whole:
+        raise _damaged(bundle, MANIFEST)
     missing = [name for name in sizes if not (bundle / name).is_file()]
     if missing:
         raise BundleError(
@@ -92,8 +108,15 @@ def check_digests(bundle: Path, manifest: dict[str, Any]) -> None:
     Raises
     ------
     BundleError
-        One is not the file that was published.
+        One is not the file that was published, or was not published at all.
     """
+    strange = {str(p.relative_to(bundle)) for p in bundle.rglob("*") if p.is_file()}
+    strange -= {MANIFEST, *manifest["files"]}
+    if strange:
+        raise BundleError(
+            f"The bundle at {bundle} should hold the files of its manifest alone; it also holds "
+            f"{min(strange)}. Take away what does not belong to it."
+        )
     for name, told in manifest["files"].items():
         if file_digest(bundle / name) != told["sha256"]:
             raise _damaged(bundle, name)

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 
+import numpy as np
 import nvtabular as nvt
 import polars as pl
 from merlin.dag.node import iter_nodes
@@ -38,8 +39,9 @@ def describe_inputs(schema: Schema, bundle: Path, features: dict[str, Feature]) 
         ``raw``: its ``kind`` (that of the feature; ``encoded`` if it cannot be made of a raw value,
         and ``why``); of a category ``vocabulary`` (a file of the bundle; row i is encoded as
         i + 3), ``type`` (string or int64) and ``ids_of`` (the id whose vocabulary it is);
-        of text ``missing`` (what stands for none where a null cannot: empty, or NUL where the
-        training had empty ones); ``max_length``, ``boundaries``, ``log``, ``mean``, ``std``.
+        ``missing``, what stands for none where a null cannot (empty text or the least int64, or
+        what is next to it where training had that); ``max_length``, ``boundaries``, ``log``,
+        ``mean``, ``std``.
     """
     workflow = Workflow.load(bundle / "workflow")
     moments: dict[str, tuple[float, float]] = {}
@@ -97,15 +99,25 @@ def _raw(
     if known is None:
         return _encoded(f"its values are of the type {kind_of}")
     owners = {USER_ID: USER_ID, ITEM_ID: ITEM_ID, HISTORY: ITEM_ID}
-    if known == "string":
-        empty = pl.scan_parquet(files[name]).select((pl.col(stored) == "").any()).collect().item()
-        raw["missing"] = "\0" if empty else ""
+    raw["missing"] = _missing(pl.read_parquet(files[name], columns=[stored])[stored], known)
     return raw | {
         "vocabulary": f"{CATEGORIES}/{files[name].name}",
         "type": known,
         "ids_of": owners.get(name) or owners.get(str(feature.shared_with)),
         "max_length": feature.max_length,
     }
+
+
+def _missing(values: pl.Series, kind: str) -> str | int:
+    """Return the first of the values for none that the vocabulary does not hold."""
+    count = len(values) + 1
+    least = int(np.iinfo(np.int64).min)
+    texts, numbers = ("\0" * i for i in range(count)), (least + i for i in range(count))
+    near = (
+        values.str.strip_chars("\0") == "" if kind == "string" else values.cast(pl.Int64) < -(2**62)
+    )
+    held = set(values.filter(near))
+    return next(value for value in (texts if kind == "string" else numbers) if value not in held)
 
 
 def _encoded(why: str) -> dict[str, Any]:

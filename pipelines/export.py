@@ -26,10 +26,10 @@ from towermill.pipelines.bundle import Bundle
 from towermill.pipelines.bundle_files import (
     FORMAT,
     INDEX,
-    MANIFEST,
     content_id,
     files_of,
     onnx_file,
+    write_manifest,
 )
 from towermill.pipelines.bundle_tables import write_tables
 from towermill.pipelines.describe import describe_inputs
@@ -85,7 +85,7 @@ def export_bundle(
         model.spread = spread
         served = _export_retriever(data, model, recipe, stats, out)
     files = files_of(out)
-    manifest = {
+    manifest: dict[str, Any] = {
         "format": FORMAT,
         "id": content_id({name: told["sha256"] for name, told in files.items()}),
         "towermill": __version__,
@@ -129,20 +129,15 @@ def _publish(
     recipe: Recipe,
 ) -> None:
     """Write the manifest, which makes a bundle of the folder, if all gates are passed."""
-    path = out / MANIFEST
     try:
-        path.write_text(json.dumps(manifest, indent=2, default=str))
-        bundle = Bundle.open(out)
+        bundle = Bundle(out, manifest=manifest)
         manifest["gates"] = {
             **check_bundle(bundle),
             **check_against_live(bundle, data, model, recipe.export.tolerance),
         }
-        path.write_text(json.dumps(manifest, indent=2, default=str))
-    except BaseException as error:
-        path.unlink(missing_ok=True)
-        if isinstance(error, BundleError):
-            raise BundleError(f"{error} Nothing was published.") from error
-        raise
+    except BundleError as error:
+        raise BundleError(f"{error} Nothing was published.") from error
+    write_manifest(out, manifest)
 
 
 def _export_retriever(

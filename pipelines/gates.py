@@ -12,6 +12,7 @@ from typing import Any
 
 from towermill.errors import BundleError
 from towermill.pipelines.bundle import Bundle
+from towermill.pipelines.bundle_files import check_digests, read_manifest
 from towermill.pipelines.embedding_gates import (
     check_collapse,
     check_embeddings,
@@ -46,13 +47,20 @@ def examine(path: Path) -> list[dict[str, Any]]:
     Returns
     -------
     list of dict
-        Of each ``gate``: whether it is ``passed``, what it ``measured``, and the ``problem``.
+        Of each ``gate``: whether it is ``passed``, what it ``measured``, and the ``problem``. Of
+        a bundle with damaged files, the gate ``files`` alone.
 
     Raises
     ------
     BundleError
         There is no bundle that could be opened.
     """
+    manifest = read_manifest(path)
+    try:
+        check_digests(path, manifest)
+    except BundleError as error:
+        # What is damaged is not looked into: a mapped file that is, can end the process.
+        return [{"gate": "files", "passed": False, "measured": {}, "problem": str(error)}]
     bundle, found = Bundle.open(path), []
     for name, gate in gates_of(bundle).items():
         measured: dict[str, Any] = {}

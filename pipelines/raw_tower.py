@@ -40,7 +40,8 @@ def raw_inputs(features: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
             continue
         dtypes = {"category": raw.get("type"), "number": "float64", "age": "int64"}
         dtype = dtypes.get(raw["kind"], feature["dtype"])
-        missing = {"string": raw.get("missing"), "int64": MISSING}.get(dtype)
+        by_kind = {"category": raw.get("missing"), "age": MISSING}
+        missing = by_kind.get(raw["kind"])
         inputs[name] = {"dtype": dtype, "list": listed, "missing": missing}
     return inputs
 
@@ -60,8 +61,8 @@ class RawTower(tf.Module):  # type: ignore[misc]
 
     def __init__(self, tower: Any, features: Mapping[str, Any], bundle: Path) -> None:
         super().__init__()
-        self._features, self.weights = dict(features), tower.variables
-        self._tower = _Hidden(tower)
+        self.weights = tower.variables
+        self._tower, self._features = _Hidden(tower), _Hidden(dict(features))
         # Kept, so that the SavedModel holds them.
         self.tables: dict[str, Any] = {}
         for name, feature in features.items():
@@ -71,7 +72,7 @@ class RawTower(tf.Module):  # type: ignore[misc]
     def save(self, path: Path) -> None:
         """Write it as a SavedModel with the one signature ``serving_default``."""
         specs: dict[str, tf.TensorSpec] = {}
-        for name, told in raw_inputs(self._features).items():
+        for name, told in raw_inputs(self._features.value).items():
             if told["list"]:
                 values, offsets = f"{name}__values", f"{name}__offsets"
                 specs[values] = tf.TensorSpec([None], told["dtype"], name=values)
@@ -89,7 +90,7 @@ class RawTower(tf.Module):  # type: ignore[misc]
     def encode(self, raw: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
         """Return the encoded features of raw ones."""
         encoded: dict[str, tf.Tensor] = {}
-        for name, feature in self._features.items():
+        for name, feature in self._features.value.items():
             told = feature["raw"]
             if feature["list"]:
                 values, offsets = raw[f"{name}__values"], raw[f"{name}__offsets"]
@@ -132,11 +133,16 @@ class RawTower(tf.Module):  # type: ignore[misc]
 
     def _missing(self, name: str, values: tf.Tensor) -> tf.Tensor:
         """Tell where a value stands for none."""
-        return values == tf.constant(raw_inputs(self._features)[name]["missing"], values.dtype)
+        return values == tf.constant(
+            raw_inputs(self._features.value)[name]["missing"], values.dtype
+        )
 
 
 class _Hidden:
-    """Keeps Keras' and Merlin's objects out of what is saved: they would be needed to load it."""
+    """Keeps a value out of what TensorFlow tracks.
+
+    It would change dicts, and could load what is saved only with Keras' and Merlin's objects.
+    """
 
     def __init__(self, value: Any) -> None:
         self.value = value

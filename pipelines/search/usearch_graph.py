@@ -19,7 +19,6 @@ from towermill.errors import BundleError
 from towermill.pipelines.search.exact import Rows, Vectors
 from towermill.pipelines.search.graph import check_size, lifted_queries
 
-
 #: Queries for which it is worth to start threads.
 _MANY: Final = 64
 

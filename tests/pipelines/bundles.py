@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from towermill.pipelines.bundle_files import INDEX, ITEMS, SEEN, USERS, files_of
+from towermill.pipelines.bundle_files import INDEX, ITEMS, SEEN, USERS, files_of, write_manifest
 from towermill.pipelines.bundle_tables import write_tables
 from towermill.pipelines.search.config import IndexConfig
 from towermill.pipelines.search.store import write_index
@@ -18,9 +18,8 @@ from towermill.pipelines.tables import BY_ID
 
 def reseal(bundle: Path, **changes: Any) -> None:
     """Take the files for those that were published, and change keys of the manifest."""
-    path = bundle / "manifest.json"
-    manifest = json.loads(path.read_text())
-    path.write_text(json.dumps({**manifest, **changes, "files": files_of(bundle)}))
+    manifest = json.loads((bundle / "manifest.json").read_text())
+    write_manifest(bundle, {**manifest, **changes, "files": files_of(bundle)})
 
 
 def tables_of(bundle: Path) -> dict[str, pl.DataFrame]:

@@ -81,6 +81,29 @@ class TestRecommend:
             bundle.recommend(1, k)
 
 
+class TestArguments:
+    @pytest.mark.parametrize("odd", [[[1]], [{}], [np.array([1, 2])], [None], [float("nan")]])
+    def test_what_can_be_no_id_is_unknown(self, bundle: Bundle, busiest: int, odd: Any) -> None:
+        expected = bundle.recommend(busiest, 3)
+        assert bundle.recommend(busiest, 3, exclude=odd) == expected
+        assert bundle.recommend(busiest, 3, candidates=odd).items == []
+
+    @pytest.mark.parametrize("odd", [[[1]], [{}]])
+    def test_rank_of_what_can_be_no_id(self, bundle: Bundle, busiest: int, odd: Any) -> None:
+        found = bundle.rank(busiest, [*odd, 1, 1])
+        assert [item["item_id"] for item in found.items] == [1, *odd]
+
+    def test_arrays(self, bundle: Bundle, busiest: int) -> None:
+        best = [item["item_id"] for item in bundle.recommend(busiest, 4).items]
+        found = bundle.recommend(busiest, 2, exclude=np.array(best[:2]))
+        assert [item["item_id"] for item in found.items] == best[2:]
+
+    @pytest.mark.parametrize("filter_seen", ["no", None, 0, np.array([True, False])])
+    def test_filter_seen(self, bundle: Bundle, filter_seen: Any) -> None:
+        with pytest.raises(BundleError, match="`filter_seen` should be true or false"):
+            bundle.recommend(1, 3, filter_seen)
+
+
 class TestUsers:
     @pytest.mark.parametrize("cast", [int, str, float, np.int32, np.int64])
     def test_numbers_in_any_type(

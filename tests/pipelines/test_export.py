@@ -46,7 +46,7 @@ class TestManifest:
                 "parity",
                 "metrics",
             ),
-            *("files", "id", "onnx", "raw_inputs", "gates"),
+            *("files", "id", "onnx", "raw_inputs", "gates", "sha256"),
         }
         assert manifest["format"] == 3
         assert manifest["ids"] == {"padding": 0, "null": 1, "unknown": 2, "first": 3}

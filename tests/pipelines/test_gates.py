@@ -278,6 +278,40 @@ class TestPassed:
         }
 
 
+class TestManifest:
+    """It has a digest of itself, and only what is published has one."""
+
+    @pytest.mark.parametrize(
+        "change", [{"files": {}}, {"kind": "ranker"}, {"title": None}, {"id": "0"}, {"dim": 9}]
+    )
+    def test_a_changed_key(self, bundle: Path, change: dict[str, Any]) -> None:
+        path = bundle / "manifest.json"
+        path.write_text(json.dumps({**json.loads(path.read_text()), **change}))
+        with pytest.raises(BundleError, match=r"damaged: manifest\.json is not the file"):
+            Bundle.open(bundle)
+
+    def test_a_file_that_is_not_of_it(self, bundle: Path) -> None:
+        (bundle / "notes.txt").write_text("mine")
+        with pytest.raises(BundleError, match=r"it also holds notes\.txt"):
+            Bundle.open(bundle, verify=True)
+
+    def test_there_is_none_while_the_gates_are_open(
+        self, trained: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        seen: list[Path] = []
+
+        def look(bundle: Bundle) -> dict[str, Any]:
+            seen.extend(bundle.path.glob("manifest*"))
+            raise KeyboardInterrupt
+
+        monkeypatch.setattr(export, "check_bundle", look)
+        with pytest.raises(KeyboardInterrupt):
+            export.export_bundle(trained.stages, trained.recipe, tmp_path / "out")
+        assert not seen
+        with pytest.raises(BundleError, match="No bundle at"):
+            Bundle.open(tmp_path / "out")
+
+
 class TestExamine:
     def test_goes_on_behind_a_gate_that_refuses(self, bundle: Path) -> None:
         (bundle / "workflow" / "categories" / "unique.brand.parquet").write_bytes(b"nothing")
@@ -297,6 +331,16 @@ class TestExamine:
         assert "NO" in said.out
         told = json.loads(cli("verify", bundle, "--json").out)
         assert [gate["gate"] for gate in told if not gate["passed"]] == ["item_tower", "onnx"]
+
+    def test_damaged_files_are_not_looked_into(self, bundle: Path, cli: Any) -> None:
+        """Arrow ends the process over a list that lies outside its file."""
+        path = bundle / "tables" / "seen.arrow"
+        content = bytearray(path.read_bytes())
+        content[len(content) // 2 :] = b"\x7f" * (len(content) - len(content) // 2)
+        path.write_bytes(content)
+        said = cli("verify", bundle)
+        assert said.code == 1
+        assert "tables/seen.arrow" in said.out.replace("\n", "")
 
     def test_no_bundle(self, tmp_path: Path, cli: Any) -> None:
         said = cli("verify", tmp_path)

@@ -14,7 +14,7 @@ from towermill.errors import BundleError
 from towermill.features import Feature
 from towermill.models.data import Processed
 from towermill.pipelines.bundle_tables import write_tables
-from towermill.pipelines.describe import describe_inputs
+from towermill.pipelines.describe import _missing, describe_inputs
 from towermill.pipelines.raw_features import RawFeatures
 from towermill.pipelines.tables import IdTable
 from towermill.workflows.config import FeatureConfig
@@ -198,6 +198,21 @@ class TestEncode:
     def test_refused(self, raw: RawFeatures, values: dict[str, Any], said: str) -> None:
         with pytest.raises(BundleError, match=said):
             raw.check(values)
+
+
+class TestMissing:
+    @pytest.mark.parametrize(
+        ("values", "kind", "expected"),
+        [
+            (["a"], "string", ""),
+            (["a", ""], "string", "\0"),
+            (["", "\0", "b\0"], "string", "\0\0"),
+            ([5, -1], "int64", -(2**63)),
+            ([-(2**63), 5], "int64", -(2**63) + 1),
+        ],
+    )
+    def test_is_no_value_of_the_training(self, values: Any, kind: str, expected: Any) -> None:
+        assert _missing(pl.Series(values), kind) == expected
 
 
 class TestRawTower:

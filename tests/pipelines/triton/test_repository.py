@@ -16,6 +16,7 @@ from triton_world import DIM, World
 from tritonclient.grpc.model_config_pb2 import DataType, ModelInstanceGroup
 
 from towermill.errors import BundleError, DataError
+from towermill.pipelines.bundle_files import write_manifest
 from towermill.pipelines.triton import repository as writing
 from towermill.pipelines.triton.pbtxt import to_pbtxt
 from towermill.pipelines.triton.repository import write_model_repository
@@ -31,7 +32,7 @@ def edited(bundle: Path, out: Path, **changes: Any) -> Path:
     shutil.copytree(bundle, out)
     manifest = json.loads((out / "manifest.json").read_text())
     manifest.update(changes)
-    (out / "manifest.json").write_text(json.dumps(manifest))
+    write_manifest(out, manifest)
     return out
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,7 @@ import onnx
 import pyarrow as pa
 from onnx import TensorProto, helper, numpy_helper
 
-from towermill.pipelines.bundle_files import files_of
+from towermill.pipelines.bundle_files import files_of, write_manifest
 from towermill.pipelines.search.config import IndexConfig
 from towermill.pipelines.search.store import write_index
 
@@ -134,7 +133,7 @@ class World:
             "title": None,
             "files": files_of(bundle),
         }
-        (bundle / "manifest.json").write_text(json.dumps(manifest))
+        write_manifest(bundle, manifest)
         return bundle
 
     def users_table(self) -> pa.Table:
