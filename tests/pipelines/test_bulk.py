@@ -183,7 +183,7 @@ class TestCommand:
             (["--out", "x"], "Give one of"),
             (["--all", "--user", "1", "--out", "x"], "Give one of"),
             (["--user", "1", "--out", "x"], "--out goes with"),
-            (["--user", "1", "--cluster", "local"], "go with"),
+            (["--user", "1", "--cluster", "local"], "--cluster goes with"),
         ],
     )
     def test_what_does_not_go_together(

@@ -35,7 +35,9 @@ class Process:
         assert self.process.stderr
         for line in self.process.stderr:
             with self._news:
-                self.log.append(json.loads(line))
+                # What Python itself says, such as a warning, is no JSON.
+                said = json.loads(line) if line.startswith("{") else {"message": line}
+                self.log.append(said)
                 self._news.notify_all()
 
     def lines(self, said: str) -> list[dict[str, Any]]:
@@ -43,7 +45,7 @@ class Process:
 
     def wait_for(self, said: str) -> dict[str, Any]:
         with self._news:
-            assert self._news.wait_for(lambda: self.lines(said), 60), self.log
+            assert self._news.wait_for(lambda: self.lines(said), 120), self.log
         return self.lines(said)[-1]
 
     def end(self, number: int = signal.SIGTERM) -> int:
