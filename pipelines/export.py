@@ -39,7 +39,8 @@ from towermill.pipelines.keys import package_versions
 from towermill.pipelines.live_gates import check_against_live
 from towermill.pipelines.onnx_files import write_onnx
 from towermill.pipelines.raw_tower import RawTower, raw_inputs
-from towermill.pipelines.recipe import Recipe, RuntimeConfig
+from towermill.pipelines.recipe import Recipe
+from towermill.pipelines.runtime_config import RuntimeConfig
 from towermill.pipelines.saved_models import run_saved, save_signature
 from towermill.pipelines.search.store import write_index
 

@@ -12,7 +12,7 @@ import yaml
 
 from towermill.cli import app
 from towermill.pipelines import shipped_recipes
-from towermill.pipelines.recipe import RuntimeConfig
+from towermill.pipelines.runtime_config import RuntimeConfig
 
 ROOT = Path(__file__).parents[2]
 COMPOSE = yaml.safe_load((ROOT / "docker" / "compose.yaml").read_text())

@@ -11,7 +11,7 @@ import pytest
 from towermill.card import Memory
 from towermill.errors import SetupError
 from towermill.pipelines import Recipe, run, runner, stages, validate_recipe
-from towermill.pipelines.recipe import RuntimeConfig
+from towermill.pipelines.runtime_config import RuntimeConfig
 from towermill.pipelines.stages import STAGES
 from towermill.runtime import Runtime
 

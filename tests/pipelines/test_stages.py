@@ -9,7 +9,7 @@ from pathlib import Path
 from towermill.pipelines.stages import STAGES
 
 #: What a bundle does not depend on: options, whose values are in the key, and the key itself.
-ASIDE = {"recipe", "keys", "gates_config", "cosines", "interleave"}
+ASIDE = {"recipe", "keys", "gates_config", "runtime_config", "cosines", "interleave"}
 
 
 def imported(module: str) -> set[str]:
