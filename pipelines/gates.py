@@ -60,9 +60,12 @@ def examine(path: Path) -> list[dict[str, Any]]:
         check_digests(path, manifest)
     except BundleError as error:
         # What is damaged is not looked into: a mapped file that is, can end the process.
-        return [{"gate": "files", "passed": False, "measured": {}, "problem": str(error)}]
-    bundle, found = Bundle.open(path), []
-    for name, gate in gates_of(bundle).items():
+        return [_said("files", {}, str(error))]
+    bundle = Bundle.open(path)
+    gates = gates_of(bundle)
+    del gates["files"]  # which these were: they are not read a second time
+    found = [_said("files", {"files": len(manifest["files"])})]
+    for name, gate in gates.items():
         measured: dict[str, Any] = {}
         problem = None
         try:
@@ -71,10 +74,12 @@ def examine(path: Path) -> list[dict[str, Any]]:
             problem = str(error)
         except Exception as error:  # of a damaged file a gate may fail in any way
             problem = f"The gate broke off: {error!r}. Export the bundle again."
-        found.append(
-            {"gate": name, "passed": problem is None, "measured": measured, "problem": problem}
-        )
+        found.append(_said(name, measured, problem))
     return found
+
+
+def _said(gate: str, measured: dict[str, Any], problem: str | None = None) -> dict[str, Any]:
+    return {"gate": gate, "passed": problem is None, "measured": measured, "problem": problem}
 
 
 def gates_of(bundle: Bundle) -> dict[str, Gate]:

@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from towermill.columns import FIRST_ID, HISTORY, OOV_ID, USER_ID
+from towermill.columns import FIRST_ID, HISTORY, USER_ID
 from towermill.pipelines.queries import Query
 from towermill.pipelines.raw_features import RawFeatures
 from towermill.pipelines.tables import Batch, IdTable, SeenTable
-from towermill.pipelines.towers import blank, join
+from towermill.pipelines.towers import join, nobody, users_batch
 
 _NOTHING = np.zeros(0, np.int64)
 
@@ -64,7 +64,7 @@ class QueryEncoder:
         """Return what is known of a query."""
         if query.history is not None:
             read = self.items.find_all(query.history)
-            reader = self._nobody()
+            reader = nobody(self.features)
             reader[f"{HISTORY}__values"] = (read + FIRST_ID).astype(np.int32)
             reader[f"{HISTORY}__offsets"] = np.array([0, len(read)], np.int32)
             return Asked(None, reader, bool(len(read)), read)
@@ -74,7 +74,7 @@ class QueryEncoder:
             return Asked(None, self.raw.encode(query.features), row is not None, met)
         row = self.users.find(query.user_id)
         if row is None:
-            return Asked(None, self._nobody(), False, _NOTHING)
+            return Asked(None, nobody(self.features), False, _NOTHING)
         return Asked(row, {}, True, self.seen.of(row))
 
     def batch(self, asked: Sequence[Asked]) -> Batch:
@@ -89,21 +89,5 @@ class QueryEncoder:
         return asked.batch if asked.row is None else self.of_users(np.array([asked.row]))
 
     def of_users(self, rows: NDArray[np.int64]) -> Batch:
-        """Return the encoded features of the users of some rows.
-
-        What belongs to the moment, nobody has told: it is missing.
-        """
-        held = self.users.batch(self.features, rows)
-        others = {
-            name: feature
-            for name, feature in self.features.items()
-            if name not in held and f"{name}__values" not in held
-        }
-        return held | (join([blank(others)] * len(rows), others) if others else {})
-
-    def _nobody(self) -> Batch:
-        """Return the encoded features of whoever is not known."""
-        nobody = blank(self.features)
-        if USER_ID in nobody:
-            nobody[USER_ID][:] = OOV_ID
-        return nobody
+        """Return the encoded features of the users of some rows."""
+        return users_batch(self.users, self.features, rows)

@@ -9,9 +9,9 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from towermill.columns import NULL_ID
+from towermill.columns import NULL_ID, OOV_ID, USER_ID
 from towermill.errors import BundleError
-from towermill.pipelines.tables import Batch
+from towermill.pipelines.tables import Batch, IdTable
 
 #: Of a batch of one, a matrix product is computed in another way, with other last bits.
 _LEAST_ROWS: Final = 2
@@ -93,10 +93,7 @@ def join(batches: list[Batch], features: Mapping[str, Any]) -> Batch:
 
 
 def blank(features: Mapping[str, Any]) -> Batch:
-    """Return the encoded features of nobody, one row: categories null, numbers the mean.
-
-    To be changed by the caller, id and all.
-    """
+    """Return one row of which nothing is told: categories null, numbers the mean."""
     batch: Batch = {}
     for name, feature in features.items():
         if feature["list"]:
@@ -105,3 +102,25 @@ def blank(features: Mapping[str, Any]) -> Batch:
         else:
             batch[name] = np.full(1, NULL_ID if feature["ids"] else 0, feature["dtype"])
     return batch
+
+
+def nobody(features: Mapping[str, Any]) -> Batch:
+    """Return the encoded features of whoever is not known, one row: the id out of vocabulary."""
+    batch = blank(features)
+    if USER_ID in batch:
+        batch[USER_ID][:] = OOV_ID
+    return batch
+
+
+def users_batch(users: IdTable, features: Mapping[str, Any], rows: NDArray[np.int64]) -> Batch:
+    """Return the encoded features of the users of some rows.
+
+    What belongs to the moment, nobody has told: it is missing.
+    """
+    held = users.batch(features, rows)
+    others = {
+        name: feature
+        for name, feature in features.items()
+        if name not in held and f"{name}__values" not in held
+    }
+    return held | (join([blank(others)] * len(rows), others) if others else {})

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from towermill import __version__, bundle_commands
+from towermill.bundle_commands import ClusterOption, JsonOption
 from towermill.errors import TowermillError
 from towermill.reports import show_result, show_simulation, show_trials
 from towermill.runtime import quiet_tensorflow
@@ -44,14 +45,10 @@ ForceOption = Annotated[
     list[str] | None, typer.Option("--force", help="Run this stage again, and those after it.")
 ]
 DeviceOption = Annotated[str | None, typer.Option("--device", help="auto, cpu or gpu.")]
-ClusterOption = Annotated[
-    str | None, typer.Option("--cluster", help="none, local, cuda, or a scheduler's address.")
-]
 ContinueOption = Annotated[
     Path | None,
     typer.Option("--continue-from", metavar="RUN", help="Go on from this finished run."),
 ]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for a program to read.")]
 
 
 @app.command()

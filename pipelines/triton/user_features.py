@@ -13,7 +13,7 @@ from towermill.columns import FIRST_ID, OOV_ID, USER_ID
 from towermill.errors import BundleError
 from towermill.pipelines.bundle_files import USERS
 from towermill.pipelines.tables import Batch, IdTable
-from towermill.pipelines.towers import blank, join
+from towermill.pipelines.towers import join, nobody, users_batch
 from towermill.pipelines.triton.tensors import Folder, answer, needed, texts
 
 
@@ -28,11 +28,7 @@ class TritonPythonModel:
         self._outputs = {output["name"] for output in folder.config["output"]}
         self._features: dict[str, Any] = folder.manifest["query_features"]
         self._users = IdTable(folder.path / USERS, USER_ID)
-        self._nobody = blank(self._features)
-        if USER_ID in self._features:
-            self._nobody[USER_ID] = np.full_like(self._nobody[USER_ID], OOV_ID)
-        held = self._users.data.schema.names
-        self._lacking = {n: f for n, f in self._features.items() if n not in held}
+        self._nobody = nobody(self._features)
 
     def execute(self, requests: list[Any]) -> list[Any]:
         """Answer each request."""
@@ -59,10 +55,8 @@ class TritonPythonModel:
         parts: list[Batch] = []
         for known, run in groupby(rows, lambda row: row is not None):
             some = list(run)
-            blanks = [self._nobody] * len(some)
             if known:
-                found = self._users.batch(self._features, np.array(some, np.int64))
-                parts.append({**join(blanks, self._lacking), **found})
+                parts.append(users_batch(self._users, self._features, np.array(some, np.int64)))
             else:
-                parts += blanks
+                parts += [self._nobody] * len(some)
         return join(parts, self._features)
