@@ -21,7 +21,7 @@ from rich.console import Console
 from rich.table import Table
 
 from towermill.pipelines import Bundle, run, validate_recipe
-from towermill.pipelines.bulk import recommend_all
+from towermill.pipelines.recommend.for_all import recommend_all
 
 
 def main() -> None:

@@ -31,8 +31,8 @@ from rich.table import Table
 
 from towermill.columns import FIRST_ID, ITEM_ID, RAW_PREFIX, SPLIT, USER_ID
 from towermill.pipelines import Recipe, Selection, load_recipe, run, validate_recipe
-from towermill.pipelines.recipe import ContinueConfig
-from towermill.runtime import quiet_tensorflow
+from towermill.pipelines.recipe.recipe import ContinueConfig
+from towermill.runtime.device import quiet_tensorflow
 from towermill.workflows.tables import Tables
 
 #: Data to its recipe, and what is changed of it.
@@ -154,7 +154,7 @@ def runs(
 
 def scored(ran: Ran, world: World) -> tuple[pl.DataFrame, NDArray[Any], pl.DataFrame]:
     """Return the run's users, the scores of all items for each, and the items."""
-    from towermill.models.train import load_model
+    from towermill.models.training.train import load_model
 
     data, model = load_model(ran.folders["process"], ran.folders["train"], ran.recipe.model)
     matrix = model.embed_queries(data.users) @ model.embed_items(data.items).T

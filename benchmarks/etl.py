@@ -30,7 +30,7 @@ import time
 from pathlib import Path
 
 import psutil
-from etl_data import make_impressions, make_logs
+from parts.etl_data import make_impressions, make_logs
 from rich.console import Console
 from rich.table import Table
 
@@ -124,7 +124,7 @@ def agreement(case: str, path: Path, outputs: Path, engines: list[str]) -> list[
 
 def run_script(script: str, *arguments: object) -> dict:
     """Run a script that ends with a line of JSON."""
-    command = [sys.executable, str(HERE / script), *map(str, arguments)]
+    command = [sys.executable, str(HERE / "parts" / script), *map(str, arguments)]
     with tempfile.TemporaryFile("w+") as errors:
         done = subprocess.run(command, stdout=subprocess.PIPE, stderr=errors, text=True)
         errors.seek(0)

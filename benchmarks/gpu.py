@@ -25,11 +25,11 @@ from pathlib import Path
 from typing import Any
 
 from etl import agreement, machine, run_script
-from etl_data import make_logs
+from parts.etl_data import make_logs
 from rich.console import Console
 from rich.table import Table
 
-from towermill.card import cards, driver, missing_for_gpu
+from towermill.runtime.gpu import cards, driver, missing_for_gpu
 
 GIB = 1 << 30
 #: Name in the tables to the engine of `etl_cases.py` and its device.

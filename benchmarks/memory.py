@@ -28,12 +28,12 @@ import pyarrow.parquet as pq
 from rich.console import Console
 from rich.table import Table
 
-from towermill.workflows.checks import check_tables
 from towermill.workflows.config import FeatureConfig
-from towermill.workflows.filters import Filters, apply_filters
-from towermill.workflows.raw_splits import write_raw_splits
-from towermill.workflows.seen import write_seen
-from towermill.workflows.splits import Split
+from towermill.workflows.prepare.check_interactions import check_tables
+from towermill.workflows.process.interaction_inputs import write_raw_splits
+from towermill.workflows.process.seen import write_seen
+from towermill.workflows.selecting.filters import Filters, apply_filters
+from towermill.workflows.selecting.split import Split
 from towermill.workflows.store import read_tables, write_tables
 from towermill.workflows.tables import Tables
 

@@ -24,9 +24,9 @@ import polars as pl
 from rich.console import Console
 from rich.table import Table
 
-from towermill.models.impression_metrics import impression_metrics
+from towermill.models.metrics.impressions import impression_metrics
 from towermill.pipelines import Selection, load_recipe, run
-from towermill.runtime import quiet_tensorflow
+from towermill.runtime.device import quiet_tensorflow
 
 KEYS = ("impression_id", "article_ids_inview")
 BASELINES = ("popularity", "recency", "random")

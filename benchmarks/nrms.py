@@ -34,7 +34,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-CASES = Path(__file__).with_name("nrms_cases.py")
+CASES = Path(__file__).parent / "parts" / "nrms_cases.py"
 PUBLISHED = {
     "title_size": 30,
     "history_size": 20,
@@ -213,7 +213,7 @@ def _auc(run: Callable[..., dict], options: argparse.Namespace) -> dict[str, Any
 
 
 def _machine() -> dict[str, Any]:
-    from towermill.versions import versions
+    from towermill.runtime.versions import versions
 
     return {
         "cores": len(os.sched_getaffinity(0)),

@@ -17,7 +17,7 @@ from rich.console import Console
 from rich.table import Table
 
 from towermill.pipelines import load_recipe, run
-from towermill.runtime import quiet_tensorflow
+from towermill.runtime.device import quiet_tensorflow
 
 #: Recipe to what it is held against: metric, published figure, whose it is.
 PUBLISHED = {

@@ -25,12 +25,12 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from parts.serving_bundle import make_bundle, measure_reader, measure_server
+from parts.serving_cases import catalogue
 from rich.console import Console
 from rich.table import Table
-from serving_bundle import make_bundle, measure_reader, measure_server
-from serving_cases import catalogue
 
-from towermill.pipelines.search.config import IndexConfig
+from towermill.pipelines.recipe.index import IndexConfig
 from towermill.pipelines.search.store import open_index, write_index
 
 _K, _BATCH = 100, 64

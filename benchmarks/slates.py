@@ -56,7 +56,7 @@ def _world(seed: int, options: argparse.Namespace, work: Path) -> dict[str, Any]
         *options.changes,
     ]
     arguments = [part for change in changes for part in ("--set", change)]
-    command = [sys.executable, "-m", "towermill.cli", "simulate", "slates-hybrid"]
+    command = [sys.executable, "-m", "towermill.cli.app", "simulate", "slates-hybrid"]
     command += ["--seeds", str(seed), "--out", str(work), "--json", *arguments]
     started = time.monotonic()
     done = subprocess.run(command, check=True, capture_output=True, text=True)

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from towermill.columns import FIRST_ID, ITEM_ID, USER_ID, VECTOR
 from towermill.errors import SchemaError
-from towermill.models.data import Processed
-from towermill.models.retriever import Retriever
+from towermill.models.contracts.retriever import Retriever
+from towermill.models.data.interactions import Processed
 
 
 def build_content_of_users(data: Processed) -> Retriever:

@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from towermill.errors import DataError
-from towermill.models.counters import check_seed, counted_uniform
-from towermill.models.ragged import blocks, check_items, check_offsets
+from towermill.models.data.ragged import blocks, check_items, check_offsets
+from towermill.models.data.random import check_seed, counted_uniform
 
 Floats = NDArray[np.float64]
 

@@ -9,12 +9,17 @@ import importlib
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
-    from towermill.pipelines.bundle import Bundle
-    from towermill.pipelines.planning import Selection, plan
-    from towermill.pipelines.queries import Query, Recommendations
-    from towermill.pipelines.recipe import Recipe, load_recipe, shipped_recipes, validate_recipe
-    from towermill.pipelines.runner import run
-    from towermill.pipelines.submission import submit
+    from towermill.pipelines.bundle.bundle import Bundle
+    from towermill.pipelines.bundle.query import Query, Recommendations
+    from towermill.pipelines.recipe.recipe import (
+        Recipe,
+        load_recipe,
+        shipped_recipes,
+        validate_recipe,
+    )
+    from towermill.pipelines.running.dask import submit
+    from towermill.pipelines.running.plan import Selection, plan
+    from towermill.pipelines.running.run import run
     from towermill.pipelines.tuning.results import Tuned
     from towermill.pipelines.tuning.run import tune
 
@@ -35,19 +40,19 @@ __all__ = [
 ]
 
 _WHERE: Final = {
-    "Bundle": "bundle",
-    "Query": "queries",
-    "Recipe": "recipe",
-    "Recommendations": "queries",
-    "Selection": "planning",
+    "Bundle": "bundle.bundle",
+    "Query": "bundle.query",
+    "Recipe": "recipe.recipe",
+    "Recommendations": "bundle.query",
+    "Selection": "running.plan",
     "Tuned": "tuning.results",
-    "load_recipe": "recipe",
-    "plan": "planning",
-    "run": "runner",
-    "shipped_recipes": "recipe",
-    "submit": "submission",
+    "load_recipe": "recipe.recipe",
+    "plan": "running.plan",
+    "run": "running.run",
+    "shipped_recipes": "recipe.recipe",
+    "submit": "running.dask",
     "tune": "tuning.run",
-    "validate_recipe": "recipe",
+    "validate_recipe": "recipe.recipe",
 }
 
 

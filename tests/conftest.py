@@ -10,14 +10,14 @@ from pathlib import Path
 
 import pytest
 
-import towermill.card
+import towermill.runtime.gpu
 
 # Each process that a test starts would compile all of TensorFlow again: twelve seconds each.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 
 def _no_gpu() -> str:
-    return towermill.card.missing_for_gpu()
+    return towermill.runtime.gpu.missing_for_gpu()
 
 
 @pytest.fixture(params=["cpu", pytest.param("gpu", marks=pytest.mark.gpu)])

@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, PositiveInt
 from towermill.columns import ENTITIES, ITEM_ID, RAW_PREFIX, RESERVED, TIMESTAMP, USER_ID, Entity
 from towermill.errors import RecipeError
 from towermill.features import Feature, Features
-from towermill.workflows.splits import Split
+from towermill.workflows.selecting.split import Split
 
 #: What TensorFlow takes as a name in a graph, Python as one of an argument, and a file system as
 #: one of a file; `labels` and `self` are names that Merlin and Python use themselves.

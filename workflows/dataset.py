@@ -17,8 +17,8 @@ from merlin.core.compat import HAS_GPU, cudf
 from merlin.io import Dataset
 from merlin.schema import ColumnSchema, Schema
 
-from towermill.card import enough_memory
 from towermill.errors import DataError, did_you_mean
+from towermill.runtime.gpu import enough_memory
 
 #: Bytes of a partition in memory, more or less: a row group is never cut.
 PART_SIZE = "128MB"

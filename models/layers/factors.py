@@ -8,7 +8,7 @@ import merlin.models.tf as mm
 import tensorflow as tf
 from merlin.schema import ColumnSchema
 
-from towermill.models.layers.lookup import first_values, lookup
+from towermill.models.layers.embeddings import first_values, lookup
 
 
 class BiasedFactors(tf.keras.layers.Layer):  # type: ignore[misc]

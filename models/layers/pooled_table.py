@@ -7,7 +7,7 @@ from typing import Any
 import merlin.models.tf as mm
 import tensorflow as tf
 
-from towermill.models.tensors import padded
+from towermill.models.data.tensors import padded
 
 
 class PooledTable(mm.EmbeddingTable):  # type: ignore[misc]

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from towermill.errors import BundleError
-from towermill.pipelines.queries import check_k
+from towermill.pipelines.bundle.query import check_k
 from towermill.pipelines.search.exact import (
     Rows,
     Vectors,

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from towermill.errors import BundleError
-from towermill.pipelines.bundle_files import file_digest
+from towermill.pipelines.bundle.manifest import file_digest
 from towermill.pipelines.search.exact import Vectors, pair_scores
 from towermill.pipelines.search.graph import Graph, open_graph, write_graph
 from towermill.pipelines.search.index import Index
@@ -19,7 +19,7 @@ from towermill.pipelines.search.lengths import lengths, unit
 from towermill.pipelines.search.recall import recall
 
 if TYPE_CHECKING:
-    from towermill.pipelines.search.config import IndexConfig
+    from towermill.pipelines.recipe.index import IndexConfig
 
 VECTORS: Final = "vectors.npy"
 METRICS: Final = ("inner_product", "cosine")

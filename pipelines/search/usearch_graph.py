@@ -14,10 +14,10 @@ from typing import Any, Final
 
 import numpy as np
 
-from towermill.cores import cores
 from towermill.errors import BundleError
 from towermill.pipelines.search.exact import Rows, Vectors
 from towermill.pipelines.search.graph import check_size, lifted_queries
+from towermill.runtime.cores import cores
 
 #: Queries for which it is worth to start threads.
 _MANY: Final = 64

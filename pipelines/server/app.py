@@ -11,20 +11,18 @@ from fastapi import FastAPI, Security
 from fastapi.openapi.utils import get_openapi
 
 from towermill import __version__
-from towermill.pipelines.server import (
-    catalogue_routes,
-    page_routes,
-    recommend_routes,
-    status_routes,
-)
-from towermill.pipelines.server.answers import handle_errors
-from towermill.pipelines.server.holder import Holder
-from towermill.pipelines.server.keys import require_key
-from towermill.pipelines.server.limits import BodyLimit, state_limits
-from towermill.pipelines.server.logs import Observed
+from towermill.pipelines.server.http.auth import require_key
+from towermill.pipelines.server.http.limits import BodyLimit, state_limits
+from towermill.pipelines.server.http.logs import Observed
+from towermill.pipelines.server.http.responses import handle_errors
 from towermill.pipelines.server.metrics import Metrics
+from towermill.pipelines.server.routes import catalogue as catalogue_routes
+from towermill.pipelines.server.routes import page as page_routes
+from towermill.pipelines.server.routes import recommend as recommend_routes
+from towermill.pipelines.server.routes import status as status_routes
 from towermill.pipelines.server.schemas import Problem
-from towermill.pipelines.server.serving import Serving
+from towermill.pipelines.server.service.holder import Holder
+from towermill.pipelines.server.service.serving import Serving
 from towermill.pipelines.server.settings import Settings
 
 

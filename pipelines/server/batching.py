@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Generic, TypeVar
 
-from towermill.pipelines.server.holder import Held, Holder
 from towermill.pipelines.server.metrics import Metrics
+from towermill.pipelines.server.service.holder import Held, Holder
 from towermill.pipelines.server.settings import Settings
 
 logger = logging.getLogger(__name__)

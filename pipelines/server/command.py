@@ -14,7 +14,7 @@ from towermill.errors import SetupError
 from towermill.pipelines.server.settings import Settings, read_api_key
 
 if TYPE_CHECKING:
-    from towermill.pipelines.server.reader import Opener
+    from towermill.pipelines.server.service.reader import Opener
 
 logger = logging.getLogger(__name__)
 
@@ -92,7 +92,7 @@ def serve(
         api_key=read_api_key(api_key_file),
         watch=watch,
     )
-    from towermill.pipelines.bundle import Bundle
+    from towermill.pipelines.bundle.bundle import Bundle
 
     listening = listen(host, port)
     with listening:
@@ -151,9 +151,9 @@ def run_server(
     import uvicorn
 
     from towermill.pipelines.server.app import create_app
-    from towermill.pipelines.server.holder import Holder
-    from towermill.pipelines.server.logs import log_as_json
+    from towermill.pipelines.server.http.logs import log_as_json
     from towermill.pipelines.server.metrics import Metrics
+    from towermill.pipelines.server.service.holder import Holder
 
     metrics = Metrics()
     holder = Holder(path, opener, metrics)

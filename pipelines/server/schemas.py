@@ -1,7 +1,7 @@
 """What requests and answers look like: the server's OpenAPI is made from these.
 
-Requests are checked by them; answers are written as they are (`towermill.pipelines.server.answers`)
-and held against them in tests. Limits that are settings are in `towermill.pipelines.server.limits`.
+Requests are checked by them; answers are written as they are (`responses`)
+and held against them in tests. Limits that are settings are in `limits`.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from pydantic import (
     StrictStr,
 )
 
-from towermill.pipelines.queries import Query
+from towermill.pipelines.bundle.query import Query
 
 
 def _whole(value: Any) -> Any:

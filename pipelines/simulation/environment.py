@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from towermill.errors import DataError
-from towermill.workflows.sources.slate_world import SlateWorld, choose
+from towermill.workflows.sources.generated.slate_world import SlateWorld, choose
 
 #: Most of a slate's cost in patience that a click gives back (SlateQ: Ie et al., IJCAI 2019).
 _BONUS: Final = 0.9
@@ -199,7 +199,8 @@ class OneAtATime:
         if missing:
             raise DataError(
                 f"An environment should have the methods {', '.join(names)}. "
-                f"{type(environment).__name__} lacks {', '.join(missing)}: see docs/simulator.md."
+                f"{type(environment).__name__} lacks {', '.join(missing)}: see "
+                "docs/guides/simulator.md."
             )
         self.environment = environment
         self.reset: Callable[[], Any] = environment.reset

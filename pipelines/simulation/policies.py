@@ -9,13 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from towermill.errors import RecipeError
-from towermill.models.config import NCFConfig
-from towermill.models.config_funk_svd import FunkSVDConfig
-from towermill.models.neighbours import Neighbours
-from towermill.models.online import OnlineFactors
-from towermill.pipelines.catalogue import Catalogue
-from towermill.pipelines.recipe import Recipe
-from towermill.pipelines.simulation.config import ONLINE, PolicyName
+from towermill.models.architectures.funk_svd_online import OnlineFactors
+from towermill.models.configs.funk_svd import FunkSVDConfig
+from towermill.models.configs.registry import NCFConfig
+from towermill.pipelines.recipe.recipe import Recipe
+from towermill.pipelines.recipe.simulate import ONLINE, PolicyName
+from towermill.pipelines.recommend.catalogue import Catalogue
+from towermill.pipelines.recommend.neighbours import Neighbours
 from towermill.pipelines.simulation.environment import SlateEnvironment
 from towermill.pipelines.simulation.memory import Memory
 from towermill.pipelines.simulation.policy import Policy

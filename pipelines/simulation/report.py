@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from towermill.models.intervals import bootstrap_by_user
+from towermill.models.evaluation.bootstrap import bootstrap_by_user
 from towermill.pipelines.simulation.trial import CURVE, RESULT, USERS
 
 

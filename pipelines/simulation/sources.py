@@ -8,7 +8,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from towermill.models.neighbours import Neighbours
+from towermill.pipelines.recommend.neighbours import Neighbours
 from towermill.pipelines.simulation.memory import Memory
 
 #: Users whose scores of all items are held at a time.

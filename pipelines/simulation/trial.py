@@ -13,7 +13,7 @@ import numpy as np
 import polars as pl
 
 from towermill.errors import DataError
-from towermill.models.online import Floats
+from towermill.models.architectures.funk_svd_online import Floats
 from towermill.pipelines.simulation.environment import BatchEnvironment
 from towermill.pipelines.simulation.episodes import Episode, run_episode
 from towermill.pipelines.simulation.policy import Policy

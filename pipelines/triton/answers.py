@@ -9,7 +9,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from towermill.columns import ITEM_ID
-from towermill.pipelines.tables import IdTable
+from towermill.pipelines.bundle.tables import IdTable
 
 #: The score of no item: below all others, and unlike infinity a number in JSON.
 NO_SCORE: Final = np.finfo(np.float32).min

@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 
 from towermill.columns import FIRST_ID, ITEM_ID, OOV_ID
 from towermill.errors import BundleError
-from towermill.pipelines.bundle_files import INDEX, ITEMS, SEEN
+from towermill.pipelines.bundle.manifest import INDEX, ITEMS, SEEN
+from towermill.pipelines.bundle.tables import IdTable, SeenTable
 from towermill.pipelines.search.store import open_index
-from towermill.pipelines.tables import IdTable, SeenTable
 from towermill.pipelines.triton.answers import named, scored
 from towermill.pipelines.triton.tensors import Folder, answer, given, lengths, needed, texts
 

@@ -11,7 +11,7 @@ from typing import Any, Final, Literal, get_args
 import numpy as np
 
 from towermill.errors import BundleError, DataError
-from towermill.pipelines.bundle_files import (
+from towermill.pipelines.bundle.manifest import (
     INDEX,
     ITEMS,
     MANIFEST,

@@ -9,10 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from towermill.columns import ITEM_ID
-from towermill.pipelines.bundle_files import INDEX, ITEMS
-from towermill.pipelines.cosines import Cosines
+from towermill.pipelines.bundle.manifest import INDEX, ITEMS
+from towermill.pipelines.bundle.similar_items import Cosines
+from towermill.pipelines.bundle.tables import IdTable
 from towermill.pipelines.search.store import open_index
-from towermill.pipelines.tables import IdTable
 from towermill.pipelines.triton.answers import named, scored
 from towermill.pipelines.triton.tensors import Folder, answer, lengths, needed, texts
 

@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 
 from towermill.columns import FIRST_ID, OOV_ID, USER_ID
 from towermill.errors import BundleError
-from towermill.pipelines.bundle_files import USERS
-from towermill.pipelines.tables import Batch, IdTable
-from towermill.pipelines.towers import join, nobody, users_batch
+from towermill.pipelines.bundle.manifest import USERS
+from towermill.pipelines.bundle.tables import Batch, IdTable
+from towermill.pipelines.bundle.towers import join, nobody, users_batch
 from towermill.pipelines.triton.tensors import Folder, answer, needed, texts
 
 

@@ -13,7 +13,7 @@ from towermill.errors import DataError, SetupError
 if TYPE_CHECKING:
     from optuna.study import Study
 
-    from towermill.pipelines.tuning.config import PrunerConfig
+    from towermill.pipelines.recipe.tune import PrunerConfig
 
 _NAME = "study"
 _JOURNAL = "journal.log"

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from towermill.pipelines.recipe import Recipe
-from towermill.pipelines.runtime_config import RuntimeConfig
+from towermill.pipelines.recipe.recipe import Recipe
+from towermill.pipelines.recipe.runtime import RuntimeConfig
 from towermill.pipelines.tuning.space import Space
 from towermill.pipelines.tuning.study import is_own, reason_of
 

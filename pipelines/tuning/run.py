@@ -8,19 +8,19 @@ from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import dataclass
 from pathlib import Path
 
-from towermill.cluster import cluster_failures
 from towermill.errors import DataError, PrunedError, RecipeError, StageError, TowermillError
-from towermill.pipelines.keys import key_of
-from towermill.pipelines.planning import Selection, Step, plan
-from towermill.pipelines.recipe import Recipe
-from towermill.pipelines.runner import run
+from towermill.pipelines.recipe.recipe import Recipe
+from towermill.pipelines.running.plan import Selection, Step, plan
+from towermill.pipelines.running.run import run
+from towermill.pipelines.stages.keys import key_of
 from towermill.pipelines.tuning.journal import require_optuna
 from towermill.pipelines.tuning.results import Tuned, write_results
 from towermill.pipelines.tuning.space import Space
 from towermill.pipelines.tuning.study import SharedStudy, Trial, work_on
 from towermill.pipelines.tuning.trial import FAILURES, Judge
 from towermill.pipelines.tuning.workers import Order, Workers, workers
-from towermill.runtime import resolve
+from towermill.runtime.cluster import cluster_failures
+from towermill.runtime.device import resolve
 
 logger = logging.getLogger(__name__)
 

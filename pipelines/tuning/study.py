@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from towermill.errors import TowermillError
-from towermill.pipelines.execution import locked
+from towermill.pipelines.running.execute import locked
 from towermill.pipelines.tuning.journal import open_study
 from towermill.pipelines.tuning.space import Space
 

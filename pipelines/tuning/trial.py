@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from towermill.errors import DataError, PrunedError, RecipeError, SchemaError, StageError
-from towermill.pipelines.recipe import Recipe
-from towermill.pipelines.stages import Stage
-from towermill.pipelines.tuning.config import PrunerConfig
-from towermill.runtime import Runtime
+from towermill.pipelines.recipe.recipe import Recipe
+from towermill.pipelines.recipe.tune import PrunerConfig
+from towermill.pipelines.stages.stages import Stage
+from towermill.runtime.device import Runtime
 
 #: What is a trial's own fault: it fails, and the study goes on.
 FAILURES = (DataError, RecipeError, SchemaError, StageError)
@@ -56,7 +56,7 @@ class Judge:
         return cls(**{**told, "folder": Path(told["folder"]), "pruner": pruner})
 
     def after_epoch(self) -> Callable[[int, dict[str, float]], None]:
-        """Return what `towermill.models.training.fit` calls.
+        """Return what `towermill.models.training.fit.fit` calls.
 
         It raises `PrunedError` once the trial is not worth going on with.
         """

@@ -13,16 +13,16 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from towermill.cluster import cluster_client
-from towermill.cores import cores
 from towermill.errors import SetupError, TowermillError
-from towermill.pipelines.child import run_in_child
-from towermill.pipelines.execution import run_step
-from towermill.pipelines.planning import Step
-from towermill.pipelines.recipe import Recipe
-from towermill.pipelines.storage import require_shared
+from towermill.pipelines.recipe.recipe import Recipe
+from towermill.pipelines.running.execute import run_step
+from towermill.pipelines.running.plan import Step
+from towermill.pipelines.running.shared_storage import require_shared
+from towermill.pipelines.running.subprocess import run_in_child
 from towermill.pipelines.tuning.trial import Judge, judged
-from towermill.runtime import Runtime
+from towermill.runtime.cluster import cluster_client
+from towermill.runtime.cores import cores
+from towermill.runtime.device import Runtime
 
 
 @dataclass(frozen=True)
@@ -143,7 +143,7 @@ def _in_child(
 def _on_cluster(
     client: Any, recipe: Recipe, root: Path, runtime: Runtime, jobs: int
 ) -> Iterator[Workers]:
-    from towermill.pipelines.submission import GPU
+    from towermill.pipelines.running.dask import GPU
 
     require_shared(client, root)
     found = client.scheduler_info(n_workers=-1)["workers"].values()
@@ -175,7 +175,7 @@ def _on_worker(order: Order, runtime: Runtime, folder: Path) -> TowermillError |
     """
     from distributed import get_worker
 
-    from towermill.pipelines.submission import is_cancelled, whole_environment
+    from towermill.pipelines.running.dask import is_cancelled, whole_environment
 
     worker = get_worker()
     try:

@@ -63,7 +63,7 @@ class TestAgreement:
 
     @pytest.fixture
     def errors(self, raw, monkeypatch):
-        monkeypatch.syspath_prepend(BENCHMARKS)
+        monkeypatch.syspath_prepend(BENCHMARKS / "parts")
         agree = importlib.import_module("etl_agree")
         return functools.partial(_errors, agree.check, raw)
 

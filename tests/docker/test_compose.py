@@ -10,9 +10,9 @@ import pytest
 import typer
 import yaml
 
-from towermill.cli import app
+from towermill.cli.app import app
 from towermill.pipelines import shipped_recipes
-from towermill.pipelines.runtime_config import RuntimeConfig
+from towermill.pipelines.recipe.runtime import RuntimeConfig
 
 ROOT = Path(__file__).parents[2]
 COMPOSE = yaml.safe_load((ROOT / "docker" / "compose.yaml").read_text())

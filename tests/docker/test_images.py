@@ -110,14 +110,13 @@ class TestContext:
         assert {path.rstrip("/") for path in self.sources()} == sent
 
     def test_the_wheel_has_all_its_packages(self) -> None:
-        mapped = re.findall(r'^"?towermill[\w.]*"? = "(\w+)"$', _section(), re.MULTILINE)
-        assert {"towermill", "workflows", "models", "pipelines", "recipes"} == set(mapped)
+        mapped = {"towermill", *re.findall(r'"(\w+)"', _folders())}
+        assert mapped == {"towermill", "workflows", "models", "pipelines", "recipes"}
         assert {f"{folder}/" for folder in mapped} <= self.sources()
 
 
-def _section() -> str:
-    text = (ROOT / "pyproject.toml").read_text()
-    return text.partition("[tool.setuptools.package-dir]\n")[2].partition("\n\n")[0]
+def _folders() -> str:
+    return re.search(r"^FOLDERS = (.+)$", (ROOT / "setup.py").read_text(), re.MULTILINE)[1]
 
 
 class TestPackages:

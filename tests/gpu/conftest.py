@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from towermill.card import claim, missing_for_gpu
+from towermill.runtime.gpu import claim, missing_for_gpu
 
 DEVICE = os.environ.get("TOWERMILL_GPU_TESTS_ON", "gpu")
 MISSING = missing_for_gpu() if DEVICE == "gpu" else ""

@@ -20,7 +20,8 @@ worlds = importlib.import_module("worlds")
 
 import tensorflow as tf  # noqa: E402
 
-from towermill.models.config import (  # noqa: E402
+from towermill.models.configs.funk_svd import FunkSVDConfig  # noqa: E402
+from towermill.models.configs.registry import (  # noqa: E402
     ModelConfig,
     NCFConfig,
     NewsMFConfig,
@@ -28,8 +29,7 @@ from towermill.models.config import (  # noqa: E402
     TrainConfig,
     TwoTowerConfig,
 )
-from towermill.models.config_funk_svd import FunkSVDConfig  # noqa: E402
-from towermill.models.train import load_model, train_model  # noqa: E402
+from towermill.models.training.train import load_model, train_model  # noqa: E402
 
 #: Of embeddings and scores of the same weights: a card adds up in another order.
 SAME = 1e-3

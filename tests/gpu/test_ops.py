@@ -14,9 +14,9 @@ from nvtabular import ops
 from polars.testing import assert_frame_equal
 
 from towermill.workflows.dataset import open_dataset
-from towermill.workflows.features import AtLeast, Intervals, day_of_week, days_since, hour_of_day
-from towermill.workflows.workflow import Workflow
-from towermill.workflows.writing import to_table, write
+from towermill.workflows.graph.build import AtLeast, Intervals, day_of_week, days_since, hour_of_day
+from towermill.workflows.graph.workflow import Workflow
+from towermill.workflows.graph.write import to_table, write
 
 ROWS = 5000
 #: Of numbers; ids and rows are equal.
@@ -145,12 +145,12 @@ def test_files_are_equal(path: Path, tmp_path: Path, other: str) -> None:
 OUT_OF_MEMORY = """
 import sys
 import cudf, rmm
-from towermill.runtime import resolve
+from towermill.runtime.device import resolve
 resolve("gpu")
 import nvtabular as nvt
 from towermill.errors import DataError
 from towermill.workflows.dataset import open_dataset
-from towermill.workflows.workflow import Workflow
+from towermill.workflows.graph.workflow import Workflow
 
 limit = rmm.mr.LimitingResourceAdaptor(rmm.mr.CudaMemoryResource(), allocation_limit=2 << 20)
 rmm.mr.set_current_device_resource(limit)

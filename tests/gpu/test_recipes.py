@@ -24,7 +24,7 @@ RECIPES = {
 def ran(name: str, device: str, out: Path) -> Path:
     """Run a recipe and return where it is."""
     changes = [word for change in RECIPES[name] for word in ("--set", change)]
-    command = ["-P", "-m", "towermill.cli", "run", name, "--device", device, "--out", str(out)]
+    command = ["-P", "-m", "towermill.cli.app", "run", name, "--device", device, "--out", str(out)]
     done = subprocess.run(
         [sys.executable, *command, *changes], capture_output=True, text=True, check=False
     )

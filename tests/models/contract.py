@@ -16,15 +16,15 @@ import polars as pl
 import pytest
 from worlds import weights_of
 
-from towermill.models import train as train_module
-from towermill.models.checkpoints import Checkpoints, TrainState
-from towermill.models.config import ModelConfig, ScheduleConfig, TrainConfig
-from towermill.models.data import Processed
-from towermill.models.evaluation import evaluate_baselines, evaluate_catalogue
-from towermill.models.impression_evaluation import report_impressions
-from towermill.models.impressions import ImpressionData
-from towermill.models.retriever import Retriever
-from towermill.models.train import Model, load_model, train_model
+from towermill.models.configs.registry import ModelConfig, ScheduleConfig, TrainConfig
+from towermill.models.contracts.retriever import Retriever
+from towermill.models.data.impressions import ImpressionData
+from towermill.models.data.interactions import Processed
+from towermill.models.evaluation.catalogue import evaluate_baselines, evaluate_catalogue
+from towermill.models.evaluation.impressions import report_impressions
+from towermill.models.training import train as train_module
+from towermill.models.training.checkpoints import Checkpoints, TrainState
+from towermill.models.training.train import Model, load_model, train_model
 
 #: Ten steps an epoch; a checkpoint in the middle of each.
 CUT_OFF = TrainConfig(
@@ -40,12 +40,12 @@ CUT_OFF = TrainConfig(
 SLOWLY = """
 import sys, time
 from pathlib import Path
-from towermill.runtime import resolve
+from towermill.runtime.device import resolve
 resolve("cpu")
 from pydantic import TypeAdapter
-from towermill.models.checkpoints import Checkpoints
-from towermill.models.config import ModelConfig, TrainConfig
-from towermill.models.train import train_model
+from towermill.models.training.checkpoints import Checkpoints
+from towermill.models.configs.registry import ModelConfig, TrainConfig
+from towermill.models.training.train import train_model
 
 save = Checkpoints.save
 def save_and_wait(self, state):

@@ -12,12 +12,12 @@ from merlin.schema import ColumnSchema, Schema, Tags
 from merlin.schema.io.tensorflow_metadata import TensorflowMetadata
 
 from towermill.columns import FIRST_ID, ITEM_ID, OOV_ID, USER_ID
-from towermill.models.checkpoints import TrainState
-from towermill.models.config import TrainConfig
-from towermill.models.data import Processed
-from towermill.models.loader import InteractionBatches
-from towermill.models.retriever import Retriever
-from towermill.models.training import fit
+from towermill.models.configs.registry import TrainConfig
+from towermill.models.contracts.retriever import Retriever
+from towermill.models.data.interaction_batches import InteractionBatches
+from towermill.models.data.interactions import Processed
+from towermill.models.training.checkpoints import TrainState
+from towermill.models.training.fit import fit
 
 ID_TAGS = {USER_ID: [Tags.USER_ID], ITEM_ID: [Tags.ITEM_ID]}
 GROUPS = 6
@@ -29,7 +29,7 @@ def write_processed(
     items: pl.DataFrame,
     sides: Mapping[str, Tags],
 ) -> Path:
-    """Write encoded rows as `towermill.workflows.process` does.
+    """Write encoded rows as `towermill.workflows.process.interactions` does.
 
     Parameters
     ----------

@@ -14,11 +14,12 @@ from typing import Any
 import pytest
 import yaml
 
-from towermill.pipelines import Recipe, planning, run, validate_recipe
-from towermill.pipelines.stages import STAGES
+from towermill.pipelines import Recipe, run, validate_recipe
+from towermill.pipelines.running import plan as planning
+from towermill.pipelines.stages.stages import STAGES
 
 # For what the tests of this folder share.
-sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parent / "triton")]
+sys.path[:0] = [str(Path(__file__).parent / name) for name in ("bundle", "triton")]
 
 TINY: dict[str, Any] = {
     "name": "tiny",
@@ -83,7 +84,7 @@ class Trained:
 
     def live(self) -> Any:
         """Return the processed data and the trained model."""
-        from towermill.models.train import load_model
+        from towermill.models.training.train import load_model
 
         return load_model(self.stages["process"], self.stages["train"], self.recipe.model)
 
@@ -209,7 +210,7 @@ class Said:
 @pytest.fixture
 def cli(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., Said]:
     """Run `towermill` with these arguments in this process."""
-    from towermill.cli import main
+    from towermill.cli.app import main
 
     def command(*arguments: str | Path) -> Said:
         logging.root.handlers[:] = []

@@ -13,9 +13,9 @@ import polars as pl
 import pytest
 
 from towermill.workflows.config import FeatureConfig
-from towermill.workflows.filters import Filters
-from towermill.workflows.process import process
-from towermill.workflows.splits import Split
+from towermill.workflows.process.interactions import process
+from towermill.workflows.selecting.filters import Filters
+from towermill.workflows.selecting.split import Split
 from towermill.workflows.tables import Tables
 
 

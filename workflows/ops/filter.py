@@ -14,7 +14,7 @@ class Filter(ops.Filter):  # type: ignore[misc]
     """NVTabular's `Filter`; a mask may have nulls, which keep no row.
 
     A function with an attribute ``columns``, the names it reads, is applied before the encoding by
-    `towermill.workflows.writing`, if no operator changes them. If it has a method ``can_hold`` as
+    `write`, if no operator changes them. If it has a method ``can_hold`` as
     well, which takes the greatest value of each, row groups of which that says no are not read.
     """
 

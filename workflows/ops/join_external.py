@@ -17,8 +17,8 @@ from merlin.io.worker import get_worker_cache
 from nvtabular import ops
 
 from towermill.workflows.dataset import ArrowDataset, to_frame
+from towermill.workflows.ops.categories.lookup import Lookup
 from towermill.workflows.ops.frames import flatten, is_arrow, on_cpu, to_polars
-from towermill.workflows.ops.lookup import Lookup
 
 _CACHE = "towermill-external-tables"
 _ROW = "__row"

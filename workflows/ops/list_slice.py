@@ -9,7 +9,6 @@ import pandas as pd
 import polars as pl
 from nvtabular import ops
 
-from towermill.workflows.ops.card import slice_lists
 from towermill.workflows.ops.frames import (
     flatten,
     is_arrow,
@@ -18,6 +17,7 @@ from towermill.workflows.ops.frames import (
     to_polars,
     unflatten,
 )
+from towermill.workflows.ops.gpu import slice_lists
 
 _UNBOUNDED = np.iinfo(np.int64).max
 

@@ -11,8 +11,8 @@ import pandas as pd
 import polars as pl
 from nvtabular import ops
 
-from towermill.workflows.ops.card import values_of
 from towermill.workflows.ops.frames import flatten, on_cpu, to_pandas, to_polars, unflatten
+from towermill.workflows.ops.gpu import values_of
 from towermill.workflows.ops.reduction import reduce_partitions
 
 #: Numbers measured at a time, as many as a processor's cache holds.

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from towermill.workflows.sources.aliccp import AliCCP
-from towermill.workflows.sources.ebnerd import EbNerd
-from towermill.workflows.sources.mind import Mind
+from towermill.workflows.sources.generated.interactions import Synthetic
+from towermill.workflows.sources.generated.news import News
+from towermill.workflows.sources.generated.slates import Slates
 from towermill.workflows.sources.movielens import MovieLens
-from towermill.workflows.sources.news import News
-from towermill.workflows.sources.slates import Slates
-from towermill.workflows.sources.synthetic import Synthetic
+from towermill.workflows.sources.news_logs.ebnerd import EbNerd
+from towermill.workflows.sources.news_logs.mind import Mind
 from towermill.workflows.sources.table import Table
 from towermill.workflows.tables import SourceConfig
 

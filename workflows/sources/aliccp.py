@@ -12,8 +12,8 @@ from towermill.columns import ITEM_ID, SPLIT, USER_ID
 from towermill.errors import DataError
 from towermill.features import Feature, Features
 from towermill.workflows.sources.aliccp_raw import raw_files, scan_raw
-from towermill.workflows.sources.casting import require
-from towermill.workflows.sources.files import file_format, scan
+from towermill.workflows.sources.reading.casting import require
+from towermill.workflows.sources.reading.files import file_format, scan
 from towermill.workflows.tables import SourceConfig, Tables
 
 #: Field numbers of the raw data, and the names under which Merlin publishes them.
@@ -92,7 +92,7 @@ class AliCCP(SourceConfig):
         The folder.
     on_null_id
         Whether interactions without a user or item id, of which the real data has many, are
-        counted and dropped (``drop``) or an ``error`` (for `towermill.workflows.checks`; `read`
+        counted and dropped (``drop``) or an ``error`` (for `check_interactions`; `read`
         leaves them where they are).
     """
 

@@ -11,8 +11,8 @@ from pydantic import BaseModel, ConfigDict, field_validator
 from towermill.columns import ITEM_ID, RATING, SPLIT, TIMESTAMP, USER_ID
 from towermill.errors import DataError
 from towermill.features import Features
-from towermill.workflows.sources.casting import feature_expr, id_expr, require, time_expr
-from towermill.workflows.sources.files import file_format, find_files, scan
+from towermill.workflows.sources.reading.casting import feature_expr, id_expr, require, time_expr
+from towermill.workflows.sources.reading.files import file_format, find_files, scan
 from towermill.workflows.tables import SourceConfig, Tables
 
 
@@ -78,7 +78,7 @@ class Table(SourceConfig):
 
     Of each table the columns that the recipe names are read, and no others. Feature columns keep
     their names. Where an id's type differs between tables (text here, integers there), that of the
-    interactions counts. Which raw types are read: `towermill.workflows.sources.casting`.
+    interactions counts. Which raw types are read: `towermill.workflows.sources.reading.casting`.
 
     Parameters
     ----------

@@ -9,11 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from towermill.errors import DataError
+from towermill.workflows.text.checkpoints import PATTERNS, read_tensor, tensor_places
 from towermill.workflows.text.config import is_vector_file
 from towermill.workflows.text.hub import model_folder
-from towermill.workflows.text.tokens import TextTokenizer
+from towermill.workflows.text.tokenizer import TextTokenizer
 from towermill.workflows.text.vector_file import read_vectors
-from towermill.workflows.text.weights import PATTERNS, read_tensor, tensor_places
 
 logger = logging.getLogger(__name__)
 

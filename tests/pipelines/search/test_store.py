@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from search_formula import by_formula, same
 
 from towermill.errors import BundleError
-from towermill.pipelines.search.config import IndexConfig
+from towermill.pipelines.recipe.index import IndexConfig
 from towermill.pipelines.search.index import Index
 from towermill.pipelines.search.store import open_index, write_index
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-sys.path[:0] = [str(Path(__file__).parent)]
+sys.path[:0] = [str(Path(__file__).parent / "world")]
 
 from circle import write_bundle  # noqa: E402
 from live import Live, start  # noqa: E402

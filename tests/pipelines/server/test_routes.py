@@ -188,7 +188,7 @@ class TestItems:
         assert found == ["film", "i2", "i3"]
 
     def test_titles_that_are_missing(self, live: Live) -> None:
-        from towermill.pipelines.server.search_items import ItemSearch
+        from towermill.pipelines.server.service.search_items import ItemSearch
 
         class Untitled(CircleBundle):
             def item_column(self, name: str) -> Any:

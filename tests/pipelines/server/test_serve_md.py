@@ -1,4 +1,4 @@
-"""docs/serve.md: its requests are ones that the server takes, its names ones that it has."""
+"""docs/guides/serve.md: its requests are ones that the server takes, its names ones that it has."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from live import Live
 from towermill.pipelines.server.command import serve
 from towermill.pipelines.server.settings import Settings
 
-TEXT = (Path(__file__).parents[3] / "docs" / "serve.md").read_text()
+TEXT = (Path(__file__).parents[3] / "docs" / "guides" / "serve.md").read_text()
 REQUESTS = re.findall(r"^curl .+$", TEXT, re.MULTILINE)
 
 

@@ -9,8 +9,8 @@ import pytest
 
 from towermill.errors import DataError
 from towermill.pipelines.simulation.environment import OneAtATime, SlateEnvironment, batched
-from towermill.workflows.sources.slate_world import SlateWorld
-from towermill.workflows.sources.slates import Slates
+from towermill.workflows.sources.generated.slate_world import SlateWorld
+from towermill.workflows.sources.generated.slates import Slates
 
 SOURCE = Slates(users=400, items=300, categories=4, shown=10)
 

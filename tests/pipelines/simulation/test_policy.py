@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from towermill.errors import DataError
-from towermill.models.config import FunkSVDConfig
-from towermill.models.neighbours import Neighbours
-from towermill.models.online import OnlineFactors
+from towermill.models.architectures.funk_svd_online import OnlineFactors
+from towermill.models.configs.registry import FunkSVDConfig
+from towermill.pipelines.recommend.neighbours import Neighbours
 from towermill.pipelines.simulation.environment import batched
 from towermill.pipelines.simulation.episodes import run_episode
 from towermill.pipelines.simulation.memory import Memory

@@ -13,7 +13,7 @@ import stub
 from stub import Refused, Repository
 from triton_world import ITEMS, World
 
-from towermill.pipelines.search.config import IndexConfig
+from towermill.pipelines.recipe.index import IndexConfig
 from towermill.pipelines.triton.repository import write_model_repository
 
 

@@ -16,7 +16,7 @@ from triton_world import DIM, World
 from tritonclient.grpc.model_config_pb2 import DataType, ModelInstanceGroup
 
 from towermill.errors import BundleError, DataError
-from towermill.pipelines.bundle_files import write_manifest
+from towermill.pipelines.bundle.manifest import write_manifest
 from towermill.pipelines.triton import repository as writing
 from towermill.pipelines.triton.pbtxt import to_pbtxt
 from towermill.pipelines.triton.repository import write_model_repository

@@ -11,8 +11,8 @@ import onnx
 import pyarrow as pa
 from onnx import TensorProto, helper, numpy_helper
 
-from towermill.pipelines.bundle_files import files_of, write_manifest
-from towermill.pipelines.search.config import IndexConfig
+from towermill.pipelines.bundle.manifest import files_of, write_manifest
+from towermill.pipelines.recipe.index import IndexConfig
 from towermill.pipelines.search.store import write_index
 
 DIM, USERS, ITEMS, GENDERS = 4, 20, 30, 3

@@ -6,8 +6,8 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
-from towermill.pipelines import child
-from towermill.pipelines.stages import STAGES
+from towermill.pipelines.running import subprocess as child
+from towermill.pipelines.stages.stages import STAGES
 
 sys.path[:0] = [str(Path(__file__).parent)]
 

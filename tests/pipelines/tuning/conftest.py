@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from towermill.pipelines import planning
-from towermill.pipelines.stages import STAGES
+from towermill.pipelines.running import plan as planning
+from towermill.pipelines.stages.stages import STAGES
 
 sys.path[:0] = [str(Path(__file__).parent)]
 

@@ -16,16 +16,8 @@ from distributed import LocalCluster
 from tuning_world import CONTENT, World, recipe_of
 
 from towermill.errors import DataError, RecipeError, SetupError, StageError
-from towermill.pipelines import (
-    Recipe,
-    Selection,
-    child,
-    load_recipe,
-    plan,
-    run,
-    tune,
-    validate_recipe,
-)
+from towermill.pipelines import Recipe, Selection, load_recipe, plan, run, tune, validate_recipe
+from towermill.pipelines.running import subprocess as child
 
 
 def rate(low: float, high: float) -> Callable[[Recipe], bool]:

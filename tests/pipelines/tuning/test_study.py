@@ -11,7 +11,7 @@ import pytest
 from tuning_world import recipe_of
 
 from towermill.errors import DataError, PrunedError
-from towermill.pipelines.tuning.config import PrunerConfig
+from towermill.pipelines.recipe.tune import PrunerConfig
 from towermill.pipelines.tuning.space import Space
 from towermill.pipelines.tuning.study import (
     ATTEMPTS,

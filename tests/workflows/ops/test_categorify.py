@@ -14,10 +14,10 @@ import pyarrow.parquet as pq
 import pytest
 from nvtabular import ops as stock
 
-from towermill.card import missing_for_gpu
+from towermill.runtime.gpu import missing_for_gpu
 from towermill.workflows import ops
 from towermill.workflows.dataset import open_dataset, to_frame
-from towermill.workflows.workflow import Workflow
+from towermill.workflows.graph.workflow import Workflow
 
 PADDING, NULL, UNKNOWN, FIRST = 0, 1, 2, 3
 

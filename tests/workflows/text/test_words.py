@@ -13,7 +13,7 @@ from safetensors.numpy import save_file
 
 from towermill.errors import DataError, SetupError
 from towermill.workflows.text import TextConfig
-from towermill.workflows.text.tokens import TextTokenizer
+from towermill.workflows.text.tokenizer import TextTokenizer
 from towermill.workflows.text.words import word_matrix
 
 LINES = "the 1 2 3\nCat -1 0.5 1e-1\n. . 9 9 9\nDOG 7 7 7\ndog 3 2 1 \nnobody 5 5 5\n"

@@ -1,0 +1,202 @@
+"""The two-tower retriever, built on Merlin Models from the processed schema."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import merlin.models.tf as mm
+import tensorflow as tf
+from merlin.models.tf.core.prediction import Prediction
+from merlin.models.tf.outputs.base import DotProduct
+from merlin.models.tf.outputs.sampling.base import Candidate
+from merlin.models.utils.schema_utils import get_embedding_size_from_cardinality
+from merlin.schema import ColumnSchema, Schema, Tags
+
+from towermill.columns import ITEM_ID, USER_ID
+from towermill.models.configs.registry import TwoTowerConfig
+from towermill.models.contracts.retriever import Retriever
+from towermill.models.data.interactions import Processed, to_batch
+from towermill.models.layers.embeddings import first_values
+from towermill.models.layers.pooled_table import PooledTable
+from towermill.models.objectives.known_pairs import KnownPairs
+from towermill.models.objectives.losses import LOSSES
+from towermill.models.objectives.negatives import sampler
+
+#: The logit of a negative that is the row's positive.
+ACCIDENTAL_HIT: Final = -1e9
+
+
+def build_two_tower(
+    data: Processed, config: TwoTowerConfig, *, batch_size: int = 4096, seed: int = 0
+) -> Retriever:
+    """Return an untrained two-tower retriever (Yi et al., RecSys 2019).
+
+    Parameters
+    ----------
+    data
+        Gives the schema (cardinalities, tags), the catalogue's features and the item counts.
+    config
+        The recipe's `model` section.
+    batch_size
+        Rows a training step, for the sampling probabilities of mixed negatives.
+    seed
+        Of the embeddings' first values and of the draws of negatives.
+
+    Raises
+    ------
+    SchemaError
+        The schema lacks a user id or an item id.
+    """
+    query = _tower(data.query_schema, config.tower, config, seed)
+    item = _tower(data.item_schema, config.item_tower or config.tower, config, seed)
+    negatives = sampler(
+        config.negatives,
+        item_tower=item,
+        items=to_batch(data.items, data.item_schema),
+        id_counts=data.id_counts,
+        num_negatives=config.num_negatives,
+        popularity_power=config.popularity_power,
+        batch_size=batch_size,
+        seed=seed,
+        own=config.own_negatives,
+    )
+    output = SampledOutput(
+        known=KnownPairs(data) if config.own_negatives else None,
+        temperature=config.temperature,
+        to_call=DotProduct(),
+        negative_samplers=[negatives],
+        schema=data.item_schema.select_by_name(ITEM_ID),
+        logq_sampling_correction=config.logq and config.loss == "softmax",
+        default_loss=LOSSES[config.loss](),
+        default_metrics_fn=no_metrics,
+    )
+    model = mm.TwoTowerModelV2(query, item, outputs=output)
+    retriever = Retriever(query, item, model, ContrastiveLoss(model))
+    retriever.build(data)
+    return retriever
+
+
+def no_metrics() -> list[Any]:
+    """Metrics inside a step would rank the batch's negatives only: none are wanted."""
+    return []
+
+
+@dataclass(frozen=True)
+class ContrastiveLoss:
+    """The loss of a Merlin model with a contrastive output, L2 of its embeddings included."""
+
+    model: Any
+
+    def __call__(self, batch: dict[str, tf.Tensor]) -> tf.Tensor:
+        prediction = self.model(batch, training=True)
+        loss = self.model.model_outputs[0].default_loss(prediction.targets, prediction.outputs)
+        # Merlin sums L2 over the batch's embedding rows; a mean holds for every batch size.
+        rows = tf.cast(tf.shape(prediction.outputs)[0], tf.float32)
+        terms = [tf.cast(term, tf.float32) for term in self.model.losses]
+        return loss + tf.add_n(terms or [0.0]) / rows
+
+
+class SampledOutput(mm.ContrastiveOutput):  # type: ignore[misc]
+    """`ContrastiveOutput` with the temperature where theory has it.
+
+    Stock Merlin divides by the temperature after the logQ correction, and so scales the correction
+    too; here the logit is s/T − log Q. It also fails on a batch of one row, or one negative, and
+    gives an accidental hit a score that float16 can hold, −655; logits are float32 here.
+
+    Parameters
+    ----------
+    known
+        Given, the negatives are each row's own, and none of them counts that the user met.
+    """
+
+    def __init__(
+        self, temperature: float = 1.0, known: KnownPairs | None = None, **kwargs: Any
+    ) -> None:
+        super().__init__(**kwargs)
+        self.temperature, self.known = temperature, known
+
+    def outputs(
+        self, query_embedding: tf.Tensor, positive: Candidate, negative: Candidate
+    ) -> Prediction:
+        """Return logits ``(rows, 1 + negatives)``, the positive's first, and their targets."""
+        query = tf.cast(query_embedding, tf.float32) / self.temperature
+        positive_embedding = tf.cast(positive.embedding, tf.float32)
+        right = tf.reduce_sum(query * positive_embedding, axis=-1, keepdims=True)
+        drawn = tf.cast(negative.embedding, tf.float32)
+        if self.known is None:
+            wrong = tf.matmul(query, drawn, transpose_b=True)
+            lists = [1, -1]
+            hit = _column(positive.id) == _row(negative.id)
+        else:
+            lists = [tf.shape(query)[0], -1]
+            wrong = tf.einsum("rd,rnd->rn", query, tf.reshape(drawn, [*lists, query.shape[-1]]))
+            items = tf.reshape(negative.id, lists)
+            hit = self.known(_column(positive.metadata[USER_ID]), items)
+        if self.logq_sampling_correction:
+            right -= tf.math.log(_column(positive.sampling_prob))
+            wrong -= tf.math.log(tf.reshape(negative.sampling_prob, lists))
+        wrong = tf.where(hit, ACCIDENTAL_HIT, wrong)
+        targets = tf.concat([tf.ones_like(right), tf.zeros_like(wrong)], axis=1)
+        return Prediction(tf.concat([right, wrong], axis=1), targets)
+
+
+def _column(values: tf.Tensor) -> tf.Tensor:
+    return tf.reshape(values, [-1, 1])
+
+
+def _row(values: tf.Tensor) -> tf.Tensor:
+    return tf.reshape(values, [1, -1])
+
+
+def _tower(schema: Schema, widths: Sequence[int], config: TwoTowerConfig, seed: int) -> mm.Encoder:
+    layers: list[Any] = []
+    if config.input_dropout:
+        layers.append(tf.keras.layers.Dropout(config.input_dropout))
+    if widths:
+        layers.append(
+            mm.MLPBlock(
+                list(widths),
+                activation=config.activation,
+                dropout=config.dropout or None,
+                no_activation_last_layer=True,
+            )
+        )
+    if config.normalize:
+        layers.append(mm.L2Norm())
+    return mm.Encoder(_inputs(schema, config, seed, plain_sum=not widths), *layers)
+
+
+def _inputs(schema: Schema, config: TwoTowerConfig, seed: int, plain_sum: bool) -> Any:
+    categorical = schema.select_by_tag(Tags.CATEGORICAL)
+    continuous = schema.select_by_tag(Tags.CONTINUOUS)
+    embeddings = mm.Embeddings(
+        categorical,
+        dim=config.embedding_dim,
+        infer_dim_fn=inferred_dim,
+        table_cls=PooledTable,
+        l2_batch_regularization_factor=config.l2,
+        # One instance a table: a shared one would start equal tables alike.
+        embeddings_initializer={
+            name: first_values(name, seed) for name in categorical.column_names
+        },
+    )
+    branches: dict[str, Any] = {"categorical": embeddings}
+    if plain_sum and continuous:
+        branches["continuous"] = mm.ContinuousProjection(
+            continuous, mm.MLPBlock([config.embedding_dim], activation="linear")
+        )
+    return mm.InputBlockV2(
+        schema, aggregation="element-wise-sum" if plain_sum else "concat", **branches
+    )
+
+
+def inferred_dim(column: ColumnSchema) -> int:
+    """Return the width of a column's embedding table, by Merlin's rule.
+
+    It goes by the number of ids; in a continued run by that of the run that made the table.
+    """
+    sizes = column.properties.get("embedding_sizes", {})
+    ids = int(sizes.get("cardinality", column.int_domain.max + 1))
+    return int(get_embedding_size_from_cardinality(ids, 2.0, True))

@@ -1,0 +1,1 @@
+"""The `model` and `train` sections of a recipe, without TensorFlow: one module a kind."""

@@ -1,0 +1,49 @@
+"""The `model` section of a FunkSVD. Nothing here imports TensorFlow."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field, PositiveInt, model_validator
+
+from towermill.models.configs.base import ModelSection
+
+
+class FunkSVDConfig(ModelSection):
+    """Factors and biases of users and items by id (Funk, 2006; Koren et al., Computer 2009).
+
+    Parameters
+    ----------
+    factors
+        Of a user and of an item, beside their bias.
+    l2
+        Weight of the squared norm of both rows of a pair, added to the pair's loss.
+    num_negatives
+        The least and the most negatives of a positive. Each row draws how many, each number as
+        likely, and then these, uniformly over the catalogue and with replacement; what the user
+        met in training weighs nothing.
+    gamma
+        Of the focal loss: how much less a pair weighs the better it is known; 0 is cross-entropy
+        (Lin et al., ICCV 2017).
+    balance
+        Weight of a positive; that of a negative is 1 less it.
+    label_smoothing
+        0 asks for chances of 1 and 0, s for 1 - s/2 and s/2.
+    """
+
+    kind: Literal["funk_svd"] = "funk_svd"
+    factors: PositiveInt = 128
+    l2: float = Field(0.005, ge=0)
+    num_negatives: tuple[PositiveInt, PositiveInt] = (8, 14)
+    gamma: float = Field(2.0, ge=0)
+    balance: float = Field(0.75, gt=0, lt=1)
+    label_smoothing: float = Field(0.0, ge=0, lt=1)
+
+    @model_validator(mode="after")
+    def _least_then_most(self) -> FunkSVDConfig:
+        least, most = self.num_negatives
+        if least > most:
+            raise ValueError(
+                f"`num_negatives` should be the least, then the most. Received: {[least, most]}"
+            )
+        return self

@@ -1,0 +1,1 @@
+"""What every model can do: the Retriever and the Ranker."""

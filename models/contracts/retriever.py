@@ -1,0 +1,127 @@
+"""The Retriever contract: two towers whose embeddings meet in a dot product."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import polars as pl
+import tensorflow as tf
+from numpy.typing import NDArray
+
+from towermill.models.contracts.weights import read_weights, write_weights
+from towermill.models.data.interactions import Processed, to_batch
+from towermill.models.data.tensors import as_tensors, tensor_specs
+
+Side = Literal["query", "item"]
+#: ``spread(side, slices)`` has the slices of a table encoded elsewhere, by this very model, and
+#: gives what `Retriever.encode` would, in order.
+Spread = Callable[[Side, Sequence[pl.DataFrame]], Iterable[NDArray[np.float32]]]
+
+#: `Retriever.rows_at_once`, where a model has no reason for fewer.
+ENCODE_ROWS = 8192
+
+
+@dataclass
+class Retriever:
+    """What evaluation, export and serving know of a retrieval model.
+
+    Attributes
+    ----------
+    query_tower, item_tower
+        Merlin encoders: a batch of features → ``(rows, dim)``.
+    model
+        The Keras model that trains both.
+    loss
+        A training batch to the loss of `model`, a scalar.
+    spread
+        Encodes tables of more than one slice; else they are encoded here.
+    """
+
+    query_tower: Any
+    item_tower: Any
+    model: Any
+    loss: Callable[[dict[str, tf.Tensor]], tf.Tensor]
+    spread: Spread | None = None
+
+    def __post_init__(self) -> None:
+        self._encoders: dict[Side, _Encoder] = {
+            "query": _Encoder(self.query_tower),
+            "item": _Encoder(self.item_tower),
+        }
+
+    @property
+    def parts(self) -> tuple[Any, ...]:
+        """What holds the weights."""
+        return (self.query_tower, self.item_tower)
+
+    @property
+    def rows_at_once(self) -> int:
+        """Rows a call when a whole table is encoded."""
+        return ENCODE_ROWS
+
+    def embed_queries(self, features: pl.DataFrame) -> NDArray[np.float32]:
+        """Return float32 ``(rows, dim)`` for encoded query features."""
+        return self._embed("query", features)
+
+    def embed_items(self, features: pl.DataFrame) -> NDArray[np.float32]:
+        """Return float32 ``(rows, dim)`` for encoded item features."""
+        return self._embed("item", features)
+
+    def encode(self, side: Side, features: pl.DataFrame) -> NDArray[np.float32]:
+        """Return float32 ``(rows, dim)`` of one call of a side's tower."""
+        return self._encoders[side].rows(features)
+
+    def _embed(self, side: Side, features: pl.DataFrame) -> NDArray[np.float32]:
+        features = features.select(self._encoders[side].tower.schema.column_names)
+        slices = list(features.iter_slices(self.rows_at_once)) or [features]
+        if self.spread is not None and len(slices) > 1:
+            return np.concatenate(list(self.spread(side, slices)))
+        return np.concatenate([self.encode(side, rows) for rows in slices])
+
+    def build(self, data: Processed) -> None:
+        """Create every weight, by encoding one user and one item."""
+        for tower, table in (
+            (self.query_tower, data.query_sample(1)),
+            (self.item_tower, data.items.head(1)),
+        ):
+            tower(as_tensors(to_batch(table, tower.schema)))
+
+    def save(self, folder: Path) -> None:
+        """Write the weights of both towers."""
+        write_weights(folder, query_tower=self.query_tower, item_tower=self.item_tower)
+
+    def restore(self, folder: Path) -> None:
+        """Read the weights that `save` wrote; the towers must have been built.
+
+        Raises
+        ------
+        DataError
+            There are none, or they are of another architecture.
+        """
+        read_weights(folder, query_tower=self.query_tower, item_tower=self.item_tower)
+
+
+class _Encoder:
+    """A tower in one trace for every batch.
+
+    A callable object: TensorFlow counts traces by code object, so that the first traces of several
+    towers, were they closures, would pass for one function that is traced again and again.
+    """
+
+    def __init__(self, tower: Any) -> None:
+        self.tower = tower
+        self._encode = tf.function(self, input_signature=[tensor_specs(tower.schema)])
+
+    def __call__(self, batch: dict[str, tf.Tensor]) -> tf.Tensor:
+        return tf.cast(self.tower(batch, training=False), tf.float32)
+
+    def rows(self, features: pl.DataFrame) -> NDArray[np.float32]:
+        """Encode rows, all at once."""
+        embedding: NDArray[np.float32] = self._encode(
+            as_tensors(to_batch(features, self.tower.schema))
+        ).numpy()
+        return embedding

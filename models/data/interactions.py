@@ -1,0 +1,315 @@
+"""What `models` reads of a processed data set: schema, splits, catalogue, queries."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import polars as pl
+from merlin.io import Dataset
+from merlin.schema import ColumnSchema, Schema, Tags
+from merlin.schema.io.tensorflow_metadata import TensorflowMetadata
+from numpy.typing import NDArray
+
+from towermill.columns import COLD_USER, FIRST_ID, ITEM_ID, TRAIN_ROWS, USER_ID
+from towermill.errors import DataError, SchemaError
+from towermill.models.evaluation.top_k import Lists
+
+#: Feature name to values; a list feature stands as ``<name>__values`` and ``<name>__offsets``, as
+#: Merlin's dataloader gives it.
+Batch = dict[str, NDArray[Any]]
+
+#: Size of what is shuffled at once.
+PARTITION = "256MB"
+
+
+@dataclass(frozen=True)
+class Queries:
+    """What the catalogue protocol ranks for.
+
+    Attributes
+    ----------
+    features
+        Raw model inputs of the query tower, one row a query.
+    relevant, seen
+        Positions in `Processed.catalogue`: held-out items, and those to leave out of the ranking.
+    total
+        Queries of which these are the sample, or all.
+    cold, repeated
+        Held-out rows left out because their item is not in the catalogue, or because `seen` holds
+        it (what may not be recommended cannot be an answer).
+    """
+
+    features: pl.DataFrame
+    relevant: Lists
+    seen: Lists | None
+    total: int
+    cold: int
+    repeated: int
+
+    def __len__(self) -> int:
+        return self.features.height
+
+
+class Processed:
+    """A processed data set, as `process` writes it (read lazily).
+
+    Parameters
+    ----------
+    path
+        The folder with ``schema.pbtxt``.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    @cached_property
+    def schema(self) -> Schema:
+        """Merlin's schema of the splits."""
+        if not (self.path / "schema.pbtxt").is_file():
+            raise DataError(f"Expected a processed data set with schema.pbtxt in {self.path}.")
+        return read_schema(self.path)
+
+    def column(self, name: str) -> ColumnSchema:
+        """Return the schema of an id; raise `SchemaError` if it is not there."""
+        if name not in self.schema.column_names:
+            raise SchemaError(
+                f"The model needs a column {name!r} in the processed schema. Found: "
+                f"{', '.join(self.schema.column_names)}. Process the data again with a source that "
+                "gives it."
+            )
+        return self.schema[name]
+
+    @cached_property
+    def query_schema(self) -> Schema:
+        """The model inputs on the query side: tagged USER or CONTEXT."""
+        return select_inputs(self.schema, (Tags.USER, Tags.CONTEXT), USER_ID)
+
+    @cached_property
+    def item_schema(self) -> Schema:
+        """The model inputs on the item side: tagged ITEM."""
+        return select_inputs(self.schema, (Tags.ITEM,), ITEM_ID)
+
+    @cached_property
+    def items(self) -> pl.DataFrame:
+        """The catalogue: row i is the item of encoded id ``i + 3``."""
+        return pl.read_parquet(self.path / "items.parquet")
+
+    @cached_property
+    def ranking_order(self) -> NDArray[np.int64]:
+        """Row of `items` at each position of the ranked catalogue: a fixed shuffle.
+
+        Ties are broken by position. Encoded ids fall by frequency, so in their order a model that
+        scores all items alike would pass for the popularity baseline.
+        """
+        return np.random.default_rng(0).permutation(self.items.height)
+
+    @cached_property
+    def catalogue(self) -> pl.DataFrame:
+        """`items` in the order in which they are ranked."""
+        return self.items[self.ranking_order]
+
+    @property
+    def catalogue_counts(self) -> NDArray[np.int64]:
+        """Training rows of each row of `catalogue`, shape ``(items,)``."""
+        return self.item_counts[self.ranking_order]
+
+    def positions(self, ids: pl.Series) -> NDArray[np.int64]:
+        """Return the position in `catalogue` of encoded item ids."""
+        found: NDArray[np.int64] = np.argsort(self.ranking_order)[ids.to_numpy() - FIRST_ID]
+        return found
+
+    @cached_property
+    def users(self) -> pl.DataFrame:
+        """The users seen in training, by encoded id."""
+        return pl.read_parquet(self.path / "users.parquet")
+
+    def query_sample(self, rows: int) -> pl.DataFrame:
+        """Return a few rows with the inputs of the query tower."""
+        return self.scan("train").head(rows).collect()
+
+    def held_out_sample(self, rows: int) -> pl.DataFrame:
+        """Return a few rows of the test split, likewise."""
+        return self.scan("test").head(rows).collect()
+
+    def has(self, split: str) -> bool:
+        """Tell whether the split was made and holds rows."""
+        return any((self.path / split).glob("*.parquet")) and self.rows(split) > 0
+
+    def rows(self, split: str) -> int:
+        """Return the number of rows of a split."""
+        return int(self.scan(split).select(pl.len()).collect().item())
+
+    def scan(self, split: str) -> pl.LazyFrame:
+        """Return a split's encoded rows."""
+        return pl.scan_parquet(self.path / split / "*.parquet")
+
+    def dataset(self, split: str) -> Dataset:
+        """Return a split as a Merlin dataset of the model inputs."""
+        schema = Schema([*self.query_schema, *self.item_schema])
+        files = sorted(str(p) for p in (self.path / split).glob("*.parquet"))
+        # Stock Merlin sizes partitions by the machine's memory, and with them the order of rows.
+        return Dataset(files, engine="parquet", schema=schema, part_size=PARTITION)
+
+    @cached_property
+    def id_counts(self) -> NDArray[np.int64]:
+        """Training rows of each encoded item id, unknown ones included: ``(items + 3,)``."""
+        counts = self.scan("train").group_by(ITEM_ID).agg(pl.len().alias("rows")).collect()
+        out = np.zeros(self.items.height + FIRST_ID, np.int64)
+        out[counts[ITEM_ID].to_numpy()] = counts["rows"].to_numpy()
+        return out
+
+    def occurrences(self, column: str) -> NDArray[np.int64]:
+        """Return how often each encoded id stands in a column of training, lists' values too."""
+        ids = self.scan("train").select(pl.col(self._counted_in(column)).alias("id"))
+        if isinstance(ids.collect_schema()["id"], pl.List):
+            ids = ids.explode("id", empty_as_null=True).drop_nulls()
+        found = ids.group_by("id").len().collect(engine="streaming")
+        counts = np.zeros(int(self.schema[column].int_domain.max) + 1, np.int64)
+        counts[found["id"].to_numpy()] = found["len"].to_numpy()
+        return counts
+
+    def _counted_in(self, column: str) -> str:
+        """Return the column of the splits in which a column's ids stand."""
+        return column
+
+    @property
+    def item_counts(self) -> NDArray[np.int64]:
+        """Training rows of each row of `items`, of runs before too, shape ``(items,)``."""
+        if TRAIN_ROWS in self.items.columns:
+            return self.items[TRAIN_ROWS].to_numpy()
+        return self.id_counts[FIRST_ID:]
+
+    def queries(
+        self,
+        split: Literal["valid", "test"],
+        by: Literal["user", "interaction"] = "user",
+        filter_seen: bool = True,
+        segment: Literal["all", "warm", "cold_user"] = "all",
+        limit: int = 0,
+    ) -> Queries:
+        """Return what to rank for on a held-out split.
+
+        Parameters
+        ----------
+        split
+            ``valid`` or ``test``.
+        by
+            ``user``: one query a user, with all of the user's held-out items relevant and the
+            features of the first held-out row. ``interaction``: one query a row.
+        filter_seen
+            Leave out the items of the user's earlier splits (train; for test, valid as well) and of
+            runs that this one continues, from the ranking and from the answers alike.
+        segment
+            With ``cold: flag``: only rows whose user is, or is not, known from training.
+        limit
+            Take at most so many queries, always the same sample; 0 takes all.
+        """
+        held = self.scan(split).collect()
+        if segment != "all":
+            held = held.filter(pl.col(COLD_USER) == (segment == "cold_user"))
+        known = held.filter(pl.col(ITEM_ID) >= FIRST_ID)
+        seen = self._seen(split) if filter_seen else None
+        new = known if seen is None else known.join(seen, on=[USER_ID, ITEM_ID], how="anti")
+        new = new.with_row_index("__row")
+        # Unknown users share the out-of-vocabulary id, so each of their rows is a query.
+        alone = pl.lit(by == "interaction") | (pl.col(USER_ID) < FIRST_ID)
+        new = new.with_columns(
+            __key=pl.when(alone)
+            .then(-1 - pl.col("__row").cast(pl.Int64))
+            .otherwise(pl.col(USER_ID))
+        )
+        first = new.unique("__key", keep="first", maintain_order=True)
+        total = first.height
+        if 0 < limit < total:
+            sample = np.random.default_rng(0).choice(total, limit, replace=False)
+            first = first[np.sort(sample)]
+        first = first.with_columns(__query=pl.int_range(pl.len()))
+        rows = new.join(first.select("__key", "__query"), on="__key")
+        relevant = Lists.from_pairs(
+            rows["__query"].to_numpy(), self.positions(rows[ITEM_ID]), first.height
+        )
+        excluded = None
+        if seen is not None:
+            pairs = seen.join(first.select(USER_ID, "__query"), on=USER_ID)
+            excluded = Lists.from_pairs(
+                pairs["__query"].to_numpy(), self.positions(pairs[ITEM_ID]), first.height
+            )
+        return Queries(
+            features=first.select(self.query_schema.column_names),
+            relevant=relevant,
+            seen=excluded,
+            total=total,
+            cold=held.height - known.height,
+            repeated=known.height - new.height,
+        )
+
+    def _seen(self, split: str) -> pl.DataFrame:
+        """Return the distinct known (user, item) pairs of earlier splits, and of runs before."""
+        earlier = [self.scan("train")]
+        if split == "test" and self.has("valid"):
+            earlier.append(self.scan("valid"))
+        return self._distinct(earlier)
+
+    def met(self) -> pl.DataFrame:
+        """Return the distinct known (user, item) pairs of training, and of runs before."""
+        return self._distinct([self.scan("train")])
+
+    def _distinct(self, splits: Sequence[pl.LazyFrame]) -> pl.DataFrame:
+        known = (pl.col(ITEM_ID) >= FIRST_ID) & (pl.col(USER_ID) >= FIRST_ID)
+        pairs = pl.concat([frame.select(USER_ID, ITEM_ID) for frame in splits])
+        if (before := self.path / "seen_before.parquet").is_file():
+            lists = pl.scan_parquet(before).explode(ITEM_ID, empty_as_null=False)
+            pairs = pl.concat([pairs, lists.select(USER_ID, ITEM_ID)])
+        return pairs.filter(known).unique().collect()
+
+
+def read_schema(folder: Path) -> Schema:
+    """Read ``schema.pbtxt`` from `folder`."""
+    return TensorflowMetadata.from_proto_text_file(str(folder)).to_merlin_schema()
+
+
+def select_inputs(schema: Schema, tags: tuple[Tags, ...], id_column: str) -> Schema:
+    """Return the columns that bear one of `tags`.
+
+    Raises
+    ------
+    SchemaError
+        There are none, or the id that names the side is not among them.
+    """
+    columns = [c for c in schema if any(tag in c.tags for tag in tags)]
+    names = [c.name for c in columns]
+    if id_column not in names:
+        raise SchemaError(
+            f"The model needs a column {id_column!r} tagged {' or '.join(t.name for t in tags)} in "
+            f"the processed schema. Found: {', '.join(schema.column_names) or 'no columns'}. "
+            "Process the data again with a source that gives it."
+        )
+    return Schema(columns)
+
+
+def to_batch(frame: pl.DataFrame, schema: Schema) -> Batch:
+    """Return a frame's columns as arrays in the form of Merlin's dataloader.
+
+    Scalars have shape ``(rows,)``; lists are ``<name>__values`` and int32 ``<name>__offsets`` of
+    shape ``(rows + 1,)``, those of one length too. A null is an empty list.
+    """
+    batch: Batch = {}
+    for column in schema:
+        values = frame[column.name]
+        if isinstance(values.dtype, pl.Array):
+            values = values.arr.to_list()
+        if isinstance(values.dtype, pl.List):
+            lengths = values.list.len().fill_null(0).to_numpy()
+            flat = values.drop_nulls().explode(empty_as_null=False)
+            batch[f"{column.name}__values"] = flat.to_numpy()
+            batch[f"{column.name}__offsets"] = np.concatenate([[0], np.cumsum(lengths)]).astype(
+                np.int32
+            )
+        else:
+            batch[column.name] = values.to_numpy()
+    return batch

@@ -1,0 +1,1 @@
+"""Rankings, their metrics, and the baselines beside them."""

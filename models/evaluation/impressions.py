@@ -1,0 +1,157 @@
+"""The impression protocol: what was shown, ranked within each impression."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from towermill.columns import FIRST_ID, VECTOR
+from towermill.models.contracts.ranker import Ranker
+from towermill.models.contracts.retriever import Retriever
+from towermill.models.data.impressions import ImpressionData, Slates
+from towermill.models.evaluation.bootstrap import bootstrap_by_user
+from towermill.models.evaluation.scoring import SlateScorer, slate_scorer
+from towermill.models.evaluation.slices import clicked_ages, report_slices, slices
+from towermill.models.impression_baselines import (
+    chance_of_entries,
+    popularity_of_entries,
+    recency_of_entries,
+)
+from towermill.models.metrics.beyond_accuracy import slate_metrics, top_of_slates
+from towermill.models.metrics.clicks import auroc, best_threshold, f1_score
+from towermill.models.metrics.impressions import impression_metrics, per_impression
+
+#: Of the validation split, on which the threshold is chosen.
+_THRESHOLD_IMPRESSIONS = 100_000
+
+
+def evaluate_slates(
+    model: Retriever | Ranker, data: ImpressionData, slates: Slates, k: Sequence[int]
+) -> dict[str, float]:
+    """Return the mean metrics within impressions."""
+    scores = slate_scorer(model, data)(slates)
+    return impression_metrics(scores, slates.clicked, slates.offsets, k)
+
+
+def report_impressions(
+    model: Retriever | Ranker, data: ImpressionData, slates: Slates, k: Sequence[int], seed: int
+) -> dict[str, Any]:
+    """Return all that ``metrics.json`` tells of a split.
+
+    ``metrics`` are means over the impressions with something clicked and something not; the others
+    are left out, and counted in ``left_out``. ``intervals`` hold the means in 95 of 100 draws of
+    users (see `readers_of`), and are empty of a single one. ``baselines`` and ``slices`` are of the
+    same impressions. Slices by history go by what the model is given: the articles kept in
+    processing, at most `features.history_size`, unknown ones among them. ``entries`` takes all
+    that was shown as one list: the area under its ROC curve, the share that was clicked, and F1 at
+    the threshold that is best for the validation split, if there is one.
+
+    Parameters
+    ----------
+    model, data
+        Trained; its data.
+    slates
+        Of the split.
+    k
+        Cut-offs.
+    seed
+        Of the draws.
+
+    Raises
+    ------
+    DataError
+        No impression has something clicked and something not.
+    """
+    ranked = slates.where(slates.rankable)
+    clicks = np.bincount(slates.rows[slates.clicked], minlength=len(slates))
+    scorer = slate_scorer(model, data)
+    scorers: dict[str, NDArray[Any]] = {"model": scorer(ranked)}
+    scorers["popularity"] = popularity_of_entries(ranked.items, data.id_counts)
+    if data.published is not None:
+        scorers["recency"] = recency_of_entries(ranked.items, data.published)
+    scorers["random"] = chance_of_entries(ranked.offsets, seed)
+    vectors = data.vectors if VECTOR in data.items.columns else scorer.articles
+    found = {name: _metrics(s, data, ranked, k, vectors) for name, s in scorers.items()}
+    values = per_impression(scorers["model"], ranked.clicked, ranked.offsets, k)
+    readers = readers_of(ranked)
+    enough = len(np.unique(readers)) > 1
+    entries = _entries(scorer, data, ranked, scorers)
+    return {
+        "queries": len(ranked),
+        "queries_in_all": len(slates),
+        "left_out": {
+            "without_click": int((clicks == 0).sum()),
+            "all_clicked": int((clicks > 0).sum()) - len(ranked),
+        },
+        "metrics": found.pop("model"),
+        "intervals": bootstrap_by_user(values, readers, seed=seed) if enough else {},
+        "baselines": found,
+        "entries": entries,
+        "slices": report_slices(values, _slices(data, ranked)),
+    }
+
+
+def readers_of(slates: Slates) -> NDArray[np.int64]:
+    """Return who saw each impression, ``(impressions,)``, with unknown users told apart.
+
+    Users that were not in training share one encoded id, and drawn as one would make the interval
+    that of a single user. Their histories, one a user and part of the source, tell them apart; of
+    those without any, each impression counts as a user's.
+    """
+    alone = len(slates) + int(slates.histories.max(initial=0)) + np.arange(len(slates))
+    strangers = np.where(slates.histories > 0, slates.histories, alone)
+    return np.where(slates.users >= FIRST_ID, slates.users, -strangers.astype(np.int64))
+
+
+def _entries(
+    scorer: SlateScorer, data: ImpressionData, slates: Slates, scores: dict[str, NDArray[Any]]
+) -> dict[str, Any]:
+    """Return how well clicks are told from the rest across impressions."""
+    found: dict[str, Any] = {
+        "auroc": {name: auroc(values, slates.clicked) for name, values in scores.items()},
+        "clicked": float(slates.clicked.mean()),
+    }
+    if data.has("valid"):
+        valid = data.slates("valid").sample(_THRESHOLD_IMPRESSIONS)
+        if valid.clicked.any():
+            threshold = best_threshold(scorer(valid), valid.clicked)
+            found["threshold"] = threshold
+            found["f1"] = f1_score(scores["model"], slates.clicked, threshold)
+    return found
+
+
+def _metrics(
+    scores: NDArray[Any],
+    data: ImpressionData,
+    slates: Slates,
+    k: Sequence[int],
+    vectors: NDArray[np.float32] | None,
+) -> dict[str, float]:
+    top = top_of_slates(scores, slates.items, slates.offsets, max(k))
+    beyond = slate_metrics(
+        top,
+        slates.items,
+        k,
+        item_counts=data.id_counts if data.id_counts.any() else None,
+        vectors=vectors,
+    )
+    return impression_metrics(scores, slates.clicked, slates.offsets, k) | beyond
+
+
+def _slices(data: ImpressionData, slates: Slates) -> dict[str, NDArray[np.bool_]]:
+    ages = None
+    if data.published is not None:
+        ages = clicked_ages(
+            slates.times, slates.items, slates.clicked, slates.offsets, data.published
+        )
+    read = (data.histories > 0).sum(axis=1)
+    clicks = slates.rows[slates.clicked & (data.shown_counts[slates.items] > 0)]
+    return slices(
+        known=slates.users >= FIRST_ID,
+        shown_before=np.bincount(clicks, minlength=len(slates)) > 0,
+        history_lengths=read[slates.histories],
+        ages=ages,
+    )

@@ -1,0 +1,1 @@
+"""Metrics as formulas over ranked lists and scored impressions."""

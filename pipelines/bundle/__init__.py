@@ -1,0 +1,1 @@
+"""The bundle, read with NumPy, ONNX Runtime and PyArrow alone."""

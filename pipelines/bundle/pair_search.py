@@ -1,0 +1,66 @@
+"""The best items by a ranker, which has no embeddings to search: every pair is scored."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from towermill.pipelines.bundle.tables import Batch, IdTable
+from towermill.pipelines.bundle.towers import Tower
+
+#: Pairs that are scored by one call.
+_PAIRS: Final = 1 << 16
+
+
+def best_pairs(
+    ranker: Tower,
+    items: IdTable,
+    users: Sequence[Batch],
+    k: int,
+    exclude: Sequence[NDArray[np.int64]],
+    allowed: Sequence[NDArray[np.int64] | None],
+) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+    """Return the `k` items of the highest scores for each user, equal ones by row.
+
+    Parameters
+    ----------
+    ranker
+        Takes the features of users and of items.
+    items
+        The catalogue.
+    users
+        The encoded features of one user each; none of them a list.
+    exclude, allowed
+        Of each user, rows that are left out, and the only ones that may be found; None where all
+        may.
+
+    Returns
+    -------
+    rows, scores
+        int64 and float32, ``(users, k)``; -1 and minus infinity where there are fewer.
+    """
+    best = np.full((len(users), k), -1)
+    best_scores = np.full((len(users), k), -np.inf, np.float32)
+    for place, user in enumerate(users):
+        only = allowed[place]
+        shown = np.arange(len(items)) if only is None else np.unique(only)
+        shown = shown[~np.isin(shown, exclude[place])]
+        scores = _scores(ranker, items, user, shown)
+        order = np.argsort(-scores, kind="stable")[:k]
+        best[place, : len(order)] = shown[order]
+        best_scores[place, : len(order)] = scores[order]
+    return best, best_scores
+
+
+def _scores(
+    ranker: Tower, items: IdTable, user: Batch, rows: NDArray[np.int64]
+) -> NDArray[np.float32]:
+    scores = np.empty(len(rows), np.float32)
+    for start in range(0, len(rows), _PAIRS):
+        part = rows[start : start + _PAIRS]
+        repeated = {name: np.repeat(values, len(part)) for name, values in user.items()}
+        scores[start : start + _PAIRS] = ranker({**repeated, **items.batch(ranker.features, part)})
+    return scores

@@ -1,0 +1,126 @@
+"""A tower, or a ranker, of a bundle in ONNX Runtime."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from towermill.columns import NULL_ID, OOV_ID, USER_ID
+from towermill.errors import BundleError
+from towermill.pipelines.bundle.tables import Batch, IdTable
+
+#: Of a batch of one, a matrix product is computed in another way, with other last bits.
+_LEAST_ROWS: Final = 2
+
+
+class Tower:
+    """Features to what a model makes of them.
+
+    Parameters
+    ----------
+    path
+        An ONNX file whose inputs are `features`.
+    features
+        Name to ``dtype`` and ``list``, as the manifest describes a tower's inputs.
+
+    Raises
+    ------
+    BundleError
+        ONNX Runtime cannot read the file, or it takes other features.
+    """
+
+    def __init__(self, path: Path, features: Mapping[str, Any]) -> None:
+        import onnxruntime
+
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads, options.log_severity_level = 1, 3
+        try:
+            self._session = onnxruntime.InferenceSession(
+                str(path), options, providers=["CPUExecutionProvider"]
+            )
+        except Exception as error:  # its exceptions have no common base but this
+            raise BundleError(
+                f"ONNX Runtime cannot read {path}: {error}. Export the bundle again."
+            ) from error
+        self.features = dict(features)
+        wanted, found = set(self._inputs()), {i.name for i in self._session.get_inputs()}
+        # What a model does not use is no input of its graph.
+        if found - wanted:
+            raise BundleError(
+                f"{path} should take {', '.join(sorted(wanted))}; it takes "
+                f"{', '.join(sorted(found))}. Export the bundle again."
+            )
+        self._taken = found
+
+    def __call__(self, batch: Batch) -> NDArray[np.float32]:
+        """Return what the model gives for each row, float32 ``(rows, dim)`` or ``(rows,)``."""
+        rows = self._rows(batch)
+        if 0 < rows < _LEAST_ROWS:
+            batch = join([batch] * _LEAST_ROWS, self.features)
+        found = self._session.run(None, {n: v for n, v in batch.items() if n in self._taken})[0]
+        result: NDArray[np.float32] = found[:rows]
+        return result
+
+    def _inputs(self) -> list[str]:
+        names: list[str] = []
+        for name, feature in self.features.items():
+            names += [f"{name}__values", f"{name}__offsets"] if feature["list"] else [name]
+        return names
+
+    def _rows(self, batch: Batch) -> int:
+        name, feature = next(iter(self.features.items()))
+        return len(batch[f"{name}__offsets"]) - 1 if feature["list"] else len(batch[name])
+
+
+def join(batches: list[Batch], features: Mapping[str, Any]) -> Batch:
+    """Return several batches as one."""
+    if len(batches) == 1:
+        return batches[0]
+    joined: Batch = {}
+    for name, feature in features.items():
+        if not feature["list"]:
+            joined[name] = np.concatenate([batch[name] for batch in batches])
+            continue
+        values, offsets = f"{name}__values", f"{name}__offsets"
+        joined[values] = np.concatenate([batch[values] for batch in batches])
+        lengths = np.concatenate([np.diff(batch[offsets]) for batch in batches])
+        joined[offsets] = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int32)
+    return joined
+
+
+def blank(features: Mapping[str, Any]) -> Batch:
+    """Return one row of which nothing is told: categories null, numbers the mean."""
+    batch: Batch = {}
+    for name, feature in features.items():
+        if feature["list"]:
+            batch[f"{name}__values"] = np.zeros(0, feature["dtype"])
+            batch[f"{name}__offsets"] = np.zeros(2, np.int32)
+        else:
+            batch[name] = np.full(1, NULL_ID if feature["ids"] else 0, feature["dtype"])
+    return batch
+
+
+def nobody(features: Mapping[str, Any]) -> Batch:
+    """Return the encoded features of whoever is not known, one row: the id out of vocabulary."""
+    batch = blank(features)
+    if USER_ID in batch:
+        batch[USER_ID][:] = OOV_ID
+    return batch
+
+
+def users_batch(users: IdTable, features: Mapping[str, Any], rows: NDArray[np.int64]) -> Batch:
+    """Return the encoded features of the users of some rows.
+
+    What belongs to the moment, nobody has told: it is missing.
+    """
+    held = users.batch(features, rows)
+    others = {
+        name: feature
+        for name, feature in features.items()
+        if name not in held and f"{name}__values" not in held
+    }
+    return held | (join([blank(others)] * len(rows), others) if others else {})

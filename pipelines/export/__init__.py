@@ -1,0 +1,1 @@
+"""The export stage: towers, tables, index and definitions, written as one bundle."""

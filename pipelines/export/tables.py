@@ -1,0 +1,40 @@
+"""The tables of a bundle, written for `towermill.pipelines.bundle.tables` to map into memory."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import polars as pl
+import pyarrow as pa
+
+from towermill.columns import ITEM_ID, RAW_PREFIX, USER_ID
+from towermill.pipelines.bundle.manifest import ITEMS, SEEN, USERS
+from towermill.pipelines.bundle.tables import BY_ID
+
+
+def write_tables(users: pl.DataFrame, items: pl.DataFrame, seen: pl.DataFrame, out: Path) -> None:
+    """Write users, items and what was seen into a bundle's folder.
+
+    Parameters
+    ----------
+    users, items
+        A row an id, in the order of encoded ids; raw columns as ``raw_<name>``.
+    seen
+        ``user_id`` and ``item_id`` (lists), encoded.
+    """
+    for table, key, name in ((users, USER_ID, USERS), (items, ITEM_ID, ITEMS)):
+        order = table[RAW_PREFIX + key].arg_sort().cast(pl.Int64)
+        write_arrow(table.with_columns(order.alias(BY_ID)), out / name)
+    write_arrow(seen.sort(USER_ID), out / SEEN)
+
+
+def write_arrow(table: pl.DataFrame, path: Path) -> None:
+    """Write a table as an Arrow file of one record batch, not compressed: it is to be mapped."""
+    whole = table.rechunk().to_arrow(compat_level=pl.CompatLevel.oldest()).combine_chunks()
+    batches = whole.to_batches() or [
+        pa.RecordBatch.from_arrays([c.combine_chunks() for c in whole.columns], schema=whole.schema)
+    ]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with pa.ipc.new_file(str(path), whole.schema) as writer:
+        (batch,) = batches
+        writer.write_batch(batch)

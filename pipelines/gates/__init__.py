@@ -1,0 +1,1 @@
+"""The checks that a bundle passes before it is published."""

@@ -1,0 +1,62 @@
+"""The section `runtime` of a recipe."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+
+from towermill.runtime.device import Runtime
+from towermill.runtime.gpu import Memory
+
+
+def _memory(value: float | str) -> float | str:
+    size = isinstance(value, str) and re.fullmatch(r"\d+(\.\d+)? ?([KMGT]i?)?B", value)
+    if not size and not (isinstance(value, float) and 0 <= value <= 1):
+        raise ValueError("Expected a share of the card, from 0 to 1, or a size such as 8GB")
+    return value
+
+
+_Memory = Annotated[float | str, AfterValidator(_memory)]
+
+
+class RuntimeConfig(BaseModel):
+    """Where the recipe runs. Of all its keys, only `seed` decides what comes out.
+
+    Parameters
+    ----------
+    device, cluster
+        See `towermill.runtime.device.resolve`.
+    seed
+        Decides initial weights, row order and negatives.
+    rmm_pool, tensorflow_memory, spill, host_tables
+        How a card's memory is shared: see `towermill.runtime.gpu.Memory`.
+    workers, protocol, device_memory_limit, local_directory
+        Of a cluster that is started for the run: see `cluster_client`, which
+        takes `rmm_pool` and `spill` for its workers as well.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    device: Literal["auto", "cpu", "gpu"] = "auto"
+    cluster: str = Field("none", pattern=r"^(none|local|cuda|(tcp|tls|ucx)://.+)$")
+    seed: int = Field(0, ge=0)
+    workers: int = Field(0, ge=0)
+    protocol: Literal["tcp", "ucx"] = "tcp"
+    rmm_pool: _Memory = 0.5
+    tensorflow_memory: _Memory = 0.0
+    spill: bool = True
+    host_tables: _Memory = 0.25
+    device_memory_limit: _Memory = 0.8
+    local_directory: str = ""
+
+    def cluster_options(self) -> dict[str, Any]:
+        """Return what `towermill.runtime.cluster.cluster_client` takes beside the runtime."""
+        others = {"device", "cluster", "seed", "tensorflow_memory", "host_tables"}
+        return self.model_dump(exclude=others)
+
+    def memory(self, runtime: Runtime) -> Memory:
+        """Return how a stage's process shares its card; on a cluster the workers have the pool."""
+        pool = self.rmm_pool if runtime.cluster == "none" else 0.0
+        return Memory(pool, self.tensorflow_memory, self.spill, self.host_tables)

@@ -1,0 +1,81 @@
+"""The `simulate` section of a recipe."""
+
+from __future__ import annotations
+
+from typing import Final, Literal, get_args
+
+from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, model_validator
+
+from towermill.pipelines.recommend.interleave import Rule
+
+PolicyName = Literal[
+    "random",
+    "popular",
+    "content",
+    "model",
+    "model_online",
+    "hybrid",
+    "hybrid_online",
+    "oracle",
+]
+POLICIES: Final[tuple[PolicyName, ...]] = get_args(PolicyName)
+#: What learns from clicks, as its name says.
+ONLINE: Final = ("model_online", "hybrid_online")
+
+
+class SimulateConfig(BaseModel):
+    """How `towermill simulate` tries a recipe's bundle out on simulated users.
+
+    Parameters
+    ----------
+    horizon
+        Most slates of a user; a user's score is the share of it survived.
+    slate
+        Items of a slate.
+    patience
+        Slates without a click that a user of the default environment bears.
+    train_users
+        The first so many users, by id, are those of training episodes; all others are tested.
+    episodes
+        Of training, for what learns, and as many of testing.
+    policies
+        What is tried, in this order.
+    quotas
+        Places of a hybrid slate, by source: the recipe's ``model`` and ``content``.
+    rule
+        In which order sources fill places: see `interleave`.
+    neighbours
+        Nearest items of an item by its vector, of which ``content`` takes those not seen.
+    learning_rate
+        Of a click's gradient step.
+    slate_negatives
+        Whether what was shown with a clicked item comes first among its negatives; else all of
+        them are drawn from the catalogue.
+    explore
+        In training episodes, the share of places that go to a random item.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    horizon: PositiveInt = 2000
+    slate: PositiveInt = 5
+    patience: PositiveFloat = 6.0
+    train_users: int = Field(1000, ge=0)
+    episodes: PositiveInt = 5
+    policies: tuple[PolicyName, ...] = Field(POLICIES, min_length=1)
+    quotas: dict[Literal["model", "content"], PositiveInt] = Field(
+        default={"model": 2, "content": 3}, min_length=1
+    )
+    rule: Rule = "in_order"
+    neighbours: PositiveInt = 50
+    learning_rate: PositiveFloat = 0.03
+    slate_negatives: bool = True
+    explore: float = Field(0.0, ge=0, le=1)
+
+    @model_validator(mode="after")
+    def _once_each(self) -> SimulateConfig:
+        if len(set(self.policies)) < len(self.policies):
+            raise ValueError(
+                f"`policies` should name a policy once. Received: {list(self.policies)}"
+            )
+        return self

@@ -1,0 +1,1 @@
+"""Recommendations from bundles: blends, funnels, whole catalogues and competition files."""

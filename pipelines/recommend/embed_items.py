@@ -1,0 +1,223 @@
+"""Vectors of items from a bundle alone: of new ones too, without retraining."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Mapping
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from towermill.columns import ITEM_ID, RAW_PREFIX, TIMESTAMP, TOKENS, VECTOR
+from towermill.errors import BundleError, DataError, did_you_mean
+from towermill.features import Feature
+from towermill.models.data.impressions import AGE
+from towermill.pipelines.bundle.bundle import Bundle
+from towermill.pipelines.bundle.manifest import onnx_file
+from towermill.pipelines.bundle.tables import to_batch
+from towermill.pipelines.bundle.towers import Tower
+from towermill.pipelines.stages.output import require_target
+from towermill.progress import progress
+from towermill.workflows.sources.reading.files import find_files, scan
+
+logger = logging.getLogger(__name__)
+
+#: Items encoded at a time: attention over words holds kilobytes a token.
+_ROWS = 1024
+
+
+def embed_items(bundle: Path, items: Path, out: Path) -> int:
+    """Write the vectors of items as ``item_id`` (raw) and columns ``0`` … ``dim - 1``.
+
+    What the training did with an item is done here: its text is tokenised, its categories encoded
+    by the fitted workflow (an unknown value as out of vocabulary). An article's age is taken to be
+    the least.
+
+    Parameters
+    ----------
+    bundle
+        A bundle's folder.
+    items
+        Parquet, CSV or TSV with the raw columns that the training's items had; what the model does
+        not take may be left out.
+    out
+        The Parquet file to write, whole or not at all.
+
+    Returns
+    -------
+    int
+        The number of items.
+
+    Raises
+    ------
+    BundleError
+        The bundle is not whole.
+    DataError
+        There is no such file, a column is missing or of another type than in training, an id is
+        null or stands twice, or the model takes vectors that came with the source.
+    """
+    opened = Bundle.open(bundle)
+    if opened.ranks:
+        raise BundleError(
+            f"Expected a bundle with an item tower; {bundle} is that of a ranker, which scores "
+            "pairs."
+        )
+    require_target(out)
+    features: dict[str, Any] = opened.manifest["item_features"]
+    table = _read(items, opened)
+    encoded = _encode(opened, table, features)
+    vectors = _through_tower(opened, encoded, features)
+    if not np.isfinite(vectors).all():
+        raise BundleError(
+            "Expected finite vectors; found NaN or infinity. Look at the numbers of the items."
+        )
+    columns = {str(i): vectors[:, i] for i in range(vectors.shape[1])}
+    partial = out.with_name(f"{out.name}.partial")
+    pl.DataFrame({ITEM_ID: table[ITEM_ID], **columns}).write_parquet(partial)
+    partial.replace(out)
+    return table.height
+
+
+def _read(items: Path, bundle: Bundle) -> pl.DataFrame:
+    # Text that looks like a number is text if it was in training.
+    text = {name: pl.String for name, kind in _raw_types(bundle).items() if kind == pl.String}
+    try:
+        table = scan(find_files(items, "items"), text).collect()
+    except pl.exceptions.PolarsError as error:
+        raise DataError(f"Cannot read {items}: {error}. Mend the file.") from error
+    ids = table[ITEM_ID] if ITEM_ID in table.columns else None
+    if ids is None or ids.null_count() or ids.is_duplicated().any():
+        raise DataError(
+            f"{items} should have a column `item_id`, one row an id and none without. Found: "
+            f"{', '.join(table.columns)}."
+        )
+    if table.is_empty():
+        raise DataError(f"{items} should hold items; it has no rows.")
+    return table
+
+
+def _raw_types(bundle: Bundle) -> dict[str, pl.DataType]:
+    """Return the raw columns that the training's items had, and their types."""
+    held = pl.read_parquet_schema(bundle.path / "item_features.parquet")
+    return {n.removeprefix(RAW_PREFIX): k for n, k in held.items() if n.startswith(RAW_PREFIX)}
+
+
+def _encode(bundle: Bundle, table: pl.DataFrame, features: Mapping[str, Any]) -> pl.DataFrame:
+    """Return the inputs of the item tower."""
+    columns: list[pl.Series] = []
+    if TOKENS in features or VECTOR in features:
+        columns += _text(bundle, table, features)
+    if AGE in features:
+        columns.append(pl.Series(AGE, np.ones(table.height, np.int32)))
+    made = [column.name for column in columns]
+    wanted = [name for name in features if name not in made]
+    if wanted:
+        columns += _by_workflow(bundle, table, wanted).get_columns()
+    return pl.DataFrame(columns).select(list(features))
+
+
+def _text(bundle: Bundle, table: pl.DataFrame, features: Mapping[str, Any]) -> list[pl.Series]:
+    from towermill.workflows.text.config import LSA, TextConfig
+    from towermill.workflows.text.items import CONFIG
+    from towermill.workflows.text.joined import joined
+    from towermill.workflows.text.sentences import sentence_vectors
+    from towermill.workflows.text.tokenizer import TextTokenizer
+
+    folder = bundle.path / "text"
+    config = TextConfig.model_validate(json.loads((folder / CONFIG).read_text()))
+    texts = joined(table.rename({n: RAW_PREFIX + n for n in table.columns}), config)
+    columns = []
+    if TOKENS in features:
+        tokens = TextTokenizer.load(folder).encode(texts, config.title_size)
+        columns.append(tokens.alias(TOKENS))
+    if VECTOR in features:
+        if config.vectors is None:
+            raise DataError(
+                "The articles' vectors of this bundle came from the source, not from a model that "
+                "could make new ones. Train with `text.vectors` set."
+            )
+        if config.vectors == LSA:
+            raise DataError(
+                "The vectors of this bundle are of its own items' words (`text.vectors: lsa`), and "
+                "none can be made of others. Run the recipe with the new items, or with a sentence "
+                "model."
+            )
+        columns.append(pl.Series(VECTOR, sentence_vectors(texts, config.vectors)))
+    return columns
+
+
+def _by_workflow(bundle: Bundle, table: pl.DataFrame, wanted: list[str]) -> pl.DataFrame:
+    """Encode ids and features by the operators that were fitted in training."""
+    import tempfile
+
+    from towermill.workflows.dataset import open_dataset
+    from towermill.workflows.graph.workflow import Workflow
+    from towermill.workflows.graph.write import to_table
+    from towermill.workflows.process.interaction_inputs import filled
+
+    part = Workflow.load(bundle.path / "workflow").get_subworkflow("item")
+    known = _raw_types(bundle)
+    columns: list[pl.Series | pl.Expr] = []
+    for name in part.input_schema.column_names:
+        if name in wanted and name not in table.columns:
+            raise DataError(
+                f"The items should have the column {name!r}, which the model takes."
+                f"{did_you_mean(name, table.columns)} They have: {', '.join(table.columns)}."
+            )
+        if name in wanted:
+            columns.append(_as_in_training(bundle, table[name], known[name]))
+        else:
+            columns.append(_left_out(bundle, name, part.input_schema[name].is_list, known))
+    with tempfile.TemporaryDirectory() as folder:
+        raw = Path(folder) / "items.parquet"
+        filled(table.select(columns).lazy()).sink_parquet(raw)
+        return to_table(part.transform(open_dataset(raw))).select(wanted)
+
+
+def _as_in_training(bundle: Bundle, values: pl.Series, kind: pl.DataType) -> pl.Series:
+    """Return a raw column in the type in which the workflow was fitted on it."""
+    from towermill.workflows.process.interaction_inputs import typed
+
+    name = values.name
+    told = bundle.manifest.get("item_columns", {}).get(name)
+    features = {} if told is None else {name: Feature.model_validate(told)}
+    fitted = typed(pl.LazyFrame(schema={name: kind}), features, "item").collect_schema()[name]
+    try:
+        values = values.cast(kind) if values.dtype == pl.Null else values
+        return typed(values.to_frame().lazy(), features, "item").collect()[name].cast(fitted)
+    except pl.exceptions.PolarsError as error:
+        raise DataError(
+            f"The items' column {name!r} should be of the type it had in training, {kind}. Its "
+            f"type is {values.dtype}, and some of it cannot be read so."
+        ) from error
+
+
+def _left_out(
+    bundle: Bundle, name: str, is_list: bool, known: Mapping[str, pl.DataType]
+) -> pl.Expr:
+    """Return a column that the workflow asks for and the model does not take."""
+    if name == TIMESTAMP:  # ages are taken at the end of training, as those of its items
+        moment = bundle.manifest.get("as_of")
+        moment = None if moment is None else datetime.fromisoformat(moment)
+        return pl.lit(moment, pl.Datetime("us")).alias(name)
+    kind = known.get(name, known[ITEM_ID])  # a list of interactions holds ids of items
+    if is_list:
+        return pl.lit([], kind if isinstance(kind, pl.List) else pl.List(kind)).alias(name)
+    return pl.lit(None, kind).alias(name)
+
+
+def _through_tower(
+    bundle: Bundle, encoded: pl.DataFrame, features: Mapping[str, Any]
+) -> NDArray[np.float32]:
+    tower, blocks = Tower(bundle.path / onnx_file("item_tower"), features), []
+    with progress() as bars:
+        bar = bars.add_task("encoding items", total=encoded.height)
+        for rows in encoded.iter_slices(_ROWS):
+            blocks.append(tower(to_batch(rows.to_arrow(), features, None)))
+            bars.advance(bar, rows.height)
+    return np.concatenate(blocks)

@@ -1,0 +1,235 @@
+"""Recommendations for all users at once, as Parquet: block by block, here or on a Dask cluster."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from towermill.columns import ITEM_ID, USER_ID
+from towermill.errors import BundleError, DataError, did_you_mean
+from towermill.pipelines.bundle.bundle import Bundle
+from towermill.pipelines.bundle.manifest import MANIFEST, read_manifest
+from towermill.pipelines.bundle.query import check_k
+from towermill.pipelines.running.shared_storage import require_readable
+from towermill.pipelines.stages.output import require_target
+from towermill.progress import progress
+from towermill.runtime.cluster import cluster_client, cluster_failures
+from towermill.runtime.device import Runtime
+from towermill.workflows.sources.reading.files import find_files, scan
+
+logger = logging.getLogger(__name__)
+
+#: Users of a block, which is what a worker does at a time and what is written at a time.
+_USERS = 4096
+#: Of a bundle, the folders that are read.
+_READ = ("tables/", "index/", "onnx/")
+#: Blocks on their way for each of a cluster's threads: the next is there when one is done.
+_AHEAD = 3
+
+
+@dataclass(frozen=True)
+class Written:
+    """What `recommend_all` wrote: how many users, rows, and ids of its list that are not known."""
+
+    users: int
+    rows: int
+    unknown: int
+
+
+def recommend_all(
+    bundle: str | Path,
+    out: str | Path,
+    k: int = 10,
+    *,
+    filter_seen: bool = True,
+    users: str | Path | None = None,
+    runtime: Runtime | None = None,
+) -> Written:
+    """Write the `k` best items of each user: what `Bundle.recommend` gives them, ties included.
+
+    Memory holds the item embeddings and a block of users by the catalogue.
+
+    Parameters
+    ----------
+    bundle
+        Its folder; with a cluster, on storage that all workers see.
+    out
+        The Parquet file, which appears whole or not at all: ``user_id`` and ``item_id`` (raw),
+        ``score`` (float32), ``rank`` (int32, from 1). Users stand in the bundle's order, each
+        best first; one who has met nearly all there is has fewer than `k` rows.
+    k
+        How many, at least 1.
+    filter_seen
+        Leave out what a user is known to have met.
+    users
+        Parquet, CSV or TSV with a column ``user_id``: for these alone. Ids that the bundle does
+        not know are left out and counted.
+    runtime
+        Where it computes; default: here.
+
+    Raises
+    ------
+    BundleError
+        The bundle is not whole, or `k` is not a positive integer.
+    DataError
+        `out` is a folder, or `users` has no such column or nobody who is known.
+    StageError
+        The cluster breaks off.
+    """
+    check_k(k)
+    out, runtime = Path(out), runtime or Runtime()
+    if Path(bundle).suffix in (".yaml", ".yml"):
+        raise BundleError(
+            f"Expected a bundle's folder; {bundle} puts several together, and recommends to one "
+            "user at a time."
+        )
+    opened = Bundle.open(bundle)
+    if opened.ranks:
+        raise BundleError(
+            f"Expected the bundle of a retriever, whose embeddings are compared; {bundle} is that "
+            "of a ranker, which orders what a retriever brings. Recommend from a retriever's."
+        )
+    require_target(out)
+    blocks, unknown = _blocks(opened, None if users is None else Path(users))
+    order = _Order(opened.path, k, filter_seen)
+    wanted, rows = sum(block.size for block in blocks), 0
+    partial = out.with_name(f"{out.name}.partial")
+    writer: pq.ParquetWriter | None = None
+    with cluster_client(runtime) as client, progress() as bars:
+        bar = bars.add_task("recommending", total=wanted)
+        found = _here(opened, order, blocks) if client is None else _spread(client, order, blocks)
+        try:
+            for block, frame in zip(blocks, found, strict=True):
+                table = frame.to_arrow(compat_level=pl.CompatLevel.oldest())
+                writer = writer or pq.ParquetWriter(partial, table.schema)
+                writer.write_table(table)
+                rows += table.num_rows
+                bars.advance(bar, block.size)
+        except BaseException:
+            partial.unlink(missing_ok=True)
+            raise
+        finally:
+            if writer is not None:
+                writer.close()
+    partial.replace(out)
+    return Written(wanted, rows, unknown)
+
+
+@dataclass(frozen=True)
+class _Order:
+    """What is the same for all blocks."""
+
+    path: Path
+    k: int
+    filter_seen: bool
+
+
+def _blocks(bundle: Bundle, users: Path | None) -> tuple[list[NDArray[np.int64]], int]:
+    """Return the users' rows in the bundle, ascending, a block each; and how many are unknown."""
+    if users is None:
+        rows, unknown = np.arange(bundle.manifest["rows"]["users"]), 0
+    else:
+        rows, unknown = _rows_of(bundle, users)
+    if not len(rows):
+        raise DataError("There should be users to recommend to; the bundle has none.")
+    cuts = np.flatnonzero(np.diff(rows // _USERS)) + 1
+    return np.split(rows, cuts), unknown
+
+
+def _rows_of(bundle: Bundle, users: Path) -> tuple[NDArray[np.int64], int]:
+    """Return the rows of those whom a file names, ascending, and how many it names in vain."""
+    held = pl.Series(USER_ID, bundle.users.raw(USER_ID))
+    kind = held.dtype
+    # Text that looks like a number is text if it was in training.
+    table = scan(find_files(users, "users"), {USER_ID: pl.String} if kind == pl.String else {})
+    columns = table.collect_schema()
+    if USER_ID not in columns:
+        near = did_you_mean(USER_ID, columns)
+        raise DataError(
+            f"{users} should have a column `user_id`.{near} Found: {', '.join(columns)}."
+        )
+    if columns[USER_ID] != pl.String and not columns[USER_ID].is_numeric():
+        raise DataError(
+            f"`user_id` of {users} should be text or whole numbers. Its type is {columns[USER_ID]}."
+        )
+    try:
+        ids = table.select(USER_ID).unique().collect()[USER_ID]
+    except pl.exceptions.PolarsError as error:
+        raise DataError(f"Cannot read {users}: {error}. Mend the file.") from error
+    asked = len(ids)
+    if ids.dtype.is_float():
+        ids = ids.filter(ids == ids.floor())  # a cast to an integer would make another user's
+        ids = ids.cast(pl.Int64, strict=False)
+    ids = ids.cast(kind, strict=False).drop_nulls()
+    known = held.is_in(ids.implode()).arg_true()
+    if not len(known):
+        raise DataError(
+            f"None of the {asked} users of {users} is known to the bundle. Expected raw ids, such "
+            f"as {held[0]!r}."
+        )
+    return known.cast(pl.Int64).to_numpy(), asked - len(known)
+
+
+def _here(bundle: Bundle, order: _Order, blocks: list[NDArray[np.int64]]) -> Iterator[pl.DataFrame]:
+    for block in blocks:
+        yield _recommend(bundle, order, block)
+
+
+def _spread(client: Any, order: _Order, blocks: list[NDArray[np.int64]]) -> Iterator[pl.DataFrame]:
+    """Yield blocks in their order as workers are done with them."""
+    files = read_manifest(order.path)["files"]
+    needed = [MANIFEST, *(name for name in files if name.startswith(_READ))]
+    require_readable(client, [order.path / name for name in needed])
+    ahead = _AHEAD * max(sum(client.nthreads().values()), 1)
+    waiting: deque[Any] = deque()
+    with cluster_failures():
+        for block in blocks:
+            waiting.append(client.submit(recommend_block, order, block, pure=False))
+            if len(waiting) > ahead:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+
+
+_opened: dict[tuple[Path, int], Bundle] = {}
+_opening = threading.Lock()
+
+
+def recommend_block(order: _Order, rows: NDArray[np.int64]) -> pl.DataFrame:
+    """Return the recommendations of a block of users; on a worker, which opens a bundle once."""
+    with _opening:  # a worker may have several threads
+        known = order.path, (order.path / MANIFEST).stat().st_mtime_ns
+        if known not in _opened:
+            _opened.clear()
+            _opened[known] = Bundle.open(order.path)
+        bundle = _opened[known]
+    return _recommend(bundle, order, rows)
+
+
+def _recommend(bundle: Bundle, order: _Order, rows: NDArray[np.int64]) -> pl.DataFrame:
+    queries = bundle.embed_users(rows)
+    seen = [bundle.seen(int(row)) for row in rows] if order.filter_seen else None
+    k = min(order.k, len(bundle.items))
+    items, scores = bundle.index.search(queries, k, seen, None)
+    users = pl.Series(bundle.users.raw(USER_ID).take(pa.array(np.repeat(rows, k))))
+    lists = pl.DataFrame(
+        {
+            USER_ID: users,
+            "item": items.ravel(),
+            "score": scores.ravel(),
+            "rank": np.tile(np.arange(1, k + 1, dtype=np.int32), len(rows)),
+        }
+    ).filter(pl.col("item") >= 0)
+    found = pl.Series(ITEM_ID, bundle.items.raw(ITEM_ID).take(pa.array(lists["item"].to_numpy())))
+    return lists.select(USER_ID, found, "score", "rank")

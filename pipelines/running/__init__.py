@@ -1,0 +1,1 @@
+"""Plans and runs: which stages run, where, and under which lock."""

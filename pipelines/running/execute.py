@@ -1,0 +1,165 @@
+"""One stage, run: under its lock, into a folder that is whole or not there."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import logging
+import os
+import shutil
+import time
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+
+from towermill import __version__
+from towermill.errors import SetupError, TowermillError
+from towermill.pipelines.recipe.recipe import Recipe
+from towermill.pipelines.running.plan import FORCED, Step
+from towermill.pipelines.stages.keys import key_of
+from towermill.pipelines.stages.output import MANIFEST, read_manifest, sizes
+from towermill.runtime.device import Runtime
+
+logger = logging.getLogger(__name__)
+
+#: In a folder at work: when its inputs were made. What was begun on others is not gone on with.
+_MADE_FROM = "made_from.json"
+
+
+def run_step(step: Step, recipe: Recipe, runtime: Runtime, *, wait: bool = False) -> None:
+    """Run a stage in this process and put its output in place.
+
+    Parameters
+    ----------
+    step, recipe
+        As planned.
+    runtime
+        Where it computes.
+    wait
+        If another process runs this very stage, wait for it.
+
+    Raises
+    ------
+    TowermillError
+        Of the stage; or another process runs it, without `wait`.
+    """
+    partial, folder = step.partial, step.folder
+    partial.parent.mkdir(parents=True, exist_ok=True)
+    with locked(partial.parents[1], f"{step.stage.name}-{step.key}", wait):
+        made_from = {name: _finished(folder) for name, folder in step.inputs.items()}
+        standing = read_manifest(folder)
+        # By whoever ran the same, or by this step's own attempt on a worker that then died.
+        if (
+            standing is not None
+            and standing["finished"] != step.stood
+            and standing["made_from"] == made_from
+        ):
+            logger.info("%s: another process has finished it", step.stage.name)
+            return
+        begun = partial / _MADE_FROM
+        same = begun.is_file() and json.loads(begun.read_text()) == made_from
+        if not (step.stage.resumes and step.reason != FORCED and same):
+            shutil.rmtree(partial, ignore_errors=True)
+        partial.mkdir(exist_ok=True)
+        begun.write_text(json.dumps(made_from))
+        logger.info("%s: running (%s)", step.stage.name, step.reason)
+        started = time.monotonic()
+        step.stage.run(recipe, step.inputs, partial, runtime)
+        seconds = time.monotonic() - started
+        begun.unlink()
+        manifest = {
+            "stage": step.stage.name,
+            "key": step.key,
+            "finished": datetime.now(UTC).isoformat(),
+            "seconds": round(seconds, 3),
+            "towermill": __version__,
+            "device": runtime.device,
+            "made_from": made_from,
+            "inputs": {name: str(path.absolute()) for name, path in step.inputs.items()},
+            "files": sizes(partial),
+            "ingredients": step.ingredients,
+        }
+        (partial / MANIFEST).write_text(json.dumps(manifest, indent=2, default=str))
+        _replace(folder, partial)
+    logger.info("%s: done in %.1f s", step.stage.name, seconds)
+
+
+def require_folder(root: Path) -> None:
+    """Make the folder of a recipe's runs; raise `SetupError` if it cannot be written to."""
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+        writable = os.access(root, os.W_OK | os.X_OK)
+        problem = "" if writable else "it cannot be written to"
+    except OSError as error:
+        problem = str(error)
+    if problem:
+        raise SetupError(
+            f"Runs should be kept in a folder that can be written. {root}: {problem}. Choose "
+            "another with --out."
+        )
+
+
+def link_latest(root: Path, steps: Sequence[Step]) -> None:
+    """Point ``latest`` at these stages' folders, by one rename, if all of them are whole."""
+    if not all((step.folder / MANIFEST).is_file() for step in steps):
+        return
+    with locked(root, "latest", wait=True):
+        name = key_of({step.stage.name: step.key for step in steps})
+        target = root / "by-run" / name
+        if not target.is_dir():
+            partial = target.with_name(f"{name}.partial")
+            shutil.rmtree(partial, ignore_errors=True)
+            partial.mkdir(parents=True)
+            for step in steps:
+                (partial / step.stage.name).symlink_to(Path("../..") / step.stage.name / step.key)
+            (partial / "bundle").symlink_to("export/bundle")
+            partial.rename(target)
+        link = root / "latest.partial"
+        link.unlink(missing_ok=True)
+        link.symlink_to(Path("by-run") / name)
+        link.replace(root / "latest")
+
+
+def _replace(folder: Path, partial: Path) -> None:
+    """Put `partial` in the place of `folder`, which is never there half deleted."""
+    old = folder.with_name(f"{folder.name}.old")
+    shutil.rmtree(old, ignore_errors=True)
+    if folder.is_dir():
+        folder.rename(old)
+    partial.rename(folder)
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def _finished(folder: Path) -> str:
+    manifest = read_manifest(folder)
+    if manifest is None:
+        raise TowermillError(
+            f"Expected a finished stage in {folder}; its {MANIFEST} is gone. Run the same again."
+        )
+    return str(manifest["finished"])
+
+
+@contextlib.contextmanager
+def locked(root: Path, name: str, wait: bool) -> Iterator[None]:
+    """Hold a lock in `root`; the system lets go of it when the process ends, however it ends.
+
+    Raises
+    ------
+    TowermillError
+        Another process holds it, and `wait` is false.
+    """
+    folder = root / ".locks"
+    folder.mkdir(exist_ok=True)
+    with (folder / name).open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            if not wait:
+                raise TowermillError(
+                    f"Another process is running this very stage ({name}). Wait for it, or give "
+                    "this run another folder with --out."
+                ) from None
+            fcntl.flock(file, fcntl.LOCK_EX)
+        # The file stays: one that is unlinked could be locked by two processes at a time.
+        yield

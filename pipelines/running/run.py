@@ -1,0 +1,52 @@
+"""Runs a recipe: its stages one after another, here, with or without a Dask cluster."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+from towermill.pipelines.recipe.recipe import Recipe
+from towermill.pipelines.running.execute import link_latest, require_folder, run_step
+from towermill.pipelines.running.plan import Selection, Step, plan
+from towermill.pipelines.running.shared_storage import require_shared
+from towermill.pipelines.running.subprocess import run_in_child
+from towermill.runtime.cluster import cluster_client
+from towermill.runtime.device import resolve
+
+
+def run(
+    recipe: Recipe, out: str | Path, selection: Selection | None = None, *, wait: bool = False
+) -> list[Step]:
+    """Run what has to run of the recipe, keep it under `out`, and return the steps as planned.
+
+    A stage that another process is running is waited for with `wait`, and else refused.
+
+    With a cluster, each stage runs in a process of its own on this machine, whose memory is given
+    back at its end, and has the cluster fit, transform and encode. So does each stage that computes
+    on a card, which it has to itself. `submit` runs the stages themselves on a cluster.
+
+    Raises
+    ------
+    TowermillError
+        Of any stage; what earlier stages finished stays, and the same call goes on from there.
+    """
+    runtime = resolve(recipe.runtime.device, recipe.runtime.cluster, recipe.runtime.seed)
+    out = Path(out)
+    steps = plan(recipe, out, selection)
+    require_folder(out / recipe.name)
+    if any(step.runs for step in steps):
+        with cluster_client(runtime, **recipe.runtime.cluster_options()) as client:
+            if client is not None:
+                require_shared(client, out / recipe.name)
+            for step in steps:
+                if not step.runs:
+                    continue
+                own_process = client is not None or (runtime.device == "gpu" and step.stage.card)
+                if own_process:
+                    address = "none" if client is None else client.scheduler.address
+                    on = replace(runtime, cluster=address)
+                    run_in_child(step, recipe, on, wait=wait)
+                else:
+                    run_step(step, recipe, runtime, wait=wait)
+    link_latest(out / recipe.name, steps)
+    return steps

@@ -1,0 +1,1 @@
+"""What the routes call: the bundle being served and how it is reloaded."""

@@ -1,0 +1,148 @@
+"""The bundle that is served, and how another takes its place."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from towermill.errors import BundleError
+from towermill.pipelines.bundle.manifest import MANIFEST
+from towermill.pipelines.bundle.query import Query
+from towermill.pipelines.server.metrics import Metrics
+from towermill.pipelines.server.service.reader import Opener, Reader
+from towermill.pipelines.server.service.search_items import ItemSearch
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Held:
+    """A bundle in service, with what was made of it. An answer is made from one of these."""
+
+    bundle: Reader
+    id: str
+    path: Path
+    since: datetime
+    search: ItemSearch
+
+
+class Holder:
+    """Holds the bundle in service.
+
+    The first is opened here, before anything listens.
+
+    Parameters
+    ----------
+    path
+        The bundle's folder, or a link to it, such as ``runs/<recipe>/latest/bundle``: it is
+        followed anew each time.
+    opener
+        How to open it.
+    metrics
+        Where reloads are counted.
+
+    Raises
+    ------
+    BundleError
+        There is no bundle, or it is not whole.
+    """
+
+    def __init__(self, path: str | Path, opener: Opener, metrics: Metrics) -> None:
+        self.path = Path(path)
+        self._opener = opener
+        self._metrics = metrics
+        self._changing = asyncio.Lock()
+        self._looked_at = self._mark()
+        self.current = self._load()
+        metrics.serves(self.current.id, self.current.bundle.manifest)
+
+    async def reload(self) -> bool:
+        """Open what is at the path now, and serve it if it is another bundle.
+
+        It is opened and asked for the first time in a thread, while the old one serves on; what
+        was begun on the old one is finished on it.
+
+        Returns
+        -------
+        bool
+            Whether another bundle is served now.
+
+        Raises
+        ------
+        BundleError
+            It is refused: the old one stays.
+        """
+        async with self._changing:
+            self._looked_at = self._mark()
+            try:
+                found = await asyncio.to_thread(self._load)
+            except BundleError as error:
+                self._metrics.reloads.labels("refused").inc()
+                logger.error("bundle refused, the old one stays: %s", error)
+                raise
+            if found.id == self.current.id:
+                self._metrics.reloads.labels("unchanged").inc()
+                logger.info("bundle unchanged: %s", found.id)
+                return False
+            self.current = found
+            self._metrics.serves(found.id, found.bundle.manifest)
+            self._metrics.reloads.labels("loaded").inc()
+            logger.info("bundle loaded: %s from %s", found.id, found.path)
+            return True
+
+    async def watch(self, seconds: float) -> None:
+        """Reload, for ever, whenever another folder or manifest is at the path than was last."""
+        while True:
+            await asyncio.sleep(seconds)
+            # One that was refused, or a path with nothing there, is not tried again as it is.
+            if self._mark() != self._looked_at:
+                await self.reload_quietly()
+
+    async def reload_quietly(self) -> None:
+        """Reload; a refusal is only logged."""
+        try:
+            await self.reload()
+        except BundleError:
+            return
+
+    def _mark(self) -> tuple[Any, ...]:
+        """Return what tells the folder at the path from another, or from one moved there since."""
+        try:
+            found = (self.path.resolve() / MANIFEST).stat()
+        except OSError:
+            return ()
+        return self.path.resolve(), found.st_dev, found.st_ino, found.st_mtime_ns, found.st_size
+
+    def _load(self) -> Held:
+        # Resolved once: a link that is moved meanwhile cannot mix two bundles.
+        path = self.path.resolve()
+        try:
+            bundle = self._opener(path)
+            held = Held(
+                bundle, str(bundle.manifest["id"]), path, datetime.now(UTC), ItemSearch(bundle)
+            )
+            _warm(bundle)
+        except BundleError:
+            raise
+        except Exception as error:
+            # Whatever a wrong bundle does, the one in service goes on.
+            logger.debug("opening %s failed", path, exc_info=True)
+            raise BundleError(f"The bundle at {path} does not work: {error!r}") from error
+        return held
+
+
+def _warm(bundle: Reader) -> None:
+    """Read from every file once, so that none is opened, or found wrong, by a request."""
+    bundle.load()
+    if bundle.manifest["rows"]["users"]:
+        user = bundle.user(0)
+        bundle.seen(0)
+        bundle.answer([Query(user_id=user["user_id"])])
+    else:
+        bundle.answer([Query()])
+    if bundle.manifest["rows"]["items"] and bundle.manifest["kind"] == "retriever":
+        bundle.similar_many([bundle.item(0)["item_id"]], 1)

@@ -1,0 +1,205 @@
+"""A recipe's bundle tried out on simulated users, beside a floor and a ceiling."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import logging
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from towermill.columns import ITEM_ID, USER_ID
+from towermill.errors import RecipeError
+from towermill.pipelines.recipe.recipe import Recipe
+from towermill.pipelines.recommend.catalogue import Catalogue
+from towermill.pipelines.running.run import run
+from towermill.pipelines.simulation.environment import (
+    BatchEnvironment,
+    SlateEnvironment,
+    batched,
+)
+from towermill.pipelines.simulation.policies import Policies, check_policies
+from towermill.pipelines.simulation.report import write_report
+from towermill.pipelines.simulation.trial import RESULT, run_trial
+from towermill.pipelines.stages.keys import code_version, key_of
+from towermill.workflows.sources import Slates
+
+logger = logging.getLogger(__name__)
+
+_CODE = (
+    "towermill.pipelines.recommend.neighbours",
+    "towermill.models.architectures.funk_svd_online",
+    "towermill.pipelines.recommend.catalogue",
+    "towermill.pipelines.recommend.interleave",
+    "towermill.pipelines.simulation.simulate",
+    "towermill.pipelines.simulation",
+    "towermill.pipelines.bundle.bundle",
+    "towermill.workflows.sources",
+)
+#: Parts of the section `simulate` that decide nothing of one policy's trial.
+_OF_ALL = ("policies",)
+
+
+def simulate(
+    recipe: Recipe,
+    out: str | Path = "runs",
+    *,
+    seeds: Sequence[int] = (0,),
+    environment: Any = None,
+    training: Any = None,
+) -> dict[str, Any]:
+    """Run the recipe, if it has not been run, and try its policies out on simulated users.
+
+    Each trial of a policy and a seed is kept in ``<out>/<recipe>/simulations/<key>/seed-<n>/`` when
+    it is done; a call that was cut off goes on with the next one. The key holds the section
+    `simulate`, the bundle and the code.
+
+    Parameters
+    ----------
+    recipe
+        Its source is `slates`, unless there is an `environment`.
+    out
+        Where runs are kept.
+    seeds
+        Of users' choices, exploration and negatives; the bundle is the same for all.
+    environment
+        Anything with the protocol of `towermill.pipelines.simulation.environment.Environment`, for
+        test episodes. Its users and items have the raw ids of the recipe's data; a user not known
+        is served as one. It is run anew each time.
+    training
+        Another one, for training episodes. Without, what learns begins from the bundle's weights.
+
+    Returns
+    -------
+    ``folder``; ``seeds``; ``policies``, as `write_report` gives them. The folder also has
+    ``simulation.json`` with the same, ``scores.csv`` by user, and ``clicks.png``.
+
+    Raises
+    ------
+    RecipeError
+        There is no environment, or a policy cannot be had of it, or of this recipe's model.
+    DataError
+        An environment does not keep to the protocol.
+    """
+    if not seeds or len(set(seeds)) < len(seeds):
+        raise RecipeError(f"Seeds should be different numbers. Received: {list(seeds)}")
+    users: _DefaultUsers | _GivenUsers
+    users = _DefaultUsers(recipe) if environment is None else _GivenUsers(environment, training)
+    check_policies(recipe, environment is None)
+    steps = run(recipe, out)
+    exported = next(step.folder for step in steps if step.stage.name == "export")
+    catalogue = Catalogue(exported / "bundle")
+    folder = Path(out) / recipe.name / "simulations" / _key(recipe, catalogue, environment)
+    if environment is not None:
+        shutil.rmtree(folder, ignore_errors=True)
+    trials: dict[tuple[str, int], Path] = {}
+    for seed in seeds:
+        policies = Policies(recipe, catalogue, users.known(seed))
+        for name in recipe.simulate.policies:
+            trial = trials[name, seed] = folder / f"seed-{seed}" / name
+            if (trial / RESULT).is_file():
+                continue
+            # Fresh ones: the chances of a trial do not hang on which others were run before it.
+            to_train, to_test = users.both(seed)
+            policy = policies.make(name, seed)
+            run_trial(name, policy, to_train, to_test, recipe.simulate.episodes, trial)
+    found = {
+        "folder": str(folder),
+        "seeds": list(seeds),
+        "policies": write_report(trials, recipe.simulate.horizon, folder),
+    }
+    partial = folder / "simulation.partial.json"
+    partial.write_text(json.dumps(found, indent=2))
+    partial.replace(folder / "simulation.json")
+    return found
+
+
+def load_environment(name: str) -> Any:
+    """Return what ``package.module:name`` says: an environment, or the result of calling it.
+
+    Raises
+    ------
+    RecipeError
+        There is no such module or name.
+    """
+    module, separator, attribute = name.partition(":")
+    if not separator:
+        raise RecipeError(f"--environment should read package.module:name. Received: {name!r}")
+    try:
+        found = getattr(importlib.import_module(module), attribute)
+        return found() if isinstance(found, type) or not hasattr(found, "reset") else found
+    except (ImportError, AttributeError, ValueError, TypeError) as error:
+        raise RecipeError(
+            f"--environment {name}: {error}. Expected an environment, or what makes one when it is "
+            "called without arguments, in a module on PYTHONPATH."
+        ) from error
+
+
+def _key(recipe: Recipe, catalogue: Catalogue, environment: Any) -> str:
+    return key_of(
+        {
+            "settings": recipe.simulate.model_dump(mode="json", exclude=set(_OF_ALL)),
+            "source": recipe.source.model_dump(mode="json"),
+            "model": recipe.model.model_dump(mode="json"),
+            "bundle": catalogue.bundle.manifest["files"],
+            "environment": None if environment is None else type(environment).__qualname__,
+            "code": code_version(*_CODE),
+        }
+    )
+
+
+class _GivenUsers:
+    """Somebody's environments, in the form of batches."""
+
+    def __init__(self, environment: Any, training: Any) -> None:
+        self._test = batched(environment)
+        self._train = None if training is None else batched(training)
+
+    def both(self, seed: int) -> tuple[BatchEnvironment | None, BatchEnvironment]:
+        """Return that of training episodes, if there is one, and that of test episodes."""
+        return self._train, self._test
+
+    def known(self, seed: int) -> None:
+        """Return no environment whose true utilities are known."""
+
+
+class _DefaultUsers:
+    """The default environments of a recipe's source."""
+
+    def __init__(self, recipe: Recipe) -> None:
+        source, self._config = recipe.source, recipe.simulate
+        if not isinstance(source, Slates):
+            raise RecipeError(
+                f"`source.kind: {source.kind}` has no simulated users; `slates` has. Or give an "
+                "environment of your own: see docs/guides/simulator.md."
+            )
+        if self._config.train_users >= source.users:
+            raise RecipeError(
+                f"`simulate.train_users` should be fewer than the source's {source.users} users, "
+                f"that some are left to test on. Received: {self._config.train_users}"
+            )
+        self._users = source.users
+        self._world = source.world()
+        log = source.log(self._world).group_by(USER_ID).agg(ITEM_ID)
+        self._read = dict(zip(log[USER_ID].to_list(), log[ITEM_ID].to_list(), strict=True))
+
+    def both(self, seed: int) -> tuple[SlateEnvironment | None, SlateEnvironment]:
+        """Return that of training episodes, if it has users, and that of test episodes."""
+        last = self._config.train_users
+        return self._of(1, last, 2 * seed) if last else None, self.known(seed)
+
+    def known(self, seed: int) -> SlateEnvironment:
+        """Return that of test episodes."""
+        return self._of(self._config.train_users + 1, self._users, 2 * seed + 1)
+
+    def _of(self, first: int, last: int, seed: int) -> SlateEnvironment:
+        return SlateEnvironment(
+            self._world,
+            range(first, last + 1),
+            self._read,
+            horizon=self._config.horizon,
+            patience=self._config.patience,
+            seed=seed,
+        )

@@ -1,0 +1,1 @@
+"""The five stages, their keys and their outputs."""

@@ -1,0 +1,137 @@
+"""Batch inference on a Dask cluster: slices of a table go to its workers, embeddings come back."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections import OrderedDict, deque
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from towermill.models.configs.registry import ModelConfig
+from towermill.pipelines.recipe.recipe import Recipe
+from towermill.pipelines.stages.output import read_manifest
+from towermill.runtime.device import Runtime, quiet_tensorflow
+from towermill.runtime.gpu import start_tensorflow_on_card
+
+if TYPE_CHECKING:
+    import numpy as np
+    import polars as pl
+    from numpy.typing import NDArray
+
+    from towermill.models.contracts.retriever import Retriever, Side, Spread
+
+#: Slices on their way for each of the workers' threads: the next is there when one is done.
+_AHEAD = 3
+#: Models a worker keeps: of as many recipes that encode side by side.
+_KEPT = 2
+
+_models: OrderedDict[TrainedModel, Retriever] = OrderedDict()
+_loading = threading.Lock()
+
+
+@dataclass(frozen=True)
+class TrainedModel:
+    """What a worker loads a model from.
+
+    Attributes
+    ----------
+    processed, trained, config
+        See `towermill.models.training.train.load_model`.
+    finished
+        When it was trained: another model may come to stand in the same folder.
+    device
+        Where it computes.
+    """
+
+    processed: Path
+    trained: Path
+    config: ModelConfig
+    finished: str
+    device: str
+
+
+def spread_over_cluster(
+    inputs: Mapping[str, Path], recipe: Recipe, runtime: Runtime
+) -> Spread | None:
+    """Return what encodes by the trained model on the current client's cluster; None without one.
+
+    Parameters
+    ----------
+    inputs
+        Folders of the stages ``process`` and ``train``, on storage that all workers see.
+    recipe, runtime
+        Of the run.
+    """
+    if runtime.cluster == "none":
+        return None
+    from distributed import default_client
+
+    manifest = read_manifest(inputs["train"]) or {}
+    model = TrainedModel(
+        inputs["process"],
+        inputs["train"],
+        recipe.model,
+        str(manifest.get("finished")),
+        runtime.device,
+    )
+    return _Spread(default_client(), model)
+
+
+@dataclass(frozen=True)
+class _Spread:
+    """`towermill.models.contracts.retriever.Spread` over a client's workers."""
+
+    client: Any
+    model: TrainedModel
+
+    def __call__(self, side: Side, slices: Sequence[pl.DataFrame]) -> Iterator[NDArray[np.float32]]:
+        ahead = _AHEAD * max(sum(self.client.nthreads().values()), 1)
+        waiting: deque[Any] = deque()
+        for rows in slices:
+            # The rows travel with the task, so that another worker can do it if one dies.
+            waiting.append(self.client.submit(encode_rows, self.model, side, rows, pure=False))
+            if len(waiting) > ahead:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+
+
+def encode_rows(model: TrainedModel, side: Side, rows: pl.DataFrame) -> NDArray[np.float32]:
+    """Return the embeddings of rows, float32 ``(rows, dim)``; on a worker.
+
+    A process loads a model once. TensorFlow stays in its memory from then on.
+    """
+    return _loaded(model).encode(side, rows)
+
+
+def _loaded(model: TrainedModel) -> Retriever:
+    with _loading:  # a worker may have several threads
+        if model not in _models:
+            _models[model] = _load(model)
+            if len(_models) > _KEPT:
+                _models.popitem(last=False)
+        _models.move_to_end(model)
+        return _models[model]
+
+
+def start_tensorflow(device: str) -> None:
+    """Have TensorFlow compute on this device, and take a card's memory as it needs it."""
+    quiet_tensorflow()
+    if device == "gpu":
+        start_tensorflow_on_card()
+    else:
+        import tensorflow as tf
+
+        with contextlib.suppress(RuntimeError):  # it has started on a card: too late to hide them
+            tf.config.set_visible_devices([], "GPU")
+
+
+def _load(model: TrainedModel) -> Retriever:
+    start_tensorflow(model.device)
+    from towermill.models.training.train import load_model
+
+    retriever: Retriever = load_model(model.processed, model.trained, model.config)[1]  # type: ignore[assignment]
+    return retriever

@@ -1,0 +1,278 @@
+"""The five stages: what each reads, what decides its key, and the plain function that does it.
+
+A stage function takes the recipe, the folders of the stages before it, an output folder and the
+runtime, and returns nothing but files. The heavy imports stand inside, so that planning a run
+needs none of them.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from towermill.errors import DataError
+from towermill.pipelines.recipe.recipe import Recipe
+from towermill.runtime.device import Runtime
+from towermill.runtime.gpu import Use, claim
+
+Inputs = Mapping[str, Path]
+#: Where the stages themselves are written.
+_SHARED = ("towermill.columns", "towermill.features", "towermill.pipelines.stages.stages")
+_FEATURES = ("nvtabular", "merlin-core", "dask", "pandas", "pyarrow", "numpy", "cudf-cu12")
+#: What writes a bundle, and what it is held against.
+_EXPORT = ("export", "search", "gates", "bundle")
+_MODELS = ("tensorflow", "tensorflow-cpu", "tf-keras", "merlin-models", "merlin-dataloader")
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One step of a pipeline.
+
+    Attributes
+    ----------
+    name, inputs
+        Its name, and those of the stages whose output it reads.
+    settings
+        The sections of the recipe (dotted keys) that decide its output.
+    code
+        Packages and modules of Towermill whose source decides its output.
+    packages
+        Other packages whose version decides its output.
+    run
+        The function.
+    earlier
+        Stages of the run that is continued, if one is, whose output it reads: they stand among its
+        inputs as ``earlier.<name>``.
+    resumes
+        A run that was cut off goes on in the folder it left; else it starts afresh.
+    spreads
+        Some of its work goes to a Dask cluster, if there is one.
+    card
+        With device gpu, it computes on a card.
+    """
+
+    name: str
+    inputs: tuple[str, ...]
+    settings: tuple[str, ...]
+    code: tuple[str, ...]
+    packages: tuple[str, ...]
+    run: Callable[[Recipe, Inputs, Path, Runtime], None]
+    earlier: tuple[str, ...] = ()
+    resumes: bool = False
+    spreads: bool = False
+    card: bool = True
+
+
+def prepare(recipe: Recipe, inputs: Inputs, out: Path, runtime: Runtime) -> None:
+    """Read the source into canonical tables: Parquet, and ``features.json``."""
+    import polars as pl
+
+    from towermill.workflows.prepare.check_impressions import check_impressions, drop_null_users
+    from towermill.workflows.prepare.check_interactions import check_tables, drop_null_ids
+    from towermill.workflows.store import write_tables
+    from towermill.workflows.tables import ImpressionTables
+
+    scratch = out / "scratch"
+    scratch.mkdir()
+    try:
+        tables = recipe.source.read(scratch)
+        on_null_id = recipe.source.on_null_id
+        if isinstance(tables, ImpressionTables):
+            counts = check_impressions(tables, on_null_id)
+            tables = drop_null_users(tables) if counts["null_ids_dropped"] else tables
+        else:
+            counts = check_tables(tables, on_null_id)
+            tables = drop_null_ids(tables) if counts["null_ids_dropped"] else tables
+        write_tables(tables, counts, out)
+    # Tables are lazy: a damaged file or a text among numbers shows only when its rows are read.
+    except pl.exceptions.PolarsError as error:
+        raise DataError(
+            "The raw data should be readable throughout. Reading it failed: "
+            f"{str(error).partition(chr(10))[0].rstrip('.')}. Mend the file, or the section "
+            f"`source` of the recipe (kind {recipe.source.kind})."
+        ) from error
+    shutil.rmtree(scratch)
+
+
+def process(recipe: Recipe, inputs: Inputs, out: Path, runtime: Runtime) -> None:
+    """Filter, split and encode; see `interactions` and `process_impressions`."""
+    from towermill.workflows.store import read_tables
+    from towermill.workflows.tables import ImpressionTables
+
+    tables = read_tables(inputs["prepare"])
+    earlier = inputs.get("earlier.process")
+    share = recipe.continue_from.replay if recipe.continue_from else 0.0
+    # Vectors of texts are made by TensorFlow.
+    _claim_card(recipe, runtime, "both" if recipe.text.vectors else "features")
+    if isinstance(tables, ImpressionTables):
+        from towermill.workflows.process.impressions import process_impressions
+
+        process_impressions(tables, recipe.split, recipe.features, recipe.text, out, earlier, share)
+        return
+    from towermill.workflows.process.interactions import process as process_tables
+
+    process_tables(
+        tables,
+        recipe.filters,
+        recipe.split,
+        recipe.features,
+        out,
+        recipe.text,
+        earlier=earlier,
+        share=share,
+    )
+
+
+def train(
+    recipe: Recipe,
+    inputs: Inputs,
+    out: Path,
+    runtime: Runtime,
+    after_epoch: Callable[[int, dict[str, float]], None] | None = None,
+) -> None:
+    """Fit the model: its best weights, ``history.json``, TensorBoard logs."""
+    from towermill.models.training.train import train_model
+
+    _claim_card(recipe, runtime, "model")
+    config, earlier = recipe.train, None
+    if recipe.continue_from is not None:
+        earlier = inputs["earlier.process"], inputs["earlier.train"]
+        changes = {
+            "epochs": min(config.epochs, recipe.continue_from.epochs),
+            "learning_rate": config.learning_rate * recipe.continue_from.learning_rate_factor,
+        }
+        config = config.model_copy(update=changes)
+    train_model(
+        inputs["process"],
+        recipe.model,
+        config,
+        out,
+        runtime.seed,
+        query=recipe.evaluate.query,
+        filter_seen=recipe.evaluate.filter_seen,
+        max_queries=recipe.evaluate.max_queries,
+        after_epoch=after_epoch,
+        earlier=earlier,
+    )
+
+
+def evaluate(recipe: Recipe, inputs: Inputs, out: Path, runtime: Runtime) -> None:
+    """Rank the test split: ``metrics.json``."""
+    from towermill.pipelines.stages.encode_on_cluster import spread_over_cluster
+    from towermill.pipelines.stages.evaluate import evaluate_model
+
+    _claim_card(recipe, runtime, "model")
+    spread = spread_over_cluster(inputs, recipe, runtime)
+    metrics = evaluate_model(inputs["process"], inputs["train"], recipe, spread)
+    (out / "metrics.json").write_text(json.dumps(metrics, indent=2))
+
+
+def export(recipe: Recipe, inputs: Inputs, out: Path, runtime: Runtime) -> None:
+    """Write the bundle and check it against the live model."""
+    from towermill.pipelines.export.export import export_bundle
+    from towermill.pipelines.stages.encode_on_cluster import spread_over_cluster
+
+    _claim_card(recipe, runtime, "model")
+    export_bundle(inputs, recipe, out / "bundle", spread_over_cluster(inputs, recipe, runtime))
+
+
+def _claim_card(recipe: Recipe, runtime: Runtime, use: Use) -> None:
+    if runtime.device == "gpu":
+        claim(use, recipe.runtime.memory(runtime))
+
+
+STAGES: tuple[Stage, ...] = (
+    Stage(
+        "prepare",
+        (),
+        ("source",),
+        (
+            *_SHARED,
+            "towermill.workflows.sources",
+            "towermill.workflows.tables",
+            "towermill.workflows.prepare.check_interactions",
+            "towermill.workflows.prepare.check_impressions",
+            "towermill.workflows.store",
+            "towermill.workflows.streaming.group_by",
+        ),
+        ("polars",),
+        prepare,
+        card=False,
+    ),
+    Stage(
+        "process",
+        ("prepare",),
+        ("filters", "split", "features", "text", "continue_from.replay"),
+        (*_SHARED, "towermill.workflows", "towermill.merlin.activation"),
+        ("polars", "tokenizers", "keras-hub", *_FEATURES),
+        process,
+        earlier=("process",),
+        spreads=True,
+    ),
+    Stage(
+        "train",
+        ("process",),
+        # The validation that picks the epoch follows the protocol of the evaluation.
+        (
+            "model",
+            "train",
+            "continue_from.epochs",
+            "continue_from.learning_rate_factor",
+            "evaluate.query",
+            "evaluate.filter_seen",
+            "evaluate.max_queries",
+            "runtime.seed",
+        ),
+        (*_SHARED, "towermill.models", "towermill.merlin.activation", "towermill.runtime.device"),
+        _MODELS,
+        train,
+        earlier=("process", "train"),
+        resumes=True,
+    ),
+    Stage(
+        "evaluate",
+        ("process", "train"),
+        ("evaluate", "split.cold", "runtime.seed"),
+        (
+            *_SHARED,
+            "towermill.models",
+            "towermill.pipelines.stages.encode_on_cluster",
+            "towermill.pipelines.stages.evaluate",
+        ),
+        _MODELS,
+        evaluate,
+        spreads=True,
+    ),
+    Stage(
+        "export",
+        ("process", "train", "evaluate"),
+        # All else that the manifest tells of the recipe is in the keys of the inputs.
+        ("name", "description", "export"),
+        (
+            *_SHARED,
+            "towermill.models",
+            "towermill.pipelines.stages.encode_on_cluster",
+            *(f"towermill.pipelines.{module}" for module in _EXPORT),
+        ),
+        (*_MODELS, "onnx", "tf2onnx", "onnxruntime", "usearch", "faiss-cpu"),
+        export,
+        spreads=True,
+    ),
+)
+STAGE_NAMES = tuple(stage.name for stage in STAGES)
+
+
+def settings_of(stage: Stage, recipe: Recipe) -> dict[str, Any]:
+    """Return the parts of the recipe that decide the stage's output, by dotted key."""
+    content = recipe.model_dump(mode="json")
+    found = {}
+    for dotted in stage.settings:
+        value: Any = content
+        for part in dotted.split("."):
+            value = None if value is None else value[part]
+        found[dotted] = value
+    return found

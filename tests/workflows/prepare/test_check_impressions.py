@@ -1,0 +1,196 @@
+"""What is refused of impressions, and what is counted, before any long work."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import datetime
+from typing import Any
+
+import polars as pl
+import pytest
+
+from towermill.errors import DataError
+from towermill.workflows.prepare.check_impressions import check_impressions, drop_null_users
+from towermill.workflows.tables import ImpressionTables
+
+WHEN = datetime(2024, 1, 1)
+
+
+def make(
+    rows: Sequence[tuple[Any, Any, Any, Any]],
+    histories: Sequence[list[Any]] = ([1, 2], [2, None]),
+    **sides: Any,
+) -> ImpressionTables:
+    """Return tables of (user, history_id, inview, clicked) rows, one an hour."""
+    impressions = pl.DataFrame(
+        {
+            "impression_id": list(range(len(rows))),
+            "user_id": [row[0] for row in rows],
+            "timestamp": [WHEN.replace(hour=hour) for hour in range(len(rows))],
+            "history_id": [row[1] for row in rows],
+            "inview": [row[2] for row in rows],
+            "clicked": [row[3] for row in rows],
+        },
+        schema_overrides={
+            "user_id": pl.Int64,
+            "timestamp": pl.Datetime("us"),
+            "history_id": pl.Int64,
+            "inview": pl.List(pl.Int64),
+            "clicked": pl.List(pl.Int64),
+        },
+    )
+    read = pl.DataFrame(
+        {
+            "history_id": range(len(histories)),
+            "user_id": [7] * len(histories),
+            "history": histories,
+        },
+        schema_overrides={
+            "history_id": pl.Int64,
+            "user_id": pl.Int64,
+            "history": pl.List(pl.Int64),
+        },
+    )
+    frames = {
+        name: pl.LazyFrame(
+            {"item_id": ids}
+            if name == "items"
+            else {"item_id": list(ids), "vector": [*ids.values()]}
+        )
+        for name, ids in sides.items()
+    }
+    return ImpressionTables(impressions.lazy(), read.lazy(), **frames)
+
+
+class TestCounts:
+    def test_all(self) -> None:
+        tables = make(
+            [
+                (1, 0, [1, 2, 3], [2]),
+                (1, None, [4, 5], []),  # no click
+                (2, 1, [1, 2], [2, 1]),  # no negative
+                (3, None, [1, 6], None),  # not told
+                (3, None, [1, None, 2], [9, 9, 1]),  # a null shown, and a click that was not
+                (4, 1, [], [8, 7]),  # nothing shown, two clicks that were not
+            ],
+            items=[1, 2, 3, 7, 10],
+            vectors={1: [0.0, 1.0], 2: [1.0, 1.0]},
+        )
+        assert check_impressions(tables) == {
+            "rows": 6,
+            "users": 4,
+            "null_ids_dropped": 0,
+            "first": "2024-01-01 00:00:00.000000",
+            "last": "2024-01-01 05:00:00.000000",
+            "unlabelled": 1,
+            "without_click": 1,
+            "without_negative": 1,
+            "without_history": 3,
+            "without_inview": 1,
+            "with_click_not_shown": 2,
+            "clicks_not_shown": 3,
+            "null_inview": 1,
+            "histories": 2,
+            "items_shown": 6,  # 1 to 6
+            "items_clicked": 5,  # 1, 2, 7, 8, 9
+            "items_read": 2,
+            "item_rows": 5,
+            "items_shown_without_row": 3,  # 4, 5, 6
+            "items_clicked_without_row": 2,  # 8, 9
+            "items_read_without_row": 0,
+            "vector_rows": 2,
+            "vector_size": 2,
+        }
+
+    def test_nothing_but_impressions(self) -> None:
+        stats = check_impressions(make([(1, None, [1], None)], histories=[]))
+        assert (stats["unlabelled"], stats["histories"], stats["items_read"]) == (1, 0, 0)
+        assert stats["without_negative"] == 0
+        assert "item_rows" not in stats
+        assert "vector_rows" not in stats
+
+    def test_nulls_dropped(self) -> None:
+        tables = make([(None, None, [1], [1]), (2, 0, [2, 3], [3])])
+        stats = check_impressions(tables, "drop")
+        assert (stats["rows"], stats["users"], stats["null_ids_dropped"]) == (1, 1, 1)
+        assert stats["items_shown"] == 2
+        assert drop_null_users(tables).impressions.collect()["user_id"].to_list() == [2]
+
+
+GOOD = [(1, 0, [1, 2], [2])]
+
+
+class TestRefused:
+    def test_no_impressions(self) -> None:
+        with pytest.raises(DataError, match="Found none"):
+            check_impressions(make([]))
+
+    def test_null_user(self) -> None:
+        with pytest.raises(DataError, match="1 have none"):
+            check_impressions(make([*GOOD, (None, None, [1], [1])]))
+
+    @pytest.mark.parametrize(
+        ("time", "message"), [(None, "1 are null"), (datetime(1901, 1, 1), "such as 1901-01-01")]
+    )
+    def test_times(self, time: datetime | None, message: str) -> None:
+        tables = make(GOOD)
+        frame = tables.impressions.with_columns(timestamp=pl.lit(time, pl.Datetime("us")))
+        with pytest.raises(DataError, match=message):
+            check_impressions(replace(tables, impressions=frame))
+
+    def test_time_of_another_type(self) -> None:
+        tables = make(GOOD)
+        frame = tables.impressions.with_columns(timestamp=pl.lit(3))
+        with pytest.raises(DataError, match="should be a Datetime"):
+            check_impressions(replace(tables, impressions=frame))
+
+    @pytest.mark.parametrize("name", ["items", "vectors"])
+    def test_ids_twice(self, name: str) -> None:
+        frame = pl.LazyFrame({"item_id": [1, 2, 1], "vector": [[0.0]] * 3})
+        with pytest.raises(DataError, match=f"The {name} should have one row an id. 1 ids .* as 1"):
+            check_impressions(replace(make(GOOD), **{name: frame}))
+
+    def test_item_without_id(self) -> None:
+        with pytest.raises(DataError, match="1 rows have none"):
+            check_impressions(make(GOOD, items=[1, None]))
+
+    def test_unlike_item_ids(self) -> None:
+        with pytest.raises(DataError, match=r"`item_id` .*Int64 in inview.* String in items"):
+            check_impressions(make(GOOD, items=["1"]))
+
+    def test_unlike_users(self) -> None:
+        tables = make(GOOD)
+        frame = tables.histories.with_columns(pl.col("user_id").cast(pl.String))
+        with pytest.raises(DataError, match=r"`user_id` .*String in histories"):
+            check_impressions(replace(tables, histories=frame))
+
+    def test_ids_that_are_no_lists(self) -> None:
+        tables = make(GOOD)
+        frame = tables.impressions.with_columns(clicked=pl.lit(1))
+        with pytest.raises(DataError, match="`clicked` should hold lists"):
+            check_impressions(replace(tables, impressions=frame))
+
+    @pytest.mark.parametrize("column", ["inview", "clicked", "history_id"])
+    def test_missing_column(self, column: str) -> None:
+        tables = make(GOOD)
+        with pytest.raises(DataError, match=f"should have a column '{column}'"):
+            check_impressions(replace(tables, impressions=tables.impressions.drop(column)))
+
+    def test_history_that_is_not_there(self) -> None:
+        with pytest.raises(DataError, match=r"which has 2. Received: 2"):
+            check_impressions(make([(1, 2, [1], [1])]))
+
+    def test_histories_out_of_order(self) -> None:
+        tables = make(GOOD)
+        with pytest.raises(DataError, match="should number the rows"):
+            check_impressions(replace(tables, histories=tables.histories.reverse()))
+
+    def test_vectors_of_unlike_lengths(self) -> None:
+        with pytest.raises(DataError, match="lengths from 1 to 2"):
+            check_impressions(make(GOOD, vectors={1: [0.0], 2: [1.0, 1.0]}))
+
+    @pytest.mark.parametrize("wrong", [float("nan"), float("inf"), None])
+    def test_vectors_that_are_not_finite(self, wrong: float | None) -> None:
+        with pytest.raises(DataError, match="1 have a null, NaN or infinity"):
+            check_impressions(make(GOOD, vectors={1: [0.0, 2.0], 2: [1.0, wrong]}))

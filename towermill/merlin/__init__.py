@@ -1,0 +1,1 @@
+"""Merlin's packages on a current stack."""

@@ -1,0 +1,1 @@
+"""Where computing happens: devices, GPU memory, clusters and their versions."""

@@ -1,0 +1,1 @@
+"""The NVTabular graph: built from features, fitted, and run over Parquet."""

@@ -1,0 +1,285 @@
+"""From roles to an NVTabular graph whose outputs carry Merlin's tags.
+
+The graph has named subgraphs (of interactions ``user``, ``item``, ``context``; of impressions
+``impression``, ``history``, ``item``), so that each table is encoded by the very operators that
+were fitted on all of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import nvtabular as nvt
+from merlin.dag.ops.subgraph import Subgraph
+from merlin.schema import Tags
+from nvtabular import ops
+
+from towermill.columns import (
+    CLICKED,
+    ENTITIES,
+    HISTORY,
+    INVIEW,
+    ITEM_ID,
+    OOV_ID,
+    TIMESTAMP,
+    USER_ID,
+    Entity,
+)
+from towermill.errors import DataError
+from towermill.features import Feature, Features
+from towermill.workflows.dataset import narrowed
+from towermill.workflows.graph.workflow import Workflow
+from towermill.workflows.ops.frames import on_cpu
+
+_TAGS: dict[str, Tags] = {"user": Tags.USER, "item": Tags.ITEM, "context": Tags.CONTEXT}
+_ID_TAGS: dict[str, Tags] = {USER_ID: Tags.USER_ID, ITEM_ID: Tags.ITEM_ID}
+SECONDS_A_DAY = 86_400.0
+
+
+@dataclass(frozen=True)
+class AtLeast:
+    """Row mask for `Filter`: every named signal is at least its threshold (pandas and cuDF)."""
+
+    thresholds: tuple[tuple[str, float], ...]
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """What it reads: of the raw data, so that it may go before the encoding."""
+        return tuple(name for name, _ in self.thresholds)
+
+    def can_hold(self, greatest: Mapping[str, Any]) -> bool:
+        """Tell whether rows with these greatest values may have one to keep."""
+        return all(greatest.get(name, least) >= least for name, least in self.thresholds)
+
+    def __call__(self, frame: Any) -> Any:
+        mask = None
+        for name, threshold in self.thresholds:
+            reached = frame[name] >= threshold
+            mask = reached if mask is None else mask & reached
+        return mask
+
+
+def hour_of_day(column: Any) -> Any:
+    """Return 0 … 23."""
+    return column.dt.hour
+
+
+def day_of_week(column: Any) -> Any:
+    """Return 0 (Monday) … 6."""
+    return column.dt.weekday
+
+
+def days_since(column: Any, frame: Any) -> Any:
+    """Return the days from `column` to the row's timestamp, as float."""
+    seconds = (frame[TIMESTAMP] - column).astype("timedelta64[s]").astype("int64")
+    return seconds.astype("float32").where(column.notna()) / SECONDS_A_DAY
+
+
+class Part(Subgraph):  # type: ignore[misc]
+    """`Subgraph` that may share an operator with another, which stock leaves without a schema."""
+
+    graph: Any
+
+    def compute_input_schema(
+        self, root_schema: Any, parents_schema: Any, deps_schema: Any, selector: Any
+    ) -> Any:
+        if self.graph.output_schema is None:
+            self.graph = self.graph.construct_schema(root_schema)
+        return self.graph.input_schema
+
+    def fit(self, col_selector: Any, dataset: Any) -> Any:
+        return super().fit(col_selector, narrowed(dataset, self.graph._input_columns()))
+
+
+class Intervals(ops.Bucketize):  # type: ignore[misc]
+    """`Bucketize` that leaves a missing number missing (stock puts it in the last interval)."""
+
+    def transform(self, col_selector: Any, df: Any) -> Any:
+        # CuPy takes no nulls; what is put in their place is taken out below.
+        filled = df if on_cpu(df) else df[col_selector.names].fillna(0)
+        intervals = super().transform(col_selector, filled)
+        for name in col_selector.names:
+            intervals[name] = intervals[name].where(df[name].notna())
+        return intervals
+
+
+def build_workflow(
+    features: Mapping[Entity, Features],
+    ids: Mapping[str, Feature],
+    signals: Iterable[str],
+    positive: Mapping[str, float],
+    categories: Path,
+) -> Workflow:
+    """Return the unfitted workflow.
+
+    Parameters
+    ----------
+    features
+        Per entity, raw column to feature.
+    ids
+        Categorify options of ``user_id`` and ``item_id`` where they are not the defaults.
+    signals
+        Columns that pass unchanged (rating, click, timestamp, cold flags).
+    positive
+        See `FeatureConfig`.
+    categories
+        Folder for the vocabularies while the workflow is fitted; `Workflow.save` copies them.
+    """
+    columns = {USER_ID: _Column("user", ids.get(USER_ID, Feature()), "user")}
+    columns[ITEM_ID] = _Column("item", ids.get(ITEM_ID, Feature()), "item")
+    for entity in ENTITIES:
+        columns |= _columns(features.get(entity, {}), entity, entity)
+    outputs = _joined(_parts(columns, categories))
+    for name in signals:
+        outputs = outputs + [name]  # noqa: RUF005 - the operator of the graph, not of lists
+    if positive:
+        outputs = outputs >> ops.Filter(AtLeast(tuple(positive.items())))
+    return Workflow(outputs)
+
+
+def build_impression_workflow(
+    features: Mapping[Entity, Features],
+    ids: Mapping[str, Feature],
+    passed: Sequence[str],
+    categories: Path,
+) -> Workflow:
+    """Return the unfitted workflow of impressions, histories and articles.
+
+    Its parts are ``impression`` (user, what was shown and clicked, context, and what is `passed`
+    unchanged), ``history`` and ``item``. Articles have one vocabulary, wherever they stand.
+
+    Parameters
+    ----------
+    features, ids, categories
+        See `build_workflow`; there are no user features.
+    passed
+        Columns of impressions that pass unchanged.
+    """
+    lists = Feature(kind="list", shared_with=ITEM_ID)
+    columns = {
+        USER_ID: _Column("impression", ids.get(USER_ID, Feature()), "user"),
+        ITEM_ID: _Column("item", ids.get(ITEM_ID, Feature()), "item"),
+        INVIEW: _Column("impression", lists),
+        CLICKED: _Column("impression", lists),
+        HISTORY: _Column("history", lists, "user"),
+        **_columns(features.get("context", {}), "context", "impression"),
+        **_columns(features.get("item", {}), "item", "item"),
+    }
+    nodes = _parts(columns, categories)
+    nodes["impression"] = nodes["impression"] + list(passed)
+    return Workflow(_joined(nodes))
+
+
+def _joined(nodes: Mapping[str, Any]) -> Any:
+    """Return the named nodes side by side, each as a part of the graph."""
+    outputs: Any = None
+    for name, node in nodes.items():
+        part = Part(name, node)
+        outputs = part if outputs is None else outputs + part
+    return outputs
+
+
+@dataclass(frozen=True)
+class _Column:
+    """A column to encode: the part of the graph that it is of, and the entity of its tag."""
+
+    part: str
+    feature: Feature
+    entity: Entity | None = None
+
+
+def _columns(features: Features, entity: Entity, part: str) -> dict[str, _Column]:
+    return {n: _Column(part, f, entity) for n, f in features.items() if f.kind != "title"}
+
+
+def _parts(columns: Mapping[str, _Column], categories: Path) -> dict[str, Any]:
+    """Return each part's node, with the tags of its columns."""
+    encoded = _categories({name: column.feature for name, column in columns.items()}, categories)
+    nodes: dict[str, Any] = {}
+    for name, column in columns.items():
+        node = encoded[name] if name in encoded else _number(name, column.feature)
+        tags = [_TAGS[column.entity]] if column.entity else []
+        if name in _ID_TAGS:
+            tags.append(_ID_TAGS[name])
+        if name not in encoded:
+            tags.append(Tags.CONTINUOUS)
+        node = node >> ops.AddMetadata(tags=tags)
+        nodes[column.part] = nodes[column.part] + node if column.part in nodes else node
+    return nodes
+
+
+def _categories(flat: Mapping[str, Feature], folder: Path) -> dict[str, Any]:
+    """Return name to Categorify node; features that share a vocabulary share one operator."""
+    groups: dict[str, list[str]] = {}
+    for name, feature in flat.items():
+        if feature.is_category:
+            groups.setdefault(feature.shared_with or name, []).append(name)
+
+    nodes: dict[str, Any] = {}
+    for head, members in groups.items():
+        options = flat[head]
+        shared = len(members) > 1
+        encode = ops.Categorify(
+            encode_type="joint",
+            out_path=str(folder),
+            freq_threshold=options.freq_threshold,
+            # Categorify counts the ids that stand for no category, too.
+            max_size=options.max_size + OOV_ID + max(options.num_buckets, 1)
+            if options.max_size
+            else 0,
+            num_buckets=options.num_buckets or None,
+            dtype="int32",
+        )
+        inputs = [members] if shared else _category_input(head, options)
+        node = inputs >> encode
+        for name in members:
+            column = node[name] if shared else node
+            limit = flat[name].max_length
+            nodes[name] = column >> ops.ListSlice(limit) if limit else column
+    return nodes
+
+
+def _category_input(name: str, feature: Feature) -> Any:
+    if feature.kind in ("hour", "weekday"):
+        part = hour_of_day if feature.kind == "hour" else day_of_week
+        return [TIMESTAMP] >> ops.LambdaOp(part) >> ops.Rename(name=name)
+    if feature.boundaries is not None:
+        return _raw_number(name, feature) >> Intervals({name: list(feature.boundaries)})
+    return nvt.ColumnSelector([name])
+
+
+def _raw_number(name: str, feature: Feature) -> Any:
+    if feature.kind == "age":
+        return [name] >> ops.LambdaOp(days_since, dependency=[TIMESTAMP])
+    return nvt.ColumnSelector([name])
+
+
+def _number(name: str, feature: Feature) -> Any:
+    node = _raw_number(name, feature)
+    if feature.log:
+        node = node >> ops.LogOp()
+    if feature.normalize:
+        node = node >> ops.Normalize(out_dtype="float32")
+    # After Normalize, so that a missing number becomes the mean.
+    return node >> ops.LambdaOp(_to_float32) >> ops.FillMissing(0.0)
+
+
+def _to_float32(column: Any) -> Any:
+    return column.astype("float32")
+
+
+def require_timestamp(features: Mapping[Entity, Features], columns: Iterable[str]) -> None:
+    """Raise `DataError` if a feature is derived from a timestamp that is not there."""
+    if TIMESTAMP in set(columns):
+        return
+    for entity, named in features.items():
+        for name, feature in named.items():
+            if feature.kind in ("hour", "weekday", "age"):
+                raise DataError(
+                    f"Feature {name!r} of `features.{entity}` ({feature.kind}) needs a timestamp; "
+                    "the interactions have none. Name the column in the source, or leave the "
+                    "feature out."
+                )

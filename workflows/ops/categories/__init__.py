@@ -1,0 +1,1 @@
+"""Categorify: vocabularies, their extension and the lookup of ids."""

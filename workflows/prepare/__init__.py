@@ -1,0 +1,1 @@
+"""The prepare stage: sources read, checked and written as canonical tables."""

@@ -1,0 +1,276 @@
+"""What must hold of tables of impressions before any long work begins."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any, Literal
+
+import polars as pl
+
+from towermill.columns import (
+    CLICKED,
+    HISTORY,
+    HISTORY_ID,
+    IMPRESSION_ID,
+    INVIEW,
+    ITEM_ID,
+    TIMESTAMP,
+    USER_ID,
+    VECTOR,
+)
+from towermill.errors import DataError
+from towermill.workflows.prepare.check_interactions import EARLIEST, EXAMPLES, LATEST
+from towermill.workflows.streaming.group_by import COUNT, counted, tallies
+from towermill.workflows.tables import ImpressionTables, row_count
+
+_IMPRESSIONS = (IMPRESSION_ID, USER_ID, TIMESTAMP, HISTORY_ID, INVIEW, CLICKED)
+_HISTORIES = (HISTORY_ID, USER_ID, HISTORY)
+
+
+def check_impressions(
+    tables: ImpressionTables, on_null_id: Literal["error", "drop"] = "error"
+) -> dict[str, Any]:
+    """Look through the tables, streaming, and return counts for ``stats.json``.
+
+    Impressions are read four times and histories twice. Memory grows with the distinct users and
+    items, not with what was shown or read.
+
+    Parameters
+    ----------
+    tables
+        As a source reads them.
+    on_null_id
+        With ``drop``, impressions without a user are counted, and everything else is counted
+        without them; `drop_null_users` takes them away.
+
+    Returns
+    -------
+    dict
+        Of the impressions ``rows``, ``users``, ``first``, ``last`` (ISO text),
+        ``null_ids_dropped``, and how many are ``unlabelled`` (clicks not told), ``without_click``
+        (told that there was none), ``without_negative`` (all shown was clicked),
+        ``without_history``, ``without_inview`` (nothing shown) and ``with_click_not_shown``;
+        ``clicks_not_shown`` (an item in ``clicked`` that is not in ``inview``, once an impression)
+        and ``null_inview`` (nulls among what was shown). ``items_shown``, ``items_clicked`` and
+        ``items_read`` (in histories) are distinct ids, and with an items table each with
+        ``_without_row``, and ``item_rows``. ``histories`` (rows), and with vectors
+        ``vector_rows``, ``vector_size``.
+
+    Raises
+    ------
+    DataError
+        A column is missing, or ids are of unlike types; no impressions; null user ids (unless
+        dropped); null timestamps, or any before 1970 or after 2100; ``history_id`` of impressions
+        that no history has; duplicate or null ids in `items` or `vectors`; vectors of unlike
+        lengths, or not finite.
+    """
+    _check_types(tables)
+    nulls = _null_users(tables)
+    if nulls and on_null_id == "error":
+        raise DataError(
+            f"Impressions should have a user_id. {nulls} have none. Mend the source, or set "
+            "`source.on_null_id: drop`."
+        )
+    tables = drop_null_users(tables) if nulls else tables
+    counts = tables.impressions.select(_scalars()).collect(engine="streaming").row(0, named=True)
+    if counts["rows"] == 0:
+        raise DataError("There should be impressions. Found none: look at `source`.")
+    _check_times(counts)
+    histories = _check_histories(tables.histories, counts.pop("last_history"))
+    seen = {
+        "shown": _distinct(tables.impressions, INVIEW),
+        "clicked": _distinct(tables.impressions, CLICKED),
+        "read": _distinct(tables.histories, HISTORY),
+    }
+    stats: dict[str, Any] = {
+        "rows": counts.pop("rows"),
+        "users": _distinct(tables.impressions, USER_ID).height,
+        "null_ids_dropped": nulls,
+        **counts,
+        "histories": histories,
+        **{f"items_{name}": ids.height for name, ids in seen.items()},
+    }
+    if tables.items is not None:
+        items = _check_ids(tables.items, "items")
+        stats["item_rows"] = items.height
+        for name, ids in seen.items():
+            lone = ids.join(items, on=ITEM_ID, how="anti")
+            stats[f"items_{name}_without_row"] = lone.height
+    if tables.vectors is not None:
+        stats["vector_rows"] = _check_ids(tables.vectors, "vectors").height
+        stats["vector_size"] = _check_vectors(tables.vectors)
+    return stats
+
+
+def drop_null_users(tables: ImpressionTables) -> ImpressionTables:
+    """Return `tables`, lazily, without impressions whose user id is null."""
+    return replace(tables, impressions=tables.impressions.filter(pl.col(USER_ID).is_not_null()))
+
+
+def _check_types(tables: ImpressionTables) -> None:
+    impressions = _columns(tables.impressions, _IMPRESSIONS, "impressions")
+    histories = _columns(tables.histories, _HISTORIES, "histories")
+    if not isinstance(impressions[TIMESTAMP], pl.Datetime):
+        raise DataError(
+            f"The impressions' timestamp should be a Datetime. Its type is "
+            f"{impressions[TIMESTAMP]}."
+        )
+    users = {"impressions": impressions[USER_ID], "histories": histories[USER_ID]}
+    lists = {
+        INVIEW: impressions[INVIEW],
+        CLICKED: impressions[CLICKED],
+        HISTORY: histories[HISTORY],
+    }
+    items: dict[str, pl.DataType] = {}
+    for name, kind in lists.items():
+        if not isinstance(kind, pl.List):
+            raise DataError(f"`{name}` should hold lists of item ids. Its type is {kind}.")
+        items[name] = _data_type(kind.inner)
+    for name, frame in (("items", tables.items), ("vectors", tables.vectors)):
+        if frame is not None:
+            wanted = (ITEM_ID, VECTOR) if name == "vectors" else (ITEM_ID,)
+            items[name] = _columns(frame, wanted, name)[ITEM_ID]
+    for role, kinds in ((USER_ID, users), (ITEM_ID, items)):
+        if len(set(kinds.values())) > 1:
+            found = ", ".join(f"{kind} in {name}" for name, kind in kinds.items())
+            raise DataError(f"`{role}` should be of one type. It is {found}.")
+
+
+def _data_type(kind: Any) -> pl.DataType:
+    return kind if isinstance(kind, pl.DataType) else kind()
+
+
+def _columns(frame: pl.LazyFrame, wanted: tuple[str, ...], table: str) -> pl.Schema:
+    schema = frame.collect_schema()
+    for column in wanted:
+        if column not in schema:
+            raise DataError(
+                f"The {table} should have a column {column!r}. Found: {', '.join(schema)}."
+            )
+    return schema
+
+
+def _null_users(tables: ImpressionTables) -> int:
+    nulls = tables.impressions.select(pl.col(USER_ID).is_null().sum())
+    return int(nulls.collect(engine="streaming").item())
+
+
+def _scalars() -> list[pl.Expr]:
+    shown, clicked, time = pl.col(INVIEW), pl.col(CLICKED), pl.col(TIMESTAMP)
+    told = clicked.is_not_null()
+    empty = shown.list.len().fill_null(0) == 0
+    outside = (time < EARLIEST) | (time >= LATEST)
+    not_shown = clicked.list.set_difference(shown.fill_null([])).list.drop_nulls().list.len()
+    not_clicked = shown.list.set_difference(clicked).list.drop_nulls().list.len()
+    return [
+        pl.len().alias("rows"),
+        time.null_count().alias("null_times"),
+        outside.sum().alias("outside"),
+        # As text: a year past 9999 has no Python value.
+        time.filter(outside).first().dt.to_string("iso").alias("example"),
+        time.min().dt.to_string("iso").alias("first"),
+        time.max().dt.to_string("iso").alias("last"),
+        (~told).sum().alias("unlabelled"),
+        (told & (clicked.list.len() == 0)).sum().alias("without_click"),
+        (told & ~empty & (not_clicked == 0)).sum().alias("without_negative"),
+        pl.col(HISTORY_ID).is_null().sum().alias("without_history"),
+        empty.sum().alias("without_inview"),
+        (not_shown > 0).sum().alias("with_click_not_shown"),
+        not_shown.sum().cast(pl.Int64).alias("clicks_not_shown"),
+        (shown.list.len() - shown.list.drop_nulls().list.len())
+        .sum()
+        .cast(pl.Int64)
+        .alias("null_inview"),
+        pl.col(HISTORY_ID).max().alias("last_history"),
+    ]
+
+
+def _check_times(counts: dict[str, Any]) -> None:
+    """Raise an error unless all times are told and likely; take what only this needs away."""
+    nulls, outside, example = (counts.pop(name) for name in ("null_times", "outside", "example"))
+    if nulls:
+        raise DataError(
+            f"Impressions should have timestamps throughout. {nulls} are null. Mend the source."
+        )
+    if outside:
+        raise DataError(
+            f"Timestamps should lie between 1970 and 2100. {outside} lie outside, such as "
+            f"{example}. Does the column mix units (seconds, milliseconds …)?"
+        )
+
+
+def _check_histories(histories: pl.LazyFrame, last: int | None) -> int:
+    """Return how many rows there are, numbered from 0, of which impressions look up none past."""
+    number = pl.col(HISTORY_ID)
+    rows = row_count(histories)
+    numbered = (
+        histories.select(HISTORY_ID)
+        .with_row_index("__row")
+        .select((number == pl.col("__row")).fill_null(False).all())
+    )
+    if not numbered.collect(engine="streaming").item():
+        raise DataError("`history_id` should number the rows of histories from 0. It does not.")
+    if last is not None and last >= rows:
+        raise DataError(
+            "Each `history_id` of the impressions should have a row in histories, which has "
+            f"{rows}. Received: {last}."
+        )
+    return rows
+
+
+def _distinct(frame: pl.LazyFrame, column: str) -> pl.DataFrame:
+    """Return the distinct values, but null, of a column or of its lists, as `ITEM_ID`."""
+    ids = frame.select(pl.col(column).alias(ITEM_ID))
+    if isinstance(ids.collect_schema()[ITEM_ID], pl.List):
+        ids = ids.explode(ITEM_ID)
+    return _tally(ids).select(ITEM_ID)
+
+
+def _tally(ids: pl.LazyFrame) -> pl.DataFrame:
+    present = counted(ids.filter(pl.col(ITEM_ID).is_not_null()))
+    (found,) = tallies(present, [ITEM_ID], pl.col(COUNT).sum())
+    return found
+
+
+def _check_ids(frame: pl.LazyFrame, table: str) -> pl.DataFrame:
+    """Return the ids of a table that should have each once."""
+    ids = frame.select(ITEM_ID)
+    nulls = int(ids.select(pl.col(ITEM_ID).null_count()).collect(engine="streaming").item())
+    if nulls:
+        raise DataError(
+            f"The {table} should each have an item_id. {nulls} rows have none. Take them out of "
+            "the source."
+        )
+    found = _tally(ids)
+    twice = found.filter(pl.col(COUNT) > 1).sort(ITEM_ID)
+    if twice.height:
+        examples = ", ".join(map(repr, twice[ITEM_ID].head(EXAMPLES).to_list()))
+        raise DataError(
+            f"The {table} should have one row an id. {twice.height} ids have more, such as "
+            f"{examples}. Keep one row of each."
+        )
+    return found.select(ITEM_ID)
+
+
+def _check_vectors(vectors: pl.LazyFrame) -> int:
+    size = pl.col(VECTOR).list.len().fill_null(0)
+    finite = pl.element().is_finite().fill_null(False).all()
+    least, most, wrong = (
+        vectors.select(
+            size.min().fill_null(0).alias("a"),
+            size.max().fill_null(0).alias("b"),
+            (~pl.col(VECTOR).list.eval(finite).list.first()).sum().alias("c"),
+        )
+        .collect(engine="streaming")
+        .row(0)
+    )
+    if wrong:
+        raise DataError(
+            f"Vectors should hold finite numbers. {wrong} have a null, NaN or infinity. Mend them, "
+            "or leave these items out of the vectors."
+        )
+    if least != most:
+        raise DataError(
+            f"Vectors should all have one length. Found lengths from {least} to {most}."
+        )
+    return int(most)

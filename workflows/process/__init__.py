@@ -1,0 +1,1 @@
+"""The process stage: canonical tables to encoded splits."""

@@ -1,0 +1,164 @@
+"""The raw impressions of each split, histories and articles, as NVTabular reads them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from towermill.columns import (
+    CLICKED,
+    HIDDEN,
+    HISTORY,
+    HISTORY_ID,
+    IMPRESSION_ID,
+    INVIEW,
+    ITEM_ID,
+    LABELS,
+    SPLIT,
+    TIMESTAMP,
+    USER_ID,
+    Entity,
+)
+from towermill.errors import DataError
+from towermill.features import Features
+from towermill.workflows.process.interaction_inputs import filled, typed
+from towermill.workflows.selecting.split import Split, split
+from towermill.workflows.tables import ImpressionTables, row_count, sink
+
+
+def write_raw_impressions(
+    tables: ImpressionTables,
+    features: Mapping[Entity, Features],
+    config: Split,
+    history_size: int,
+    folder: Path,
+) -> dict[str, Path]:
+    """Write what the workflow reads: each split, histories, items, and all that it is fitted on.
+
+    Each file has every column of ``fit``; those that it has nothing for are null, or empty lists.
+
+    Parameters
+    ----------
+    features
+        For ``item`` and ``context``: the columns that the workflow takes as features.
+    history_size
+        Of a longer history, the last so many articles are kept.
+    folder
+        Where the files, and meanwhile what the split needs, are written.
+
+    Returns
+    -------
+    dict of str to Path
+        ``train``, ``valid``, ``test`` and ``hidden`` as far as they are there, ``histories`` (row 0
+        the empty one), ``items`` where the source has them, and ``fit``: the training impressions,
+        the histories they look up, and all items.
+
+    Raises
+    ------
+    DataError
+        See `split_impressions`; or a column cannot be of its feature's kind.
+    """
+    context, own = features.get("context", {}), features.get("item", {})
+    impressions = typed(tables.impressions, context, "context").select(
+        IMPRESSION_ID,
+        TIMESTAMP,
+        USER_ID,
+        (pl.col(HISTORY_ID).cast(pl.Int32) + 1).fill_null(0),
+        pl.col(INVIEW).list.drop_nulls(),
+        CLICKED,
+        *(n for n, f in context.items() if f.kind != "title"),
+        *([SPLIT] if SPLIT in tables.impressions.collect_schema() else []),
+    )
+    parts = split_impressions(labelled(impressions), config, folder)
+    read = tables.histories.sort(HISTORY_ID).select(
+        pl.col(HISTORY_ID).cast(pl.Int32) + 1,
+        pl.col(HISTORY).list.drop_nulls().list.tail(history_size),
+    )
+    nobody = pl.LazyFrame({HISTORY_ID: [0], HISTORY: [[]]}, schema_overrides=read.collect_schema())
+    frames = {**parts, "histories": pl.concat([nobody, read])}
+    if tables.items is not None:
+        wanted = {n: f for n, f in own.items() if f.kind != "title"}
+        frames["items"] = typed(tables.items.select(ITEM_ID, *wanted), wanted, "item")
+    used = parts["train"].select(HISTORY_ID).unique()
+    fit_on = [
+        parts["train"],
+        read.join(used, on=HISTORY_ID, how="semi").select(HISTORY),
+        *([frames["items"]] if "items" in frames else []),
+    ]
+    whole = filled(pl.concat(fit_on, how="diagonal"))
+    paths = {"fit": folder / "fit.parquet"}
+    sink(with_columns(whole, {ITEM_ID: _inner(tables.impressions, INVIEW)}), paths["fit"])
+    types = pl.read_parquet_schema(paths["fit"])
+    for name, frame in frames.items():
+        paths[name] = folder / f"{name}.parquet"
+        sink(filled(with_columns(frame, types)), paths[name])
+    return paths
+
+
+def labelled(impressions: pl.LazyFrame) -> pl.LazyFrame:
+    """Return the impressions with ``labels``, and ``clicked`` without what was not shown."""
+    schema = pl.Schema({**impressions.collect_schema(), LABELS: pl.List(pl.Int8)})
+    return impressions.map_batches(_labelled, schema=schema, streamable=True)
+
+
+def _labelled(rows: pl.DataFrame) -> pl.DataFrame:
+    numbered = rows.select(INVIEW, CLICKED).with_row_index("row")
+    shown = numbered.select("row", pl.col(INVIEW).alias(ITEM_ID)).explode(
+        ITEM_ID, empty_as_null=False, keep_nulls=False
+    )
+    clicked = numbered.select("row", pl.col(CLICKED).alias(ITEM_ID)).explode(
+        ITEM_ID, empty_as_null=False, keep_nulls=False
+    )
+    marked = shown.join(
+        clicked.unique().with_columns(pl.lit(1, pl.Int8).alias(LABELS)),
+        on=["row", ITEM_ID],
+        how="left",
+        maintain_order="left",
+    )
+    lists = marked.group_by("row", maintain_order=True).agg(
+        pl.col(LABELS).fill_null(0), pl.col(ITEM_ID).filter(pl.col(LABELS) == 1).alias(CLICKED)
+    )
+    found = numbered.select("row").join(lists, on="row", how="left", maintain_order="left")
+    return rows.with_columns(found[CLICKED], found[LABELS])
+
+
+def split_impressions(
+    impressions: pl.LazyFrame, config: Split, folder: Path
+) -> dict[str, pl.LazyFrame]:
+    """Return ``train``, ``valid``, ``test`` and, where the source has some, ``hidden``.
+
+    Hidden ones are those of the source's split ``hidden``. Nobody is dropped for being new.
+
+    Raises
+    ------
+    DataError
+        The source's own parts are asked for and it has none, or a split is empty.
+    """
+    told, parts = impressions, {}
+    if SPLIT in impressions.collect_schema():
+        hidden = pl.col(SPLIT) == HIDDEN
+        told = impressions.filter(~hidden)
+        if row_count(impressions.filter(hidden)):
+            parts[HIDDEN] = impressions.filter(hidden).drop(SPLIT)
+    elif config.kind == "given":
+        raise DataError(
+            "`split.kind: given` needs a source that has parts; this one has none. Use "
+            "`split.kind: time`."
+        )
+    parts |= split(told, config.model_copy(update={"cold": "keep"}), folder)
+    return {name: part.drop(SPLIT, strict=False) for name, part in parts.items()}
+
+
+def with_columns(frame: pl.LazyFrame, types: Mapping[str, Any]) -> pl.LazyFrame:
+    """Add a column of nulls for each of `types` that `frame` lacks."""
+    held = frame.collect_schema()
+    return frame.with_columns(
+        pl.lit(None, dtype=kind).alias(name) for name, kind in types.items() if name not in held
+    )
+
+
+def _inner(frame: pl.LazyFrame, name: str) -> Any:
+    return frame.collect_schema()[name].inner  # type: ignore[attr-defined]

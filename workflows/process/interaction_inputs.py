@@ -1,0 +1,82 @@
+"""The raw rows of each split, features and all, as NVTabular reads them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import polars as pl
+
+from towermill.columns import COLD_ITEM, COLD_USER, ID_OF, ITEM_ID, USER_ID, Entity
+from towermill.features import Features
+from towermill.workflows.selecting.split import Split, split
+from towermill.workflows.sources.reading.casting import feature_expr
+from towermill.workflows.tables import Tables, sink
+
+
+def write_raw_splits(
+    tables: Tables,
+    features: Mapping[Entity, Features],
+    config: Split,
+    folder: Path,
+    earlier: Mapping[str, pl.LazyFrame] | None = None,
+) -> dict[str, Path]:
+    """Join the side tables to each split's interactions and write them to ``<split>.parquet``.
+
+    In streaming passes: memory grows with the distinct users and items, whose ids and features are
+    held, not with the rows.
+
+    Parameters
+    ----------
+    features
+        For ``user``, ``item`` and ``context``: the columns that the workflow takes as features.
+    folder
+        Where the files, and meanwhile what the split needs, are written.
+    earlier
+        See `towermill.workflows.selecting.cold.treat_cold`.
+
+    Raises
+    ------
+    DataError
+        See `split`; or a column cannot be of its feature's kind.
+    """
+    users = _side(tables.users, "user", features.get("user", {}))
+    items = _side(tables.items, "item", features.get("item", {}))
+    paths = {}
+    for name, frame in split(tables.interactions, config, folder, earlier).items():
+        for side, key in ((users, USER_ID), (items, ITEM_ID)):
+            if side is not None:
+                frame = frame.join(side, on=key, how="left", maintain_order="left")
+        frame = typed(frame, features.get("context", {}), "context")
+        frame = filled(frame)
+        if name == "train" and config.cold == "flag":
+            # The workflow is fitted on this split and passes on only what stands in it.
+            frame = frame.with_columns(pl.lit(False).alias(c) for c in (COLD_USER, COLD_ITEM))
+        paths[name] = folder / f"{name}.parquet"
+        sink(frame, paths[name])
+    return paths
+
+
+def _side(table: pl.LazyFrame | None, entity: Entity, features: Features) -> pl.LazyFrame | None:
+    """Return the id and the features that the workflow takes."""
+    wanted = {n: f for n, f in features.items() if f.kind != "title"}
+    if table is None or not wanted:
+        return None
+    return typed(table.select(ID_OF[entity], *wanted), wanted, entity)
+
+
+def typed(frame: pl.LazyFrame, features: Features, entity: Entity) -> pl.LazyFrame:
+    """Check that each column can be of its feature's kind; cut text of kind ``list``."""
+    types, columns = frame.collect_schema(), []
+    for name, feature in features.items():
+        if name in types and feature.kind not in ("hour", "weekday"):
+            column = feature_expr(frame, name, feature, f"features.{entity}")
+            truth = types[name] == pl.Boolean and feature.kind == "number"
+            columns.append(column.cast(pl.Int8) if truth else column)
+    return frame.with_columns(columns)
+
+
+def filled(frame: pl.LazyFrame) -> pl.LazyFrame:
+    """Make missing lists empty: Categorify takes no null ones."""
+    lists = {n: kind for n, kind in frame.collect_schema().items() if isinstance(kind, pl.List)}
+    return frame.with_columns(pl.col(n).fill_null(pl.lit([], kind)) for n, kind in lists.items())

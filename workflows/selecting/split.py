@@ -1,0 +1,166 @@
+"""Training, validation and test splits."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import date
+from pathlib import Path
+from typing import Literal
+
+import polars as pl
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from towermill.columns import SPLIT
+from towermill.errors import DataError
+from towermill.workflows.selecting.cold import treat_cold
+from towermill.workflows.selecting.cuts import (
+    TRAIN,
+    Cut,
+    by_row,
+    by_time,
+    by_user,
+    given,
+    leave_one_out,
+)
+from towermill.workflows.selecting.signals import at_least, require_signals
+from towermill.workflows.tables import row_count
+
+
+class Split(BaseModel):
+    """The `split` section of a recipe.
+
+    Parameters
+    ----------
+    kind
+        ``time``: rows from a moment on are valid, from a later one test; rows of one timestamp
+        stay together. ``leave_one_out``: each user's last row is test, the one before valid (by
+        timestamp where there is one, the source's order among equals); users with fewer than three
+        rows stay in training. ``random``: see `by`. ``given``: by the source's ``split`` column
+        (train, valid, test).
+    valid, test
+        For ``time`` and ``random``: shares of the rows. For ``time`` also dates, on which valid,
+        and test, begin (UTC). ``valid: 0`` makes no validation split.
+    by
+        For ``random``: ``row`` draws exactly ``int(share * rows)`` rows of all; ``user`` shuffles
+        each user's rows and cuts them at the shares, as RecBole does (RS, group_by: user): a split
+        has ``int(share * n)`` of a user's n rows, training the rest; then, test first, a split of
+        which the share is below one row gets one from training, as long as training keeps one.
+    cold
+        Rows of valid and test whose user or item has no row in training: ``drop``, ``keep``, or
+        ``flag`` in Boolean columns ``cold_user`` and ``cold_item``. Of impressions all are kept.
+    min_signal
+        Signal to the least value with which a row of valid or test is an answer; rows below are
+        left out there, and stay in training.
+    seed
+        Of ``random``.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    kind: Literal["time", "leave_one_out", "random", "given"] = "time"
+    valid: float | date = 0.1
+    test: float | date = 0.1
+    by: Literal["row", "user"] = "row"
+    cold: Literal["drop", "keep", "flag"] = "drop"
+    min_signal: dict[str, float] = {}
+    seed: int = Field(default=0, ge=0, lt=2**63)
+
+    @model_validator(mode="after")
+    def _check(self) -> Split:
+        valid, test = self.valid, self.test
+        if isinstance(test, date):
+            if self.kind != "time":
+                raise ValueError(
+                    f"`split.test` should be a share where `kind` is {self.kind}. Received: {test}."
+                )
+            if isinstance(valid, date) and valid >= test:
+                raise ValueError(
+                    "`split.valid` should be before `split.test`. "
+                    f"Received: valid={valid}, test={test}."
+                )
+            if not isinstance(valid, date) and valid != 0:
+                raise ValueError(
+                    "`split.valid` should be a date, or 0, where `test` is a date. "
+                    f"Received: valid={valid}, test={test}."
+                )
+        elif isinstance(valid, date):
+            raise ValueError(
+                "`split.valid` and `split.test` should both be dates, or both shares. "
+                f"Received: valid={valid}, test={test}."
+            )
+        elif not (0 <= valid < 1 and 0 < test < 1 and valid + test < 1):
+            raise ValueError(
+                "`split.valid` should be at least 0, `split.test` above 0, and both together below "
+                f"1. Received: valid={valid}, test={test}."
+            )
+        return self
+
+
+def split(
+    interactions: pl.LazyFrame,
+    config: Split,
+    scratch: Path,
+    earlier: Mapping[str, pl.LazyFrame] | None = None,
+) -> dict[str, pl.LazyFrame]:
+    """Return ``train``, ``valid`` and ``test`` rows, each in the source's order.
+
+    The same rows in the same order give the same splits. ``valid`` is absent where none is asked
+    for, and with kind ``given`` where the source has none; that kind takes the ``split`` column
+    away. The frames stay lazy. What decides a row's split is found in streaming passes: memory
+    grows with the distinct users and items (of which numbers and ids are held), not with the rows.
+
+    Parameters
+    ----------
+    scratch
+        A folder for what must be written on the way; nothing stays in it.
+    earlier
+        See `treat_cold`.
+
+    Raises
+    ------
+    DataError
+        A column is missing, a timestamp null, a given split unknown, or a split empty.
+    """
+    require_signals(interactions, config.min_signal, "split.min_signal")
+    cut = _cut(interactions, config, scratch)
+    names = interactions.collect_schema().names()
+    if config.kind == "given":
+        names.remove(SPLIT)
+    conditions = dict(cut.conditions)
+    for signal, least in config.min_signal.items():
+        for name in conditions.keys() - {TRAIN}:
+            conditions[name] &= at_least(signal, least).fill_null(False)
+    parts = {name: cut.frame.filter(rows).select(names) for name, rows in conditions.items()}
+    counts = cut.frame.select(rows.sum().alias(name) for name, rows in conditions.items())
+    found = counts.collect(engine="streaming").row(0, named=True)
+    if config.cold != "keep" and found[TRAIN]:
+        parts = treat_cold(parts, config.cold, earlier)
+    sizes = _sizes(parts) if config.cold == "drop" else found
+    if empty := [name for name, rows in sizes.items() if rows == 0]:
+        hint = ", or lower `min_signal`" if config.min_signal else ""
+        lost = sum(found.values()) - sum(sizes.values())
+        raise DataError(
+            f"`split` (kind {config.kind}) should leave rows in each split, but {empty[0]} is "
+            f"empty. Sizes: {', '.join(f'{name} {rows}' for name, rows in sizes.items())}; "
+            f"{lost} rows with a cold user or item were dropped. Change `valid` and `test`, "
+            f"choose another `kind`, or `cold: keep`{hint}."
+        )
+    return parts
+
+
+def _cut(interactions: pl.LazyFrame, config: Split, scratch: Path) -> Cut:
+    if config.kind == "given":
+        return given(interactions)
+    if config.kind == "leave_one_out":
+        return leave_one_out(interactions, valid=bool(config.valid))
+    if config.kind == "time" or isinstance(config.valid, date) or isinstance(config.test, date):
+        # Dates are of kind time only: `Split` has seen to it.
+        return by_time(interactions, config.valid, config.test)
+    if config.by == "user":
+        return by_user(interactions, config.valid, config.test, config.seed, scratch)
+    return by_row(interactions, config.valid, config.test, config.seed)
+
+
+def _sizes(parts: dict[str, pl.LazyFrame]) -> dict[str, int]:
+    # One after the other: together they would keep rows of their common scan for one another.
+    return {name: row_count(part) for name, part in parts.items()}

@@ -1,0 +1,1 @@
+"""Sources that generate data with a known answer."""

@@ -1,0 +1,1 @@
+"""Sources that read public news logs: EB-NeRD and MIND."""

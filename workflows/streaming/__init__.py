@@ -1,0 +1,1 @@
+"""Out-of-core group-by, partitioning and order statistics."""

@@ -1,0 +1,189 @@
+"""The text of articles as model inputs: tokens, vectors of words, vectors of articles."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+from merlin.schema import ColumnSchema, Tags
+from numpy.typing import NDArray
+
+from towermill.columns import ITEM_ID, RAW_PREFIX, TOKENS, VECTOR
+from towermill.errors import DataError
+from towermill.workflows.text.config import TextConfig
+from towermill.workflows.text.joined import joined
+from towermill.workflows.text.tokenizer import TextTokenizer
+from towermill.workflows.text.vectors import text_vectors
+from towermill.workflows.text.words import word_matrix
+
+logger = logging.getLogger(__name__)
+
+#: What was made of the text, beside the tokenizer: the section `text` of the recipe.
+CONFIG = "text.json"
+_KEY = RAW_PREFIX + ITEM_ID
+
+
+@dataclass
+class EncodedText:
+    """Columns of the articles, their schema, and counts for ``stats.json``."""
+
+    columns: list[pl.Series] = field(default_factory=list)
+    schema: list[ColumnSchema] = field(default_factory=list)
+    stats: dict[str, Any] = field(default_factory=dict)
+
+
+def encode_articles(
+    articles: pl.DataFrame,
+    trained_on: pl.Series,
+    given: pl.DataFrame | None,
+    config: TextConfig,
+    out: Path,
+    earlier: Path | None = None,
+) -> EncodedText:
+    """Tokenise the articles, and write tokenizer and word vectors into the folder `out`.
+
+    Parameters
+    ----------
+    articles
+        Raw columns as ``raw_<name>``, in the order of encoded ids.
+    trained_on
+        Boolean, a row each: what a tokenizer is trained on.
+    given
+        Vectors of the source: raw ``item_id`` and ``vector``.
+    config
+        The recipe's `text` section.
+    out
+        Gets ``tokenizer.json``, ``words.npy`` where there are given words, and ``text.json``.
+    earlier
+        The same folder of a run that is continued, whose tokenizer and words are kept.
+
+    Raises
+    ------
+    DataError
+        A text column is missing or of lists, no article met has text, or the vectors given stand
+        twice, are of unlike lengths, not finite, or of other articles.
+    """
+    made = EncodedText()
+    out.mkdir()
+    if given is not None and config.vectors:
+        raise DataError(
+            "Vectors of articles should come from the source or from `text.vectors`, not both. "
+            "Leave one of them out."
+        )
+    if not any(n.startswith(RAW_PREFIX) and n != _KEY for n in articles.columns):
+        logger.warning("The source has no items, and so no text: only ids can be trained on.")
+    else:
+        texts = joined(articles, config)
+        _encode_text(texts, texts.filter(trained_on & (texts != "")), config, out, made, earlier)
+        if config.vectors:
+            _add_vectors(made, text_vectors(texts, config.vectors))
+    if given is not None:
+        _add_vectors(made, _in_order(articles, given))
+    (out / CONFIG).write_text(config.model_dump_json(indent=2))
+    return made
+
+
+def _encode_text(
+    texts: pl.Series,
+    examples: pl.Series,
+    config: TextConfig,
+    out: Path,
+    made: EncodedText,
+    earlier: Path | None,
+) -> None:
+    if earlier is None and not len(examples):
+        raise DataError(
+            f"The articles met in training should have text in {', '.join(config.columns)}; none "
+            "has. Look at the items table's ids and `text.columns`."
+        )
+    if earlier is not None:
+        tokenizer = TextTokenizer.load(earlier)
+    elif config.is_trained:
+        tokenizer = TextTokenizer.train(examples, config)
+    else:
+        tokenizer = TextTokenizer.open(config.tokenizer)
+    tokenizer.save(out)
+    tokens = tokenizer.encode(texts, config.title_size).alias(TOKENS)
+    dim = config.word_dim
+    if config.words is not None:
+        given = None if earlier is None else np.load(earlier / "words.npy")
+        matrix = word_matrix(config.words, tokenizer) if given is None else given
+        np.save(out / "words.npy", matrix)
+        dim = matrix.shape[1]
+    lengths = tokens.list.len()
+    made.stats = {
+        "tokens": tokenizer.size,
+        "word_dim": dim,
+        "without_text": int((lengths == 0).sum()),
+        "mean_length": float(lengths.mean() or 0.0),  # type: ignore[arg-type]
+    }
+    made.columns.append(tokens)
+    made.schema.append(
+        ColumnSchema(
+            TOKENS,
+            dtype=np.int32,
+            is_list=True,
+            is_ragged=True,
+            tags=[Tags.ITEM, Tags.TEXT_TOKENIZED],
+            properties={
+                "domain": {"min": 0, "max": tokenizer.size - 1, "name": TOKENS},
+                "value_count": {"min": 0, "max": config.title_size},
+            },
+        )
+    )
+
+
+def _add_vectors(made: EncodedText, vectors: NDArray[np.float32]) -> None:
+    dim = vectors.shape[1]
+    made.columns.append(pl.Series(VECTOR, vectors, dtype=pl.Array(pl.Float32, dim)))
+    made.schema.append(
+        ColumnSchema(
+            VECTOR,
+            dtype=np.float32,
+            is_list=True,
+            is_ragged=False,
+            tags=[Tags.ITEM, Tags.EMBEDDING],
+            properties={"value_count": {"min": dim, "max": dim}},
+        )
+    )
+
+
+def _in_order(articles: pl.DataFrame, given: pl.DataFrame) -> NDArray[np.float32]:
+    """Return the given vectors by encoded id; zeros for articles that have none."""
+    lengths = given[VECTOR].list.len()
+    one_length = lengths.n_unique() == 1 and lengths[0]
+    if not one_length or given[ITEM_ID].is_duplicated().any():
+        raise DataError(
+            "The source's vectors should be one an article, and all of one length. Found "
+            f"{given.height}, of {lengths.n_unique()} lengths, for {given['item_id'].n_unique()} "
+            "articles."
+        )
+    dim = int(lengths[0])
+    found = articles.select(_KEY).join(
+        given, left_on=_KEY, right_on=ITEM_ID, how="left", maintain_order="left"
+    )
+    logger.info("%d of %d articles have a vector", found[VECTOR].count(), found.height)
+    if not found[VECTOR].count():
+        raise DataError(
+            f"The source's vectors should be of its articles; none of the {given.height} vectors "
+            "is. Look at their ids."
+        )
+    nothing = pl.lit([0.0] * dim, dtype=pl.List(pl.Float32))
+    filled = (
+        found[VECTOR]
+        .cast(pl.List(pl.Float32))
+        .to_frame()
+        .select(pl.col(VECTOR).fill_null(nothing).list.to_array(dim))
+    )
+    vectors: NDArray[np.float32] = filled.to_series().to_numpy()
+    if not np.isfinite(vectors).all():  # a null is NaN here
+        wrong = int((~np.isfinite(vectors).all(axis=1)).sum())
+        raise DataError(
+            f"The source's vectors should be finite numbers; those of {wrong} articles are not. "
+            "Mend them, or leave these articles out of the vectors."
+        )
+    return vectors
