@@ -1,9 +1,9 @@
 """Towermill: from raw interaction logs to artifacts a recommender serves.
 
-Importing it imports nothing heavy, but from then on Merlin can be imported; see `activation`.
+Importing it imports nothing heavy, but from then on Merlin can be imported; see `towermill.merlin`.
 """
 
-from towermill.merlin import activation as _merlin
+from towermill import merlin as _merlin
 
 __version__ = "0.1.0"
 

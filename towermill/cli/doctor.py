@@ -10,8 +10,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from towermill import __version__
-from towermill.merlin import activation as merlin
+from towermill import __version__, merlin
 from towermill.runtime.cores import cores
 from towermill.runtime.device import Runtime, resolve
 from towermill.runtime.gpu import card_count, cards, driver, start_tensorflow_on_card

@@ -15,8 +15,8 @@ import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from towermill import merlin
 from towermill.errors import SetupError, did_you_mean
-from towermill.merlin import activation as merlin
 from towermill.runtime.gpu import card_count, missing_for_gpu, require_dask_cuda
 
 logger = logging.getLogger(__name__)

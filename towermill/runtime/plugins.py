@@ -8,8 +8,8 @@ from typing import Any
 
 from distributed import SchedulerPlugin, WorkerPlugin
 
+from towermill import merlin
 from towermill.errors import SetupError
-from towermill.merlin import activation as merlin
 from towermill.runtime.versions import differences, versions
 
 logger = logging.getLogger("distributed.worker")  # whose messages Dask shows and collects

@@ -11,6 +11,7 @@ import pytest
 
 from towermill.errors import SetupError
 from towermill.merlin import activation as merlin
+from towermill.merlin import imports, keras
 
 
 class TestArm:
@@ -23,9 +24,9 @@ class TestArm:
         )
 
     def test_arming_twice_watches_once(self):
-        merlin.arm()
-        merlin.arm()
-        assert sum(isinstance(f, merlin._Watcher) for f in sys.meta_path) == 1
+        imports.arm()
+        imports.arm()
+        assert sum(isinstance(f, imports._Watcher) for f in sys.meta_path) == 1
 
     def test_the_environment_is_set_by_the_import_that_reads_it(self, python):
         python(
@@ -38,7 +39,7 @@ class TestArm:
         )
 
     def test_a_module_not_of_merlin_is_left_alone(self):
-        watcher = next(f for f in sys.meta_path if isinstance(f, merlin._Watcher))
+        watcher = next(f for f in sys.meta_path if isinstance(f, imports._Watcher))
         assert watcher.find_spec("json", None) is None
         assert watcher.find_spec("tensorflow.python", []) is None
 
@@ -122,7 +123,7 @@ class TestActivate:
             begun.set()
             calls.append(len(calls))
 
-        monkeypatch.setattr(merlin, "_done", set())
+        monkeypatch.setattr(merlin, "done", set())
         threads = [threading.Thread(target=merlin._once, args=("a stage", patch)) for _ in range(8)]
         for thread in threads:
             thread.start()
@@ -227,14 +228,14 @@ class TestKeras3:
 
 
 def test_tf_keras_missing_is_said(monkeypatch):
-    find_spec = merlin.importlib.util.find_spec
+    find_spec = keras.importlib.util.find_spec
     monkeypatch.setattr(
-        merlin.importlib.util,
+        keras.importlib.util,
         "find_spec",
         lambda name, *args: None if name == "tf_keras" else find_spec(name, *args),
     )
     with pytest.raises(SetupError, match="tf-keras is not installed"):
-        merlin.use_legacy_keras()
+        keras.use_legacy_keras()
 
 
 def test_an_unknown_attribute_is_an_attribute_error():

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from towermill.merlin import activation as merlin
+from towermill.merlin import core
 
 
 class Column:
@@ -41,7 +41,7 @@ def cudf(monkeypatch: pytest.MonkeyPatch) -> Any:
     modules = {"cudf.core.column": column, "pylibcudf": plc, "dask_cudf": dask_cudf}
     for name, module in modules.items():
         monkeypatch.setitem(sys.modules, name, module)
-    merlin.restore_cudf_names(types.SimpleNamespace(cudf=object()))
+    core.restore_cudf_names(types.SimpleNamespace(cudf=object()))
     return types.SimpleNamespace(column=column, dask_cudf=dask_cudf)
 
 
@@ -64,7 +64,7 @@ class TestRestored:
         assert frame.to_dask_dataframe() == (frame, "pandas")
 
     def test_nothing_is_touched_without_cudf(self) -> None:
-        merlin.restore_cudf_names(types.SimpleNamespace(cudf=None))
+        core.restore_cudf_names(types.SimpleNamespace(cudf=None))
         assert "cudf.core.column" not in sys.modules
 
 

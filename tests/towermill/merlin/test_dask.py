@@ -67,7 +67,7 @@ def loaded(client: Client) -> set[tuple[str, ...]]:
     def look() -> tuple[str, ...]:
         import sys
 
-        names = ("towermill.merlin.activation", "nvtabular", "tensorflow")
+        names = ("towermill.merlin", "nvtabular", "tensorflow")
         return tuple(name for name in names if name in sys.modules)
 
     return set(client.run(look).values())
@@ -94,7 +94,7 @@ class TestLocalCluster:
             assert loaded(client) == {()}
             register(client)
             register(client)  # does nothing
-            assert loaded(client) == {("towermill.merlin.activation",)}
+            assert loaded(client) == {("towermill.merlin",)}
             assert_same(fit_transform(log, tmp_path / "one"), alone)
 
             first = set(client.scheduler_info()["workers"])
@@ -104,7 +104,7 @@ class TestLocalCluster:
             client.retire_workers(list(first))  # all is done by the one that joined later
             assert_same(fit_transform(log, tmp_path / "late"), alone)
             assert not first & set(client.scheduler_info()["workers"])
-            assert loaded(client) == {("towermill.merlin.activation", "nvtabular")}
+            assert loaded(client) == {("towermill.merlin", "nvtabular")}
 
 
 def _start(*command: str, folder: Path) -> subprocess.Popen[bytes]:
@@ -123,7 +123,7 @@ def _start(*command: str, folder: Path) -> subprocess.Popen[bytes]:
 class TestClusterOfSomeoneElse:
     @pytest.mark.parametrize("preload", [False, True], ids=["registered", "preloaded"])
     def test_scheduler_and_worker_are_other_processes(self, log, alone, tmp_path, preload):
-        more = ["--preload", "towermill.merlin.activation"] if preload else []
+        more = ["--preload", "towermill.merlin"] if preload else []
         where = tmp_path / "scheduler.json"
         file = ["--scheduler-file", str(where)]
         processes = []
@@ -140,7 +140,7 @@ class TestClusterOfSomeoneElse:
             with Client(scheduler_file=str(where), timeout=60) as client:
                 client.wait_for_workers(1, timeout=60)
                 if preload:
-                    assert loaded(client) == {("towermill.merlin.activation",)}
+                    assert loaded(client) == {("towermill.merlin",)}
                 else:
                     register(client)
                 assert_same(fit_transform(log, tmp_path / "out"), alone)
