@@ -31,7 +31,7 @@ from rich.table import Table
 
 from towermill.columns import FIRST_ID, ITEM_ID, RAW_PREFIX, SPLIT, USER_ID
 from towermill.pipelines import Recipe, Selection, load_recipe, run, validate_recipe
-from towermill.pipelines.recipe.recipe import ContinueConfig
+from towermill.pipelines.recipe.sections import ContinueConfig
 from towermill.runtime.device import quiet_tensorflow
 from towermill.workflows.tables import Tables
 

@@ -34,8 +34,7 @@ from towermill.workflows.process.interaction_inputs import write_raw_splits
 from towermill.workflows.process.seen import write_seen
 from towermill.workflows.selecting.filters import Filters, apply_filters
 from towermill.workflows.selecting.split import Split
-from towermill.workflows.store import read_tables, write_tables
-from towermill.workflows.tables import Tables
+from towermill.workflows.tables import Tables, read_tables, write_tables
 
 #: Case to the sections `filters` and `split` of a recipe; None writes no splits.
 CASES: dict[str, tuple[dict[str, Any], dict[str, Any] | None]] = {

@@ -5,22 +5,19 @@ from __future__ import annotations
 from pathlib import Path
 
 from towermill.errors import DataError
-from towermill.models.architectures.content import build_content
+from towermill.models.architectures.content import build_content, build_content_of_users
 from towermill.models.architectures.funk_svd import build_funk_svd
 from towermill.models.architectures.ncf import build_ncf
 from towermill.models.architectures.news_mf import build_news_mf
 from towermill.models.architectures.nrms import build_nrms
 from towermill.models.architectures.two_tower import build_two_tower
+from towermill.models.configs.content import ContentConfig
 from towermill.models.configs.funk_svd import FunkSVDConfig
-from towermill.models.configs.registry import (
-    ContentConfig,
-    ModelConfig,
-    NCFConfig,
-    NewsMFConfig,
-    NRMSConfig,
-    TwoTowerConfig,
-)
-from towermill.models.content_of_users import build_content_of_users
+from towermill.models.configs.ncf import NCFConfig
+from towermill.models.configs.news_mf import NewsMFConfig
+from towermill.models.configs.nrms import NRMSConfig
+from towermill.models.configs.registry import ModelConfig
+from towermill.models.configs.two_tower import TwoTowerConfig
 from towermill.models.contracts.ranker import Ranker
 from towermill.models.contracts.retriever import Retriever
 from towermill.models.data.impressions import ImpressionData, holds_impressions

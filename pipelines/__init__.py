@@ -11,12 +11,8 @@ from typing import TYPE_CHECKING, Any, Final
 if TYPE_CHECKING:
     from towermill.pipelines.bundle.bundle import Bundle
     from towermill.pipelines.bundle.query import Query, Recommendations
-    from towermill.pipelines.recipe.recipe import (
-        Recipe,
-        load_recipe,
-        shipped_recipes,
-        validate_recipe,
-    )
+    from towermill.pipelines.recipe.load import load_recipe, shipped_recipes, validate_recipe
+    from towermill.pipelines.recipe.recipe import Recipe
     from towermill.pipelines.running.dask import submit
     from towermill.pipelines.running.plan import Selection, plan
     from towermill.pipelines.running.run import run

@@ -24,7 +24,8 @@ import numpy as np
 import tensorflow as tf
 from nrms_plain import PlainNRMS, Sizes
 
-from towermill.models.configs.registry import NRMSConfig, TrainConfig
+from towermill.models.configs.nrms import NRMSConfig
+from towermill.models.configs.train import TrainConfig
 from towermill.models.data.impressions import ImpressionData, Slates
 from towermill.models.data.slate_batches import slate_batches
 from towermill.models.evaluation.scoring import slate_scorer

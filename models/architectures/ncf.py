@@ -10,7 +10,7 @@ import tensorflow as tf
 from merlin.schema import Schema
 
 from towermill.columns import FIRST_ID, ITEM_ID, LABELS, USER_ID
-from towermill.models.configs.registry import NCFConfig
+from towermill.models.configs.ncf import NCFConfig
 from towermill.models.contracts.ranker import Ranker
 from towermill.models.data.impressions import ImpressionData
 from towermill.models.data.interactions import Processed

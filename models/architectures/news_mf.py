@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from towermill.columns import FIRST_ID, HISTORY, HISTORY_ID, ITEM_ID, LABELS, USER_ID
 from towermill.models.architectures.content import MeanReader
 from towermill.models.architectures.history import HistoryTower
-from towermill.models.configs.registry import NewsMFConfig
+from towermill.models.configs.news_mf import NewsMFConfig
 from towermill.models.contracts.retriever import Retriever
 from towermill.models.data.impressions import ImpressionData
 from towermill.models.layers.factors import BiasedFactors

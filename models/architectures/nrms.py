@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from towermill.columns import FIRST_ID, HISTORY, ITEM_ID, NULL_ID, TOKENS, USER_ID
 from towermill.errors import RecipeError
 from towermill.models.architectures.history import HistoryTower, NewsRetriever, dense_list
-from towermill.models.configs.registry import NRMSConfig
+from towermill.models.configs.nrms import NRMSConfig
 from towermill.models.data.impressions import AGE, AGE_HOURS, ImpressionData
 from towermill.models.layers.news_encoder import NewsEncoder
 from towermill.models.layers.user_encoder import UserEncoder

@@ -15,11 +15,10 @@ from merlin.models.utils.schema_utils import get_embedding_size_from_cardinality
 from merlin.schema import ColumnSchema, Schema, Tags
 
 from towermill.columns import ITEM_ID, USER_ID
-from towermill.models.configs.registry import TwoTowerConfig
+from towermill.models.configs.two_tower import TwoTowerConfig
 from towermill.models.contracts.retriever import Retriever
 from towermill.models.data.interactions import Processed, to_batch
-from towermill.models.layers.embeddings import first_values
-from towermill.models.layers.pooled_table import PooledTable
+from towermill.models.layers.embeddings import PooledTable, first_values
 from towermill.models.objectives.known_pairs import KnownPairs
 from towermill.models.objectives.losses import LOSSES
 from towermill.models.objectives.negatives import sampler

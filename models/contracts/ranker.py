@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 
 from towermill.models.contracts.weights import read_weights, write_weights
 from towermill.models.data.interactions import Processed, to_batch
+from towermill.models.data.lists import ScoreBlock
 from towermill.models.data.tensors import as_tensors, tensor_specs
-from towermill.models.evaluation.top_k import ScoreBlock
 
 #: Pairs that are scored by one call.
 _PAIRS = 1 << 18

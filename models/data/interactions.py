@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from towermill.columns import COLD_USER, FIRST_ID, ITEM_ID, TRAIN_ROWS, USER_ID
 from towermill.errors import DataError, SchemaError
-from towermill.models.evaluation.top_k import Lists
+from towermill.models.data.lists import Lists
 
 #: Feature name to values; a list feature stands as ``<name>__values`` and ``<name>__offsets``, as
 #: Merlin's dataloader gives it.

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from towermill.columns import HISTORY_ID, USER_ID
 from towermill.errors import DataError
-from towermill.models.configs.registry import NRMSConfig
+from towermill.models.configs.nrms import NRMSConfig
 from towermill.models.data.impressions import ImpressionData, Slates
 
 #: Rows drawn at a time, whatever the batch: the seed of a draw is its block's.
@@ -46,7 +46,7 @@ class SlateBatches:
     batch_size, seed
         Rows a batch; decides, with the epoch, order and draws.
     npratio, replacement
-        See `towermill.models.configs.registry.NRMSConfig`.
+        See `towermill.models.configs.nrms.NRMSConfig`.
     ages
         Give the age of each candidate, too.
 

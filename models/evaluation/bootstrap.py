@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from towermill.errors import DataError, TowermillError
+from towermill.models.data.lists import check_positive
 from towermill.models.data.random import check_seed
-from towermill.models.evaluation.top_k import check_positive
 
 Floats = NDArray[np.float64]
 

@@ -8,8 +8,9 @@ from functools import partial
 from towermill.models.contracts.ranker import Ranker
 from towermill.models.contracts.retriever import Retriever
 from towermill.models.data.interactions import Processed, Queries
+from towermill.models.data.lists import ScoreBlock
 from towermill.models.evaluation.baselines import popularity_scores, random_scores
-from towermill.models.evaluation.top_k import ScoreBlock, dot_product_scores, top_k
+from towermill.models.evaluation.top_k import dot_product_scores, top_k
 from towermill.models.metrics.catalogue import ranking_metrics
 from towermill.progress import progress
 

@@ -12,14 +12,14 @@ from towermill.columns import FIRST_ID, VECTOR
 from towermill.models.contracts.ranker import Ranker
 from towermill.models.contracts.retriever import Retriever
 from towermill.models.data.impressions import ImpressionData, Slates
-from towermill.models.evaluation.bootstrap import bootstrap_by_user
-from towermill.models.evaluation.scoring import SlateScorer, slate_scorer
-from towermill.models.evaluation.slices import clicked_ages, report_slices, slices
-from towermill.models.impression_baselines import (
+from towermill.models.evaluation.baselines import (
     chance_of_entries,
     popularity_of_entries,
     recency_of_entries,
 )
+from towermill.models.evaluation.bootstrap import bootstrap_by_user
+from towermill.models.evaluation.scoring import SlateScorer, slate_scorer
+from towermill.models.evaluation.slices import clicked_ages, report_slices, slices
 from towermill.models.metrics.beyond_accuracy import slate_metrics, top_of_slates
 from towermill.models.metrics.clicks import auroc, best_threshold, f1_score
 from towermill.models.metrics.impressions import impression_metrics, per_impression

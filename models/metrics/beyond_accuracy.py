@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from towermill.errors import DataError
+from towermill.models.data.lists import check_positive
 from towermill.models.data.ragged import blocks, check_entries, check_items, check_offsets
 from towermill.models.data.random import philox
-from towermill.models.evaluation.top_k import check_positive
 from towermill.models.metrics.catalogue import check_cuts, item_weights, list_means
 
 Floats = NDArray[np.float64]

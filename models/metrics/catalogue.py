@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from towermill.errors import DataError, TowermillError
-from towermill.models.evaluation.top_k import Lists, TopK, check_lists, check_positive
+from towermill.models.data.lists import Lists, TopK, check_lists, check_positive
 
 Floats = NDArray[np.float64]
 

@@ -14,7 +14,7 @@ import tensorflow as tf
 from rich.progress import TextColumn
 
 from towermill.errors import DataError
-from towermill.models.configs.registry import TrainConfig
+from towermill.models.configs.train import TrainConfig
 from towermill.models.contracts.weights import Trainable
 from towermill.models.training.checkpoints import Checkpoints, TrainState
 from towermill.models.training.optimizers import (

@@ -10,7 +10,7 @@ from typing import Any
 import merlin.models.tf as mm
 import tensorflow as tf
 
-from towermill.models.configs.registry import ScheduleConfig, TrainConfig
+from towermill.models.configs.train import ScheduleConfig, TrainConfig
 
 
 class WarmUpThenDecay(tf.keras.optimizers.schedules.LearningRateSchedule):  # type: ignore[misc]

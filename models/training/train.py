@@ -15,16 +15,12 @@ import tensorflow as tf
 
 from towermill.errors import RecipeError
 from towermill.models.configs.base import Events
-from towermill.models.configs.registry import (
-    ContentConfig,
-    ModelConfig,
-    NCFConfig,
-    NewsMFConfig,
-    NRMSConfig,
-    TrainConfig,
-    check_monitor,
-    monitor_of,
-)
+from towermill.models.configs.content import ContentConfig
+from towermill.models.configs.ncf import NCFConfig
+from towermill.models.configs.news_mf import NewsMFConfig
+from towermill.models.configs.nrms import NRMSConfig
+from towermill.models.configs.registry import ModelConfig
+from towermill.models.configs.train import TrainConfig, check_monitor, monitor_of
 from towermill.models.contracts.ranker import Ranker
 from towermill.models.contracts.retriever import Retriever
 from towermill.models.data.entry_batches import EntryBatches

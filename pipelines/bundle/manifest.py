@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from towermill.errors import BundleError
+from towermill.files import file_digest
 
 FORMAT: Final = 3
 MANIFEST: Final = "manifest.json"
@@ -23,12 +24,6 @@ INDEX: Final = "index"
 def onnx_file(name: str) -> str:
     """Return where a bundle has a tower, or a ranker, in ONNX."""
     return f"onnx/{name}.onnx"
-
-
-def file_digest(path: Path) -> str:
-    """Return the SHA-256 of a file's content, in hexadecimal."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def content_id(digests: dict[str, str]) -> str:

@@ -35,14 +35,15 @@ from towermill.pipelines.export.feast import write_feast
 from towermill.pipelines.export.input_specs import describe_inputs
 from towermill.pipelines.export.onnx import write_onnx
 from towermill.pipelines.export.raw_tower import RawTower, raw_inputs
-from towermill.pipelines.export.saved_models import run_saved, save_signature
+from towermill.pipelines.export.saved_models import save_signature
 from towermill.pipelines.export.tables import write_tables
 from towermill.pipelines.gates.gates import check_bundle
 from towermill.pipelines.gates.live_model import check_against_live
+from towermill.pipelines.gates.saved_models import run_saved
 from towermill.pipelines.recipe.recipe import Recipe
 from towermill.pipelines.recipe.runtime import RuntimeConfig
 from towermill.pipelines.search.store import write_index
-from towermill.pipelines.stages.keys import package_versions
+from towermill.runtime.versions import package_versions
 
 _PACKAGES = (
     *("tensorflow-cpu", "tensorflow", "tf-keras", "nvtabular", "merlin-core", "merlin-models"),

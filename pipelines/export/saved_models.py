@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import tensorflow as tf
 from merlin.schema import Schema
-from numpy.typing import NDArray
 
-from towermill.models.data.tensors import as_tensors, tensor_specs
+from towermill.models.data.tensors import tensor_specs
 
 
 def save_signature(model: Any, schema: Schema, path: Path, output: str) -> None:
@@ -30,12 +28,3 @@ def save_signature(model: Any, schema: Schema, path: Path, output: str) -> None:
     # The weights alone: Keras' and Merlin's own objects would have to be importable to load.
     module.weights = model.variables
     tf.saved_model.save(module, str(path), signatures=serve.get_concrete_function(**named))
-
-
-def run_saved(path: Path, batch: Mapping[str, Any]) -> NDArray[Any]:
-    """Return what the signature of a SavedModel gives for a batch."""
-    # The module is held: its signature keeps no reference to the weights.
-    module = tf.saved_model.load(str(path))
-    (found,) = module.signatures["serving_default"](**as_tensors(batch)).values()
-    result: NDArray[Any] = found.numpy()
-    return result

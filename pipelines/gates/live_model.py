@@ -15,7 +15,8 @@ from towermill.errors import BundleError
 from towermill.models.contracts.ranker import Ranker
 from towermill.models.contracts.retriever import Retriever
 from towermill.models.data.interactions import Processed
-from towermill.models.evaluation.top_k import Lists, dot_product_scores, top_k
+from towermill.models.data.lists import Lists
+from towermill.models.evaluation.top_k import dot_product_scores, top_k
 from towermill.pipelines.bundle.bundle import Bundle
 from towermill.pipelines.gates.sample import spread
 

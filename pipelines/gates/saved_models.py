@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+import tensorflow as tf
 from numpy.typing import NDArray
 
 from towermill.columns import FIRST_ID, HISTORY, ITEM_ID, TIMESTAMP
 from towermill.errors import BundleError
+from towermill.models.data.tensors import as_tensors
 from towermill.pipelines.bundle.bundle import Bundle
 from towermill.pipelines.bundle.query import Query
 from towermill.pipelines.bundle.raw_features import seconds
 from towermill.pipelines.bundle.tables import Batch
-from towermill.pipelines.export.saved_models import run_saved
 from towermill.pipelines.gates.sample import spread
 
 
@@ -128,3 +130,12 @@ def _same(bundle: Bundle, what: str, found: NDArray[Any], expected: NDArray[Any]
             "stale: export again."
         )
     return difference
+
+
+def run_saved(path: Path, batch: Mapping[str, Any]) -> NDArray[Any]:
+    """Return what the signature of a SavedModel gives for a batch."""
+    # The module is held: its signature keeps no reference to the weights.
+    module = tf.saved_model.load(str(path))
+    (found,) = module.signatures["serving_default"](**as_tensors(batch)).values()
+    result: NDArray[Any] = found.numpy()
+    return result

@@ -6,8 +6,6 @@ from typing import Final, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, model_validator
 
-from towermill.pipelines.recommend.interleave import Rule
-
 PolicyName = Literal[
     "random",
     "popular",
@@ -79,3 +77,6 @@ class SimulateConfig(BaseModel):
                 f"`policies` should name a policy once. Received: {list(self.policies)}"
             )
         return self
+
+
+Rule = Literal["in_order", "round_robin", "team_draft"]

@@ -12,9 +12,10 @@ from pydantic import BaseModel, ConfigDict, Field, PositiveInt
 from towermill.errors import BundleError, RecipeError
 from towermill.pipelines.bundle.bundle import Bundle
 from towermill.pipelines.bundle.query import Recommendations, Recommender, check_k
+from towermill.pipelines.recipe.simulate import Rule
 from towermill.pipelines.recommend.by_content import NearRead
 from towermill.pipelines.recommend.catalogue import Catalogue
-from towermill.pipelines.recommend.interleave import Rule, interleave
+from towermill.pipelines.recommend.interleave import interleave
 
 
 class BlendSource(BaseModel):

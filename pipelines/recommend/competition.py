@@ -15,8 +15,8 @@ import polars as pl
 from towermill.columns import HIDDEN
 from towermill.errors import DataError
 from towermill.models.data.impressions import ImpressionData, Slates
+from towermill.models.evaluation.baselines import chance_of_entries
 from towermill.models.evaluation.scoring import SlateScorer, slate_scorer
-from towermill.models.impression_baselines import chance_of_entries
 from towermill.models.training.train import load_model
 from towermill.pipelines.bundle.manifest import MANIFEST
 from towermill.pipelines.recipe.recipe import Recipe

@@ -123,8 +123,7 @@ def _encode(bundle: Bundle, table: pl.DataFrame, features: Mapping[str, Any]) ->
 
 def _text(bundle: Bundle, table: pl.DataFrame, features: Mapping[str, Any]) -> list[pl.Series]:
     from towermill.workflows.text.config import LSA, TextConfig
-    from towermill.workflows.text.items import CONFIG
-    from towermill.workflows.text.joined import joined
+    from towermill.workflows.text.items import CONFIG, joined
     from towermill.workflows.text.sentences import sentence_vectors
     from towermill.workflows.text.tokenizer import TextTokenizer
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterator, Sequence
-from typing import Literal, TypeVar
+from typing import TypeVar
 
 import numpy as np
 
-Rule = Literal["in_order", "round_robin", "team_draft"]
+from towermill.pipelines.recipe.simulate import Rule
+
 Item = TypeVar("Item", bound=Hashable)
 
 

@@ -15,15 +15,10 @@ from typing import Any
 from towermill.errors import RecipeError
 from towermill.pipelines.recipe.recipe import Recipe
 from towermill.pipelines.stages.continued_run import EARLIER, earlier_stages
-from towermill.pipelines.stages.keys import (
-    code_version,
-    differences,
-    fingerprints,
-    key_of,
-    package_versions,
-)
+from towermill.pipelines.stages.keys import code_version, differences, fingerprints, key_of
 from towermill.pipelines.stages.output import MANIFEST, lost, made_again, read_manifest
 from towermill.pipelines.stages.stages import STAGE_NAMES, STAGES, Stage, settings_of
+from towermill.runtime.versions import package_versions
 
 #: The reason of a stage that is told to run; any other may go on where it was cut off.
 FORCED = "forced"

@@ -22,7 +22,8 @@ from typing import Any, Final
 
 from towermill import errors
 from towermill.errors import StageError, TowermillError
-from towermill.pipelines.recipe.recipe import Recipe, validate_recipe
+from towermill.pipelines.recipe.load import validate_recipe
+from towermill.pipelines.recipe.recipe import Recipe
 from towermill.pipelines.running.plan import Step
 from towermill.pipelines.stages.stages import STAGES
 from towermill.pipelines.tuning.trial import Judge, judged

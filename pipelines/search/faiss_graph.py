@@ -10,12 +10,12 @@ import numpy as np
 
 from towermill.errors import BundleError
 from towermill.pipelines.search.exact import Rows, Vectors
-from towermill.pipelines.search.graph import check_size, lifted_queries
 from towermill.pipelines.search.lengths import unit
+from towermill.pipelines.search.lifting import check_size, lifted_queries
 
 
 class FaissGraph:
-    """What finds candidates; see `towermill.pipelines.search.graph.Graph`."""
+    """What finds candidates; see `towermill.pipelines.search.lifting.Graph`."""
 
     def __init__(self, index: Any, description: Mapping[str, Any]) -> None:
         faiss = _faiss()

@@ -17,8 +17,8 @@ from towermill.pipelines.search.exact import (
     exact_search,
     pair_scores,
 )
-from towermill.pipelines.search.graph import Graph
 from towermill.pipelines.search.lengths import unit
+from towermill.pipelines.search.lifting import Graph
 
 #: A graph is asked for so many more than `k` at a time where rows are left out: how many depends
 #: on the query alone, and queries of one number go together.

@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from towermill.errors import BundleError
-from towermill.pipelines.bundle.manifest import file_digest
+from towermill.files import file_digest
 from towermill.pipelines.search.exact import Vectors, pair_scores
-from towermill.pipelines.search.graph import Graph, open_graph, write_graph
+from towermill.pipelines.search.graph import open_graph, write_graph
 from towermill.pipelines.search.index import Index
 from towermill.pipelines.search.lengths import lengths, unit
+from towermill.pipelines.search.lifting import Graph
 from towermill.pipelines.search.recall import recall
 
 if TYPE_CHECKING:

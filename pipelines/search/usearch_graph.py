@@ -16,7 +16,7 @@ import numpy as np
 
 from towermill.errors import BundleError
 from towermill.pipelines.search.exact import Rows, Vectors
-from towermill.pipelines.search.graph import check_size, lifted_queries
+from towermill.pipelines.search.lifting import check_size, lifted_queries
 from towermill.runtime.cores import cores
 
 #: Queries for which it is worth to start threads.
@@ -24,7 +24,7 @@ _MANY: Final = 64
 
 
 class UsearchGraph:
-    """What finds candidates; see `towermill.pipelines.search.graph.Graph`."""
+    """What finds candidates; see `towermill.pipelines.search.lifting.Graph`."""
 
     def __init__(self, indexes: Sequence[Any]) -> None:
         self._free: SimpleQueue[Any] = SimpleQueue()

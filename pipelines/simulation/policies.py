@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from towermill.errors import RecipeError
 from towermill.models.architectures.funk_svd_online import OnlineFactors
 from towermill.models.configs.funk_svd import FunkSVDConfig
-from towermill.models.configs.registry import NCFConfig
+from towermill.models.configs.ncf import NCFConfig
 from towermill.pipelines.recipe.recipe import Recipe
 from towermill.pipelines.recipe.simulate import ONLINE, PolicyName
 from towermill.pipelines.recommend.catalogue import Catalogue

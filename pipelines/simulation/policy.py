@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 
 from towermill.models.architectures.funk_svd_online import Floats, OnlineFactors
-from towermill.pipelines.recommend.interleave import Rule, interleave
+from towermill.pipelines.recipe.simulate import Rule
+from towermill.pipelines.recommend.interleave import interleave
 from towermill.pipelines.simulation.memory import Memory
 from towermill.pipelines.simulation.sources import Source
 

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from importlib import resources
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -65,15 +63,6 @@ def _sources(folder: Any) -> list[Any]:
             found += _sources(entry)
         elif entry.name.endswith(".py"):
             found.append(entry)
-    return found
-
-
-def package_versions(names: Iterable[str]) -> dict[str, str]:
-    """Return the versions of those of these packages that are installed."""
-    found = {}
-    for name in names:
-        with contextlib.suppress(PackageNotFoundError):
-            found[name] = version(name)
     return found
 
 

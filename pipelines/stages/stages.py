@@ -73,8 +73,7 @@ def prepare(recipe: Recipe, inputs: Inputs, out: Path, runtime: Runtime) -> None
 
     from towermill.workflows.prepare.check_impressions import check_impressions, drop_null_users
     from towermill.workflows.prepare.check_interactions import check_tables, drop_null_ids
-    from towermill.workflows.store import write_tables
-    from towermill.workflows.tables import ImpressionTables
+    from towermill.workflows.tables import ImpressionTables, write_tables
 
     scratch = out / "scratch"
     scratch.mkdir()
@@ -100,8 +99,7 @@ def prepare(recipe: Recipe, inputs: Inputs, out: Path, runtime: Runtime) -> None
 
 def process(recipe: Recipe, inputs: Inputs, out: Path, runtime: Runtime) -> None:
     """Filter, split and encode; see `interactions` and `process_impressions`."""
-    from towermill.workflows.store import read_tables
-    from towermill.workflows.tables import ImpressionTables
+    from towermill.workflows.tables import ImpressionTables, read_tables
 
     tables = read_tables(inputs["prepare"])
     earlier = inputs.get("earlier.process")
@@ -196,7 +194,7 @@ STAGES: tuple[Stage, ...] = (
             "towermill.workflows.tables",
             "towermill.workflows.prepare.check_interactions",
             "towermill.workflows.prepare.check_impressions",
-            "towermill.workflows.store",
+            "towermill.workflows.tables",
             "towermill.workflows.streaming.group_by",
         ),
         ("polars",),

@@ -10,8 +10,9 @@ from typing import Any
 from pydantic import BaseModel
 
 from towermill.errors import RecipeError, did_you_mean
-from towermill.models.configs.registry import monitor_of
-from towermill.pipelines.recipe.recipe import Recipe, validate_recipe
+from towermill.models.configs.train import monitor_of
+from towermill.pipelines.recipe.load import validate_recipe
+from towermill.pipelines.recipe.recipe import Recipe
 from towermill.pipelines.recipe.tune import ParameterRange, TuneConfig
 
 #: All trials share what the earlier stages made, and are judged alike.

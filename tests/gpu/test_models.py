@@ -21,14 +21,12 @@ worlds = importlib.import_module("worlds")
 import tensorflow as tf  # noqa: E402
 
 from towermill.models.configs.funk_svd import FunkSVDConfig  # noqa: E402
-from towermill.models.configs.registry import (  # noqa: E402
-    ModelConfig,
-    NCFConfig,
-    NewsMFConfig,
-    NRMSConfig,
-    TrainConfig,
-    TwoTowerConfig,
-)
+from towermill.models.configs.ncf import NCFConfig  # noqa: E402
+from towermill.models.configs.news_mf import NewsMFConfig  # noqa: E402
+from towermill.models.configs.nrms import NRMSConfig  # noqa: E402
+from towermill.models.configs.registry import ModelConfig  # noqa: E402
+from towermill.models.configs.train import TrainConfig  # noqa: E402
+from towermill.models.configs.two_tower import TwoTowerConfig  # noqa: E402
 from towermill.models.training.train import load_model, train_model  # noqa: E402
 
 #: Of embeddings and scores of the same weights: a card adds up in another order.

@@ -16,7 +16,8 @@ import polars as pl
 import pytest
 from worlds import weights_of
 
-from towermill.models.configs.registry import ModelConfig, ScheduleConfig, TrainConfig
+from towermill.models.configs.registry import ModelConfig
+from towermill.models.configs.train import ScheduleConfig, TrainConfig
 from towermill.models.contracts.retriever import Retriever
 from towermill.models.data.impressions import ImpressionData
 from towermill.models.data.interactions import Processed
@@ -44,7 +45,8 @@ from towermill.runtime.device import resolve
 resolve("cpu")
 from pydantic import TypeAdapter
 from towermill.models.training.checkpoints import Checkpoints
-from towermill.models.configs.registry import ModelConfig, TrainConfig
+from towermill.models.configs.registry import ModelConfig
+from towermill.models.configs.train import TrainConfig
 from towermill.models.training.train import train_model
 
 save = Checkpoints.save

@@ -12,7 +12,7 @@ from merlin.schema import ColumnSchema, Schema, Tags
 from merlin.schema.io.tensorflow_metadata import TensorflowMetadata
 
 from towermill.columns import FIRST_ID, ITEM_ID, OOV_ID, USER_ID
-from towermill.models.configs.registry import TrainConfig
+from towermill.models.configs.train import TrainConfig
 from towermill.models.contracts.retriever import Retriever
 from towermill.models.data.interaction_batches import InteractionBatches
 from towermill.models.data.interactions import Processed

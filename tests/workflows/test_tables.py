@@ -11,8 +11,7 @@ import pytest
 
 from towermill.errors import DataError
 from towermill.features import Feature
-from towermill.workflows.store import read_tables, write_tables
-from towermill.workflows.tables import ImpressionTables, Tables
+from towermill.workflows.tables import ImpressionTables, Tables, read_tables, write_tables
 
 INTERACTIONS = pl.DataFrame(
     {

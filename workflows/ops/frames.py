@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, TypeVar
 
 import numpy as np
 import pandas as pd
@@ -100,3 +102,21 @@ def unflatten(values: pl.Series, lengths: pl.Series) -> pl.Series:
     np.cumsum(lengths.to_numpy(), out=offsets[1:])
     lists = pa.LargeListArray.from_arrays(pa.array(offsets), values.to_arrow())
     return pl.Series(values.name, lists)
+
+
+T = TypeVar("T")
+
+
+R = TypeVar("R")
+
+
+def each(function: Callable[[T], R], items: Iterable[T]) -> list[R]:
+    """Return the function of each item, in order, by as many threads as Polars has.
+
+    ``POLARS_MAX_THREADS`` says how many; the workers of ``--cluster local`` share the cores by it.
+    """
+    items = list(items)
+    if pl.thread_pool_size() == 1 or len(items) < 2:
+        return [function(item) for item in items]
+    with ThreadPoolExecutor(min(pl.thread_pool_size(), len(items))) as pool:
+        return list(pool.map(function, items))

@@ -39,9 +39,9 @@ from towermill.workflows.graph.write import to_table, write, write_schema
 from towermill.workflows.process.earlier_run import Earlier, seen_before
 from towermill.workflows.process.impression_inputs import with_columns, write_raw_impressions
 from towermill.workflows.process.interaction_inputs import filled, typed
-from towermill.workflows.process.interactions import vocabulary
 from towermill.workflows.process.replay import replay_impressions
 from towermill.workflows.process.seen import write_seen
+from towermill.workflows.process.shared import vocabulary
 from towermill.workflows.selecting.split import Split
 from towermill.workflows.tables import ImpressionTables, row_count, sink
 from towermill.workflows.text.config import TextConfig

@@ -35,11 +35,12 @@ from towermill.workflows.process.earlier_run import Earlier, counted_rows, seen_
 from towermill.workflows.process.interaction_inputs import filled, typed, write_raw_splits
 from towermill.workflows.process.replay import replay
 from towermill.workflows.process.seen import write_seen
+from towermill.workflows.process.shared import _last_moment, vocabulary
 from towermill.workflows.selecting.filters import Filters, apply_filters
 from towermill.workflows.selecting.split import Split
 from towermill.workflows.tables import Tables, row_count
 from towermill.workflows.text.config import TextConfig
-from towermill.workflows.text.vectors import add_vectors, check_text
+from towermill.workflows.text.items import add_vectors, check_text
 
 
 def process(
@@ -235,14 +236,6 @@ def _check_values(train: Path, features: Mapping[Entity, Features]) -> None:
         )
 
 
-def _last_moment(train: Path, before: Earlier | None) -> Any:
-    frame = pl.scan_parquet(train)
-    if TIMESTAMP not in frame.collect_schema().names():
-        return None
-    last = frame.select(pl.col(TIMESTAMP).max()).collect(engine="streaming").item()
-    return last if before is None or before.as_of is None else max(last, before.as_of)
-
-
 def _go_on(before: Earlier, out: Path, share: float) -> int:
     """Write what only a continued run has; return the number of rows that are replayed."""
     shutil.copy(before.path / "seen.parquet", out / "seen_before.parquet")
@@ -295,18 +288,3 @@ def _encode_entity(
             f"{table_out[key].n_unique()} distinct ones from {first} for {table_out.height} items."
         )
     table_out.write_parquet(out / f"{entity}s.parquet")
-
-
-def vocabulary(workflow: Workflow, name: str) -> pl.DataFrame:
-    """Return raw ids in the order of their encoded ids, and their training counts."""
-    frame = pl.read_parquet(workflow.output_schema[name].properties["cat_path"])
-    # A vocabulary that several columns share is stored under all their names.
-    stored = next(c for c in frame.columns if f"{c}_size" in frame.columns)
-    if frame.is_empty():
-        raise DataError(
-            f"The vocabulary of {name!r} should hold ids; none of the training split is in it. "
-            f"Lower `features.ids.{name}.freq_threshold`."
-        )
-    return frame.select(
-        pl.col(stored).alias(name), pl.col(f"{stored}_size").cast(pl.Int64).alias(TRAIN_COUNT)
-    )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from towermill.workflows.sources.aliccp import AliCCP
+from towermill.workflows.sources.base import SourceConfig
 from towermill.workflows.sources.generated.interactions import Synthetic
 from towermill.workflows.sources.generated.news import News
 from towermill.workflows.sources.generated.slates import Slates
@@ -10,7 +11,6 @@ from towermill.workflows.sources.movielens import MovieLens
 from towermill.workflows.sources.news_logs.ebnerd import EbNerd
 from towermill.workflows.sources.news_logs.mind import Mind
 from towermill.workflows.sources.table import Table
-from towermill.workflows.tables import SourceConfig
 
 #: `source.kind` to the class that reads it.
 SOURCES: dict[str, type[SourceConfig]] = {

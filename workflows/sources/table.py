@@ -11,9 +11,10 @@ from pydantic import BaseModel, ConfigDict, field_validator
 from towermill.columns import ITEM_ID, RATING, SPLIT, TIMESTAMP, USER_ID
 from towermill.errors import DataError
 from towermill.features import Features
+from towermill.workflows.sources.base import SourceConfig
 from towermill.workflows.sources.reading.casting import feature_expr, id_expr, require, time_expr
 from towermill.workflows.sources.reading.files import file_format, find_files, scan
-from towermill.workflows.tables import SourceConfig, Tables
+from towermill.workflows.tables import Tables
 
 
 class InteractionsTable(BaseModel):

@@ -17,8 +17,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from towermill.errors import DataError, SetupError
-from towermill.workflows.text.checkpoints import PATTERNS, read_tensor, tensor_places, weight_files
-from towermill.workflows.text.hub import TOKENIZER, model_folder, read_json
+from towermill.workflows.text.checkpoints import (
+    PATTERNS,
+    TOKENIZER,
+    model_folder,
+    read_json,
+    read_tensor,
+    tensor_places,
+    weight_files,
+)
 
 _CONFIGS: Final = (
     "config.json",

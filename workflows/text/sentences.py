@@ -14,8 +14,8 @@ import polars as pl
 from numpy.typing import NDArray
 
 from towermill.progress import progress
+from towermill.workflows.text.checkpoints import TOKENIZER
 from towermill.workflows.text.encoder import SentenceModel
-from towermill.workflows.text.hub import TOKENIZER
 
 logger = logging.getLogger(__name__)
 

@@ -14,7 +14,10 @@ from news_worlds import articles, impressions, write_impressions
 
 from towermill.errors import DataError, SchemaError
 from towermill.models.architectures.content import MeanReader
-from towermill.models.configs.registry import ContentConfig, NRMSConfig, TrainConfig, TwoTowerConfig
+from towermill.models.configs.content import ContentConfig
+from towermill.models.configs.nrms import NRMSConfig
+from towermill.models.configs.train import TrainConfig
+from towermill.models.configs.two_tower import TwoTowerConfig
 from towermill.models.data.impressions import ImpressionData
 from towermill.models.data.interactions import Processed
 from towermill.models.registry import build_model

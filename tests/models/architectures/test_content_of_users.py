@@ -13,7 +13,8 @@ from worlds import GROUPS, group_world, write_processed
 
 from towermill.columns import ITEM_ID, USER_ID, VECTOR
 from towermill.errors import SchemaError
-from towermill.models.configs.registry import ContentConfig, TrainConfig
+from towermill.models.configs.content import ContentConfig
+from towermill.models.configs.train import TrainConfig
 from towermill.models.data.interactions import Processed
 from towermill.models.registry import build_model
 

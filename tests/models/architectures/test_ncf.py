@@ -12,7 +12,8 @@ import tensorflow as tf
 from contract import ModelContract, ServedContract
 
 from towermill.errors import DataError
-from towermill.models.configs.registry import NCFConfig, TrainConfig
+from towermill.models.configs.ncf import NCFConfig
+from towermill.models.configs.train import TrainConfig
 from towermill.models.contracts.ranker import Ranker
 from towermill.models.data.interactions import Processed
 from towermill.models.evaluation.impressions import report_impressions
@@ -71,7 +72,7 @@ class TestOnImpressions(ServedContract):
 
 class TestRanker:
     def test_is_refused_other_data(self, id_world: Path) -> None:
-        from towermill.models.configs.registry import NewsMFConfig
+        from towermill.models.configs.news_mf import NewsMFConfig
 
         with pytest.raises(DataError, match=r"processed impressions\. Received: interactions"):
             build_model(Processed(id_world), NewsMFConfig())

@@ -17,12 +17,9 @@ from news_worlds import articles, impressions, write_impressions
 from pydantic import ValidationError
 
 from towermill.errors import RecipeError, SchemaError
-from towermill.models.configs.registry import (
-    NRMSConfig,
-    ScheduleConfig,
-    TrainConfig,
-    TwoTowerConfig,
-)
+from towermill.models.configs.nrms import NRMSConfig
+from towermill.models.configs.train import ScheduleConfig, TrainConfig
+from towermill.models.configs.two_tower import TwoTowerConfig
 from towermill.models.data.impressions import ImpressionData
 from towermill.models.data.interactions import read_schema
 from towermill.models.data.slate_batches import slate_batches

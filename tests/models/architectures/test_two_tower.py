@@ -17,7 +17,8 @@ from worlds import fit_interactions, weights_of, write_processed
 from towermill.columns import ITEM_ID, USER_ID
 from towermill.errors import DataError, SchemaError
 from towermill.models.architectures.two_tower import ACCIDENTAL_HIT
-from towermill.models.configs.registry import TrainConfig, TwoTowerConfig
+from towermill.models.configs.train import TrainConfig
+from towermill.models.configs.two_tower import TwoTowerConfig
 from towermill.models.data.interactions import Processed
 from towermill.models.evaluation.catalogue import evaluate_catalogue
 from towermill.models.registry import build_model

@@ -10,7 +10,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from towermill.models.configs.registry import TwoTowerConfig
+from towermill.models.configs.two_tower import TwoTowerConfig
 from towermill.models.contracts import retriever
 from towermill.models.contracts.retriever import Retriever
 from towermill.models.data.interactions import Processed

@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 
 from towermill.errors import DataError, TowermillError
+from towermill.models.data.lists import Lists
 from towermill.models.evaluation.baselines import popularity_scores, random_scores
-from towermill.models.evaluation.top_k import Lists, top_k
+from towermill.models.evaluation.top_k import top_k
 from towermill.models.metrics.catalogue import ranking_metrics
 
 

@@ -13,7 +13,7 @@ from merlin.schema import Tags
 from worlds import write_processed
 
 from towermill.columns import ITEM_ID, USER_ID
-from towermill.models.configs.registry import TwoTowerConfig
+from towermill.models.configs.two_tower import TwoTowerConfig
 from towermill.models.data.interactions import Processed
 from towermill.models.evaluation.catalogue import (
     evaluate_baselines,

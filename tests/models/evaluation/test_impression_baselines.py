@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from towermill.errors import DataError, TowermillError
-from towermill.models.impression_baselines import (
+from towermill.models.evaluation.baselines import (
     chance_of_entries,
     popularity_of_entries,
     recency_of_entries,

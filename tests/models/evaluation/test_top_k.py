@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from towermill.errors import DataError, TowermillError
-from towermill.models.evaluation.top_k import Lists, TopK, dot_product_scores, top_k
+from towermill.models.data.lists import Lists, TopK
+from towermill.models.evaluation.top_k import dot_product_scores, top_k
 
 
 def table(scores: Any) -> Callable[[int, int], np.ndarray]:

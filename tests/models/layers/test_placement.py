@@ -9,7 +9,7 @@ import pytest
 import tensorflow as tf
 
 from towermill.errors import RecipeError
-from towermill.models.configs.registry import TrainConfig
+from towermill.models.configs.train import TrainConfig
 from towermill.models.layers.placement import tables_in_host
 from towermill.models.training.train import _check_placement
 from towermill.runtime import gpu as card
@@ -23,9 +23,10 @@ import tensorflow as tf
 cpu = tf.config.list_physical_devices("CPU")[0]
 tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
 from towermill.runtime import gpu as card
-from towermill.models import training
+from towermill.models.training import fit as training
 from towermill.models.registry import build_model, open_data
-from towermill.models.configs.registry import TrainConfig, TwoTowerConfig
+from towermill.models.configs.train import TrainConfig
+from towermill.models.configs.two_tower import TwoTowerConfig
 from towermill.models.data.interaction_batches import InteractionBatches
 from towermill.models.layers.placement import in_host
 

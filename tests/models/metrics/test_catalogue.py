@@ -13,7 +13,8 @@ from sklearn.metrics import (
 )
 
 from towermill.errors import DataError, TowermillError
-from towermill.models.evaluation.top_k import Lists, TopK, top_k
+from towermill.models.data.lists import Lists, TopK
+from towermill.models.evaluation.top_k import top_k
 from towermill.models.metrics.catalogue import hits, per_query, ranking_metrics
 
 ACCURACY = ["recall", "precision", "hit_rate", "ndcg", "mrr", "map"]

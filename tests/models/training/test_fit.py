@@ -18,7 +18,8 @@ from worlds import fit_interactions, weights_of, write_processed
 
 from towermill.columns import ITEM_ID, USER_ID
 from towermill.errors import DataError, RecipeError
-from towermill.models.configs.registry import ScheduleConfig, TrainConfig, TwoTowerConfig
+from towermill.models.configs.train import ScheduleConfig, TrainConfig
+from towermill.models.configs.two_tower import TwoTowerConfig
 from towermill.models.contracts.retriever import Retriever
 from towermill.models.data.interactions import Processed
 from towermill.models.registry import build_model

@@ -11,7 +11,8 @@ import tensorflow as tf
 from pydantic import ValidationError
 from worlds import fit_interactions, weights_of
 
-from towermill.models.configs.registry import ScheduleConfig, TrainConfig, TwoTowerConfig
+from towermill.models.configs.train import ScheduleConfig, TrainConfig
+from towermill.models.configs.two_tower import TwoTowerConfig
 from towermill.models.contracts.retriever import Retriever
 from towermill.models.data.interactions import Processed
 from towermill.models.registry import build_model

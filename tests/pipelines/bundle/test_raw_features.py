@@ -224,8 +224,7 @@ class TestRawTower:
         import tensorflow as tf
 
         from towermill.pipelines.export.raw_tower import RawTower, raw_inputs
-        from towermill.pipelines.export.saved_models import run_saved
-        from towermill.pipelines.gates.saved_models import raw_batch
+        from towermill.pipelines.gates.saved_models import raw_batch, run_saved
 
         scalars = [name for name, feature in described.items() if not feature["list"]]
 

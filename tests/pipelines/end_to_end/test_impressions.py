@@ -16,7 +16,7 @@ from towermill.errors import BundleError, DataError
 from towermill.models.contracts import retriever as retrievers
 from towermill.pipelines import Bundle, plan, run
 from towermill.pipelines.bundle.tables import to_batch
-from towermill.pipelines.export.saved_models import run_saved
+from towermill.pipelines.gates.saved_models import run_saved
 from towermill.pipelines.stages.encode_on_cluster import spread_over_cluster
 from towermill.pipelines.stages.evaluate import evaluate_model
 from towermill.runtime.cluster import cluster_client
@@ -224,9 +224,9 @@ class TestContent:
         self, news: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """Nothing to learn: the mean cosine of what was read, here of counts of letters."""
-        from towermill.workflows.text import vectors
+        from towermill.workflows.text import items
 
-        monkeypatch.setattr(vectors, "sentence_vectors", letters)
+        monkeypatch.setattr(items, "sentence_vectors", letters)
         made = news.changed(tmp_path, model={"kind": "content"}, text={"vectors": "some/model"})
         metrics = metrics_of(made)
         assert set(metrics["metrics"]) == WITHIN | BEYOND

@@ -11,7 +11,8 @@ from fastapi.testclient import TestClient
 from stub import Repository
 
 from towermill.columns import FIRST_ID
-from towermill.models.evaluation.top_k import Lists, dot_product_scores, top_k
+from towermill.models.data.lists import Lists
+from towermill.models.evaluation.top_k import dot_product_scores, top_k
 from towermill.pipelines import Bundle, Query
 from towermill.pipelines.server.app import create_app
 from towermill.pipelines.server.metrics import Metrics

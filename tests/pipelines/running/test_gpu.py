@@ -33,7 +33,7 @@ def claims(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, Memory]]:
         raise ClaimedError
 
     monkeypatch.setattr(stages, "claim", claim)
-    monkeypatch.setattr("towermill.workflows.store.read_tables", lambda folder: None)
+    monkeypatch.setattr("towermill.workflows.tables.read_tables", lambda folder: None)
     return found
 
 

@@ -14,8 +14,7 @@ from towermill.pipelines import validate_recipe
 from towermill.pipelines.stages.stages import prepare
 from towermill.runtime.device import Runtime
 from towermill.workflows.sources.news_logs.ebnerd import EbNerd
-from towermill.workflows.store import read_tables
-from towermill.workflows.tables import ImpressionTables, Tables
+from towermill.workflows.tables import ImpressionTables, Tables, read_tables
 
 NEWS: dict[str, Any] = {
     "kind": "news",

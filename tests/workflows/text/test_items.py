@@ -12,10 +12,9 @@ import pytest
 from merlin.schema import Tags
 
 from towermill.errors import DataError
-from towermill.workflows.text import vectors as vectors_module
+from towermill.workflows.text import items as items_module
 from towermill.workflows.text.config import TextConfig
-from towermill.workflows.text.items import EncodedText, encode_articles
-from towermill.workflows.text.joined import joined
+from towermill.workflows.text.items import EncodedText, encode_articles, joined
 from towermill.workflows.text.tokenizer import TextTokenizer
 
 ARTICLES = pl.DataFrame(
@@ -182,7 +181,7 @@ class TestVectors:
             asked.append((texts.to_list(), source))
             return np.arange(len(texts) * 2, dtype=np.float32).reshape(-1, 2)
 
-        monkeypatch.setattr(vectors_module, "sentence_vectors", vectors_of)
+        monkeypatch.setattr(items_module, "sentence_vectors", vectors_of)
         made = encode(tmp_path, vectors="some/model")
         assert asked == [(["the cat", "", "the dog", "unseen words"], "some/model")]
         assert column(made, "vector").to_list() == [[0, 1], [2, 3], [4, 5], [6, 7]]

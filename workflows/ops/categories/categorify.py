@@ -32,9 +32,8 @@ from towermill.workflows.ops.categories.vocabulary import (
     read_vocabulary,
     write_vocabulary,
 )
-from towermill.workflows.ops.frames import flatten, on_cpu, to_pandas, to_polars, unflatten
+from towermill.workflows.ops.frames import each, flatten, on_cpu, to_pandas, to_polars, unflatten
 from towermill.workflows.ops.reduction import reduce_partitions
-from towermill.workflows.ops.threads import each
 
 _CACHE = "towermill-lookups"
 

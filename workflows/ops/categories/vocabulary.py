@@ -18,8 +18,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from nvtabular.ops.categorify import NULL_OFFSET, OOV_OFFSET, PAD_OFFSET
 
-from towermill.workflows.ops.frames import flatten, to_polars
-from towermill.workflows.ops.threads import each
+from towermill.workflows.ops.frames import each, flatten, to_polars
 
 #: How often each value was met; no column of a frame here can have the same name.
 SIZE = "__size"

@@ -14,6 +14,7 @@ from pydantic import Field
 from towermill.columns import ITEM_ID, SPLIT, TIMESTAMP, USER_ID
 from towermill.features import Feature, Features
 from towermill.workflows.sources.aliccp import default_features
+from towermill.workflows.sources.base import SourceConfig
 from towermill.workflows.sources.generated.appearance import (
     aliccp_items,
     aliccp_users,
@@ -21,7 +22,7 @@ from towermill.workflows.sources.generated.appearance import (
     retail_users,
 )
 from towermill.workflows.sources.generated.world import Floats, Ints, World, build_world, draw
-from towermill.workflows.tables import SourceConfig, Tables
+from towermill.workflows.tables import Tables
 
 #: Rows of a Parquet file, at most.
 CHUNK = 1 << 20

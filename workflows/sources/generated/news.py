@@ -23,6 +23,7 @@ from towermill.columns import (
     USER_ID,
 )
 from towermill.features import Feature, Features
+from towermill.workflows.sources.base import SourceConfig
 from towermill.workflows.sources.generated.news_world import (
     DAY,
     START,
@@ -32,7 +33,7 @@ from towermill.workflows.sources.generated.news_world import (
 )
 from towermill.workflows.sources.generated.world import Floats, Ints, draw
 from towermill.workflows.sources.news_logs.parts import as_rows
-from towermill.workflows.tables import ImpressionTables, SourceConfig, Tables
+from towermill.workflows.tables import ImpressionTables, Tables
 
 #: Days of each period; before the first, one day of articles alone.
 _HISTORY_DAYS, _TRAIN_DAYS, _VALID_DAYS, _TEST_DAYS, _HIDDEN_DAYS = 14, 6, 1, 2, 1

@@ -11,6 +11,7 @@ from pydantic import Field
 
 from towermill.columns import ITEM_ID, TIMESTAMP, USER_ID
 from towermill.features import Feature
+from towermill.workflows.sources.base import SourceConfig
 from towermill.workflows.sources.generated.slate_world import (
     SLATE,
     SlateWorld,
@@ -19,7 +20,7 @@ from towermill.workflows.sources.generated.slate_world import (
     describe,
 )
 from towermill.workflows.sources.generated.world import draw
-from towermill.workflows.tables import SourceConfig, Tables
+from towermill.workflows.tables import Tables
 
 _START, _SPAN = 1_704_067_200, 90 * 86_400  # 2024-01-01 and 90 days, in seconds
 #: Users whose slates are drawn at a time.

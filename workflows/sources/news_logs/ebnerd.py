@@ -20,6 +20,7 @@ from towermill.columns import (
     USER_ID,
 )
 from towermill.errors import DataError
+from towermill.workflows.sources.base import SourceConfig
 from towermill.workflows.sources.news_logs.ebnerd_articles import (
     ITEM_FEATURES,
     read_articles,
@@ -36,14 +37,7 @@ from towermill.workflows.sources.news_logs.parts import (
 )
 from towermill.workflows.sources.reading.casting import id_expr, id_list_expr, require, time_expr
 from towermill.workflows.sources.reading.files import find_files, scan
-from towermill.workflows.tables import (
-    LONG_ROW_GROUP,
-    ImpressionTables,
-    SourceConfig,
-    Tables,
-    row_count,
-    sink,
-)
+from towermill.workflows.tables import LONG_ROW_GROUP, ImpressionTables, Tables, row_count, sink
 
 #: Role to the columns that have it: of the release, and of an earlier one.
 _BEHAVIORS = {

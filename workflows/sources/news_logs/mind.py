@@ -22,6 +22,7 @@ from towermill.columns import (
 )
 from towermill.errors import DataError
 from towermill.features import Feature, Features
+from towermill.workflows.sources.base import SourceConfig
 from towermill.workflows.sources.news_logs.mind_news import read_news, write_vectors
 from towermill.workflows.sources.news_logs.parts import (
     PARTS,
@@ -33,14 +34,7 @@ from towermill.workflows.sources.news_logs.parts import (
     source_folder,
     splits_of_parts,
 )
-from towermill.workflows.tables import (
-    LONG_ROW_GROUP,
-    ImpressionTables,
-    SourceConfig,
-    Tables,
-    row_count,
-    sink,
-)
+from towermill.workflows.tables import LONG_ROW_GROUP, ImpressionTables, Tables, row_count, sink
 
 _BEHAVIORS = {
     IMPRESSION_ID: pl.Int64,

@@ -1,0 +1,113 @@
+"""The `train` section of a recipe."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, model_validator
+
+from towermill.errors import RecipeError
+from towermill.models.configs.base import Events
+
+
+class ScheduleConfig(BaseModel):
+    """How the learning rate changes: up over `warmup_steps`, then by `kind` to `floor` × its top.
+
+    ``exponential`` ends at a thousandth of it if `floor` is less. ``plateau`` multiplies it by
+    `factor` each time that `patience` validations in a row were no better than the best.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    kind: Literal["constant", "cosine", "linear", "exponential", "plateau"] = "constant"
+    warmup_steps: int = Field(0, ge=0)
+    floor: float = Field(0.0, ge=0, le=1)
+    factor: float = Field(0.2, gt=0, lt=1)
+    patience: PositiveInt = 2
+
+
+class TrainConfig(BaseModel):
+    """How a model is fitted.
+
+    Parameters
+    ----------
+    epochs, batch_size
+        At most so many passes; rows a step. A `batch_size` of 0 goes by the data: a power of two
+        that makes about 64 steps an epoch, from 64 to 4096.
+    optimizer, learning_rate, schedule
+        By Keras' name.
+    weight_decay
+        Decoupled, for ``adamw``.
+    ema
+        Validate and keep an exponential moving average of the weights, of this momentum a step
+        (Polyak & Juditsky, 1992); 0 keeps the weights as they are. Not with ``lazy_adam``.
+    monitor
+        The metric on the validation split that stops and picks the epoch. Left out: ``ndcg@10``
+        over the whole catalogue, or ``auc`` within impressions where a model ranks these.
+    patience
+        Stop after so many epochs without a better `monitor`; 0 never stops early.
+    evaluate_every
+        Validate each so many epochs.
+    checkpoint_steps
+        Also save every so many steps within an epoch; 0 saves at the ends of epochs only.
+    mixed_precision
+        Compute in this type, keep weights in float32.
+    xla
+        Compile the training step with XLA (no list columns: their ragged lookups do not compile).
+    tensorboard
+        Write scalars for TensorBoard.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    epochs: PositiveInt = 30
+    batch_size: int = Field(0, ge=0)
+    optimizer: Literal["adam", "adamw", "adagrad", "sgd", "rmsprop", "lazy_adam"] = "adam"
+    learning_rate: PositiveFloat = 0.002
+    weight_decay: float = Field(0.0, ge=0)
+    ema: float = Field(0.0, ge=0, lt=1)
+    schedule: ScheduleConfig = ScheduleConfig()
+    monitor: str | None = Field(
+        None, pattern=r"^(auc|mrr|(recall|precision|hit_rate|ndcg|mrr|map)@[1-9]\d*)$"
+    )
+    patience: int = Field(3, ge=0)
+    evaluate_every: PositiveInt = 1
+    checkpoint_steps: int = Field(0, ge=0)
+    mixed_precision: Literal["none", "bfloat16", "float16"] = "none"
+    xla: bool = False
+    tensorboard: bool = True
+
+    @model_validator(mode="after")
+    def _ema_is_kept(self) -> TrainConfig:
+        if self.ema and self.optimizer == "lazy_adam":
+            raise ValueError(
+                "`ema` should be 0 with `optimizer: lazy_adam`, which touches only the rows of a "
+                f"batch and averages none. Take `adam` or `adamw`. Received: {self.ema}"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _weight_decay_is_used(self) -> TrainConfig:
+        if self.weight_decay and self.optimizer != "adamw":
+            raise ValueError(
+                "`weight_decay` is for `optimizer: adamw`; the others would leave it out. "
+                f"Received: {self.weight_decay} with {self.optimizer}"
+            )
+        return self
+
+
+def monitor_of(train: TrainConfig, events: Events) -> str:
+    """Return the metric on the validation split by which a model of these events is chosen."""
+    return train.monitor or ("auc" if events == "impressions" else "ndcg@10")
+
+
+def check_monitor(monitor: str, events: Events) -> None:
+    """Raise `RecipeError` if a model of these events is not validated by the metric `monitor`."""
+    name, _, k = monitor.partition("@")
+    within = name == "auc" or (name == "mrr" and not k) or (name in ("ndcg", "hit_rate") and k)
+    if not (within if events == "impressions" else k):
+        known = "auc, mrr, ndcg@k or hit_rate@k" if events == "impressions" else "ndcg@10"
+        raise RecipeError(
+            f"`train.monitor` should be a metric of what {events} are validated by, such as "
+            f"{known}. Received: {monitor!r}."
+        )

@@ -1,0 +1,85 @@
+"""The `model` section of a two-tower retriever."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field, PositiveFloat, PositiveInt, model_validator
+
+from towermill.models.configs.base import ModelSection
+
+
+class TwoTowerConfig(ModelSection):
+    """Two towers whose embeddings meet in a dot product (Yi et al., RecSys 2019).
+
+    Parameters
+    ----------
+    tower
+        Widths of the query tower's dense layers; the last has no activation and is the width of
+        the embedding. Empty: an embedding is the plain sum of its features' embeddings, of width
+        `embedding_dim` (with ids alone this is matrix factorization).
+    item_tower
+        Widths of the item tower, the same as `tower` if left out. The last must agree.
+    embedding_dim
+        Width of every embedding table; left out, inferred from each cardinality.
+    activation, dropout
+        Of the hidden layers.
+    input_dropout
+        Share of each tower's input set to zero in training.
+    normalize
+        L2-normalise both embeddings; goes with a `temperature` well below 1.
+    temperature
+        Logits are divided by this.
+    l2
+        Weight of the squared norms of the embeddings looked up (those of drawn negatives too),
+        divided by the rows of a batch.
+    loss
+        ``softmax`` cross-entropy, ``bce`` on positives and sampled negatives, or ``bpr``
+        (Rendle et al., UAI 2009).
+    negatives
+        ``in_batch``, ``uniform`` or ``popularity`` over the catalogue, or ``mixed`` (in-batch and
+        uniform; Yang et al., WWW 2020). Negatives are shared by the rows of a batch.
+    num_negatives
+        Drawn a batch, for all but ``in_batch``.
+    own_negatives
+        Draw them for each row instead (``uniform`` or ``popularity``), few then; none counts that
+        the user met in training.
+    logq
+        Subtract the log of each candidate's sampling probability (softmax only; Yi et al. 2019).
+    popularity_power
+        Popularity is the training count to this power.
+    """
+
+    kind: Literal["two_tower"] = "two_tower"
+    tower: tuple[PositiveInt, ...] = (128, 64)
+    item_tower: tuple[PositiveInt, ...] | None = None
+    embedding_dim: PositiveInt | None = None
+    activation: Literal["relu", "gelu", "elu", "selu", "tanh", "linear"] = "relu"
+    dropout: float = Field(0.0, ge=0, lt=1)
+    input_dropout: float = Field(0.0, ge=0, lt=1)
+    normalize: bool = False
+    temperature: PositiveFloat = 1.0
+    l2: float = Field(0.0, ge=0)
+    loss: Literal["softmax", "bce", "bpr"] = "softmax"
+    negatives: Literal["in_batch", "uniform", "popularity", "mixed"] = "in_batch"
+    num_negatives: PositiveInt = 1024
+    own_negatives: bool = False
+    logq: bool = True
+    popularity_power: float = Field(1.0, ge=0)
+
+    @model_validator(mode="after")
+    def _widths_agree(self) -> TwoTowerConfig:
+        if not self.tower and self.embedding_dim is None:
+            raise ValueError("`tower: []` needs `embedding_dim`, the width of the embedding")
+        item = self.tower if self.item_tower is None else self.item_tower
+        if bool(item) != bool(self.tower) or (item and item[-1] != self.tower[-1]):
+            raise ValueError(
+                f"`tower` and `item_tower` should end in the same width. Received: "
+                f"{list(self.tower)} and {list(item)}"
+            )
+        if self.own_negatives and self.negatives not in ("uniform", "popularity"):
+            raise ValueError(
+                "`own_negatives` are drawn from the catalogue: `negatives` should be uniform or "
+                f"popularity. Received: {self.negatives}"
+            )
+        return self

@@ -1,0 +1,96 @@
+"""Sections of a recipe: evaluate, export and its gates, continue."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, PositiveInt
+
+from towermill.pipelines.recipe.index import IndexConfig
+
+
+class GatesConfig(BaseModel):
+    """What keeps a bundle from being published.
+
+    Parameters
+    ----------
+    min_distinct
+        Least share of distinct item embeddings.
+    min_rank
+        Least effective rank of the item embeddings; of narrow ones, half the dimension will do.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    min_distinct: float = Field(0.01, ge=0, le=1)
+    min_rank: float = Field(1.5, ge=0)
+
+
+class EvaluateConfig(BaseModel):
+    """How the test split is ranked.
+
+    Parameters
+    ----------
+    k
+        Cut-offs. Left out: 10 and 100 over the catalogue, 5 and 10 within impressions.
+    filter_seen
+        Over the catalogue: leave out what the user met in earlier splits.
+    query
+        Over the catalogue. ``user``: one query a user, the mean over users. ``interaction``: one
+        query a held-out row, the mean over rows.
+    max_queries
+        Rank at most so many queries or impressions, a fixed sample (of validation as well); 0
+        ranks all.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    k: tuple[PositiveInt, ...] | None = Field(None, min_length=1)
+    filter_seen: bool = True
+    query: Literal["user", "interaction"] = "user"
+    max_queries: int = Field(0, ge=0)
+
+
+class ContinueConfig(BaseModel):
+    """Which finished run is gone on from, with new data.
+
+    Parameters
+    ----------
+    run
+        Its folder: ``runs/<recipe>/latest``, or one of ``runs/<recipe>/by-run``.
+    replay
+        Rows of the earlier training that are trained on again, for each new one.
+    epochs
+        At most so many passes, and no more than `train.epochs`.
+    learning_rate_factor
+        By which `train.learning_rate` is multiplied.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    run: Path
+    replay: float = Field(1.0, ge=0)
+    epochs: PositiveInt = 4
+    learning_rate_factor: float = Field(0.3, gt=0)
+
+
+class ExportConfig(BaseModel):
+    """What the bundle holds.
+
+    Parameters
+    ----------
+    index
+        How the nearest items are found: see `IndexConfig`.
+    gates
+        What keeps it from being published: see `GatesConfig`.
+    tolerance
+        Largest difference allowed between an embedding of the trained model and of its reloaded
+        export.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    index: IndexConfig = IndexConfig()
+    gates: GatesConfig = GatesConfig()
+    tolerance: float = Field(1e-4, gt=0)

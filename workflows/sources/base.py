@@ -1,0 +1,56 @@
+"""The contract of a source."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict
+
+from towermill.workflows.tables import ImpressionTables, Tables
+
+
+class SourceConfig(BaseModel):
+    """The `source` section of a recipe, and the reader of what it names: one subclass a source.
+
+    Parameters
+    ----------
+    on_null_id
+        What a row without a user or item id is: an ``error``, or one to ``drop`` and count.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    on_null_id: Literal["error", "drop"] = "error"
+
+    @property
+    def gives_impressions(self) -> bool:
+        """Whether `read` returns `ImpressionTables`; else it returns `Tables`."""
+        return getattr(self, "rows", None) == "impressions"
+
+    @abstractmethod
+    def files(self) -> list[Path]:
+        """Return the raw files that will be read, in a fixed order (their fingerprints are keyed).
+
+        Raises
+        ------
+        DataError
+            A folder or file is missing, or holds no layout that this source knows.
+        """
+
+    @abstractmethod
+    def read(self, scratch: Path) -> Tables | ImpressionTables:
+        """Return the canonical tables, lazily.
+
+        Parameters
+        ----------
+        scratch
+            An empty folder for what must be written on the way; it stands until the tables have
+            been consumed.
+
+        Raises
+        ------
+        DataError
+            A column is missing or of a type that its role cannot have.
+        """
