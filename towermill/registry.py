@@ -1,0 +1,182 @@
+"""Parts found by name: Towermill's own, those of other packages, and ``module:Name``.
+
+A part is a class whose body gives its name, ``kind: str = "movielens"`` (``kind: ClassVar[str]``
+where it is no field). Towermill's own are found
+by reading the files of a package, without importing them: adding one is adding a file. Other
+packages declare theirs as entry points, and a recipe may name any importable class or function as
+``module:Name``.
+"""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from importlib import resources
+from importlib.metadata import entry_points
+from importlib.resources.abc import Traversable
+from typing import Any, Generic, TypeVar
+
+from towermill.errors import RecipeError, did_you_mean
+
+T = TypeVar("T")
+
+_REFERENCE = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a part is defined.
+
+    Attributes
+    ----------
+    module, name
+        What is imported, and what is taken from it.
+    package
+        The distribution that declares it, ``towermill`` for its own; None for ``module:Name``.
+    """
+
+    module: str
+    name: str
+    package: str | None = None
+
+    def load(self) -> Any:
+        """Import the part.
+
+        Raises
+        ------
+        RecipeError
+            The module cannot be imported, or lacks the name.
+        """
+        try:
+            return getattr(importlib.import_module(self.module), self.name)
+        except (ImportError, AttributeError) as error:
+            raise RecipeError(
+                f"{self.module}:{self.name} should be importable: {error}. Install its package in "
+                "the environment that Towermill runs in, or put its folder on PYTHONPATH."
+            ) from error
+
+
+class Registry(Generic[T]):
+    """The parts of one kind, by name.
+
+    Parameters
+    ----------
+    what
+        What a part is called in messages, such as ``source``.
+    package
+        The package whose files define Towermill's own parts.
+    group
+        The group of entry points under which other packages declare theirs.
+    base
+        ``module:Name`` of the class that every part extends; None if parts need not share one.
+
+    Examples
+    --------
+    >>> from towermill.registry import Registry
+    >>> Registry("source", "towermill.workflows.sources", "towermill.sources").place("mind").name
+    'Mind'
+    """
+
+    def __init__(self, what: str, package: str, group: str, base: str | None = None) -> None:
+        self.what, self.package, self.group, self._base = what, package, group, base
+        self._loaded: dict[str, type[T]] = {}
+
+    @cached_property
+    def own(self) -> Mapping[str, Place]:
+        """Towermill's own parts, by name."""
+        found = {}
+        for module, file in _modules(self.package, resources.files(self.package)):
+            for kind, name in _kinds(file.read_text()):
+                found[kind] = Place(module, name, "towermill")
+        return dict(sorted(found.items()))
+
+    @cached_property
+    def others(self) -> Mapping[str, Place]:
+        """The parts that other packages declare, by name.
+
+        Raises
+        ------
+        RecipeError
+            Two packages declare one name, or one declares a name of Towermill's own.
+        """
+        found: dict[str, Place] = {}
+        for point in entry_points(group=self.group):
+            package = point.dist.name if point.dist is not None else point.module
+            taken = self.own.get(point.name) or found.get(point.name)
+            if taken is not None:
+                raise RecipeError(
+                    f"The {self.what} {point.name!r} should be declared once. Received: one of "
+                    f"{taken.package} and one of {package}. Rename the entry point in the group "
+                    f"`{self.group}`, or uninstall one of the two."
+                )
+            found[point.name] = Place(point.module, point.attr, package)
+        return found
+
+    def names(self) -> list[str]:
+        """Return all names that are known, Towermill's own first."""
+        return [*self.own, *self.others]
+
+    def place(self, name: str) -> Place:
+        """Return where a part is defined, without importing it.
+
+        Raises
+        ------
+        RecipeError
+            The name is unknown: says which is closest, and where it was looked up.
+        """
+        found = self.own.get(name) or self.others.get(name)
+        if found is not None:
+            return found
+        if _REFERENCE.fullmatch(name):
+            return Place(*name.split(":"))
+        own, others = ", ".join(self.own), ", ".join(self.others)
+        raise RecipeError(
+            f"No {self.what} {name!r}.{did_you_mean(name, self.names())} Towermill has: {own}. "
+            f"Other packages have, as entry points of `{self.group}`: {others or 'none'}. A "
+            f"{self.what} of your own is named as `module:Name`."
+        )
+
+    def get(self, name: str) -> type[T]:
+        """Return the class of a part.
+
+        Raises
+        ------
+        RecipeError
+            The name is unknown, cannot be imported, or is not a part of this kind.
+        """
+        if name not in self._loaded:
+            part = self.place(name).load()
+            base = None if self._base is None else Place(*self._base.split(":")).load()
+            if base is not None and not (isinstance(part, type) and issubclass(part, base)):
+                raise RecipeError(
+                    f"The {self.what} {name!r} should be a class that extends {self._base}. "
+                    f"Received: {part!r}."
+                )
+            self._loaded[name] = part
+        return self._loaded[name]
+
+
+def _modules(package: str, folder: Traversable) -> Iterator[tuple[str, Traversable]]:
+    """Yield the modules below a package, and their files."""
+    for entry in sorted(folder.iterdir(), key=lambda entry: entry.name):
+        if entry.name.endswith(".py"):
+            stem = entry.name.removesuffix(".py")
+            yield (package if stem == "__init__" else f"{package}.{stem}"), entry
+        elif entry.is_dir() and not entry.name.startswith((".", "_")):
+            yield from _modules(f"{package}.{entry.name}", entry)
+
+
+def _kinds(text: str) -> Iterator[tuple[str, str]]:
+    """Yield the kind and the name of each class of a module that gives its kind."""
+    if "    kind: " not in text:
+        return
+    for part in (node for node in ast.parse(text).body if isinstance(node, ast.ClassDef)):
+        for line in part.body:
+            match line:
+                case ast.AnnAssign(ast.Name("kind"), annotation, ast.Constant(str(kind))):
+                    if ast.unparse(annotation) in ("str", "ClassVar[str]"):
+                        yield kind, part.name
