@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict
+from towermill.section import Section
 
 #: What a model learns from, and is judged by.
 Events = Literal["interactions", "impressions"]
 
 
-class ModelSection(BaseModel):
+class ModelSection(Section):
     """The `model` section of a recipe: one subclass a `kind`.
 
     Attributes
@@ -19,7 +19,5 @@ class ModelSection(BaseModel):
         Interactions, of which the whole catalogue is ranked; impressions, which are ranked within;
         or either.
     """
-
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     learns_from: ClassVar[tuple[Events, ...]] = ("interactions",)

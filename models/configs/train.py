@@ -4,20 +4,19 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, model_validator
+from pydantic import Field, PositiveFloat, PositiveInt, model_validator
 
 from towermill.errors import RecipeError
 from towermill.models.configs.base import Events
+from towermill.section import Section
 
 
-class ScheduleConfig(BaseModel):
+class ScheduleConfig(Section):
     """How the learning rate changes: up over `warmup_steps`, then by `kind` to `floor` × its top.
 
     ``exponential`` ends at a thousandth of it if `floor` is less. ``plateau`` multiplies it by
     `factor` each time that `patience` validations in a row were no better than the best.
     """
-
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     kind: Literal["constant", "cosine", "linear", "exponential", "plateau"] = "constant"
     warmup_steps: int = Field(0, ge=0)
@@ -26,7 +25,7 @@ class ScheduleConfig(BaseModel):
     patience: PositiveInt = 2
 
 
-class TrainConfig(BaseModel):
+class TrainConfig(Section):
     """How a model is fitted.
 
     Parameters
@@ -57,8 +56,6 @@ class TrainConfig(BaseModel):
     tensorboard
         Write scalars for TensorBoard.
     """
-
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     epochs: PositiveInt = 30
     batch_size: int = Field(0, ge=0)

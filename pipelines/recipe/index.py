@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, PositiveInt, model_validator
+from pydantic import Field, PositiveInt, model_validator
+
+from towermill.section import Section
 
 
-class IndexConfig(BaseModel):
+class IndexConfig(Section):
     """How the items nearest to a query are found. ``index: exact`` says the kind alone.
 
     Parameters
@@ -30,8 +32,6 @@ class IndexConfig(BaseModel):
         Nothing is published whose share of the true `recall_k` nearest items is below
         `min_recall`, over held-out queries.
     """
-
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     kind: Literal["auto", "exact", "hnsw", "ivf"] = "auto"
     exact_up_to: int = Field(200_000, ge=0)

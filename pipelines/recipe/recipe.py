@@ -5,8 +5,6 @@ from __future__ import annotations
 from typing import Annotated, Any, Union
 
 from pydantic import (
-    BaseModel,
-    ConfigDict,
     Field,
     field_validator,
     model_validator,
@@ -25,6 +23,7 @@ from towermill.pipelines.recipe.sections import (
 )
 from towermill.pipelines.recipe.simulate import SimulateConfig
 from towermill.pipelines.recipe.tune import TuneConfig
+from towermill.section import Section
 from towermill.workflows.config import FeatureConfig, check_for_impressions
 from towermill.workflows.selecting.filters import Filters
 from towermill.workflows.selecting.split import Split
@@ -32,10 +31,8 @@ from towermill.workflows.sources import SOURCES
 from towermill.workflows.text.config import TextConfig
 
 
-class Recipe(BaseModel):
+class Recipe(Section):
     """From raw data to a bundle; all but `source` has a default."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
     description: str = ""

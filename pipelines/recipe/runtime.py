@@ -5,10 +5,11 @@ from __future__ import annotations
 import re
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, Field
 
 from towermill.runtime.device import Runtime
 from towermill.runtime.gpu import Memory
+from towermill.section import Section
 
 
 def _memory(value: float | str) -> float | str:
@@ -21,7 +22,7 @@ def _memory(value: float | str) -> float | str:
 _Memory = Annotated[float | str, AfterValidator(_memory)]
 
 
-class RuntimeConfig(BaseModel):
+class RuntimeConfig(Section):
     """Where the recipe runs. Of all its keys, only `seed` decides what comes out.
 
     Parameters
@@ -36,8 +37,6 @@ class RuntimeConfig(BaseModel):
         Of a cluster that is started for the run: see `cluster_client`, which
         takes `rmm_pool` and `spill` for its workers as well.
     """
-
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     device: Literal["auto", "cpu", "gpu"] = "auto"
     cluster: str = Field("none", pattern=r"^(none|local|cuda|(tcp|tls|ucx)://.+)$")

@@ -5,12 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, PositiveInt
+from pydantic import Field, PositiveInt
 
 from towermill.pipelines.recipe.index import IndexConfig
+from towermill.section import Section
 
 
-class GatesConfig(BaseModel):
+class GatesConfig(Section):
     """What keeps a bundle from being published.
 
     Parameters
@@ -21,13 +22,11 @@ class GatesConfig(BaseModel):
         Least effective rank of the item embeddings; of narrow ones, half the dimension will do.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
-
     min_distinct: float = Field(0.01, ge=0, le=1)
     min_rank: float = Field(1.5, ge=0)
 
 
-class EvaluateConfig(BaseModel):
+class EvaluateConfig(Section):
     """How the test split is ranked.
 
     Parameters
@@ -44,15 +43,13 @@ class EvaluateConfig(BaseModel):
         ranks all.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
-
     k: tuple[PositiveInt, ...] | None = Field(None, min_length=1)
     filter_seen: bool = True
     query: Literal["user", "interaction"] = "user"
     max_queries: int = Field(0, ge=0)
 
 
-class ContinueConfig(BaseModel):
+class ContinueConfig(Section):
     """Which finished run is gone on from, with new data.
 
     Parameters
@@ -67,15 +64,13 @@ class ContinueConfig(BaseModel):
         By which `train.learning_rate` is multiplied.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
-
     run: Path
     replay: float = Field(1.0, ge=0)
     epochs: PositiveInt = 4
     learning_rate_factor: float = Field(0.3, gt=0)
 
 
-class ExportConfig(BaseModel):
+class ExportConfig(Section):
     """What the bundle holds.
 
     Parameters
@@ -88,8 +83,6 @@ class ExportConfig(BaseModel):
         Largest difference allowed between an embedding of the trained model and of its reloaded
         export.
     """
-
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     index: IndexConfig = IndexConfig()
     gates: GatesConfig = GatesConfig()

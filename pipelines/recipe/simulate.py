@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Final, Literal, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, model_validator
+from pydantic import Field, PositiveFloat, PositiveInt, model_validator
+
+from towermill.section import Section
 
 PolicyName = Literal[
     "random",
@@ -21,7 +23,7 @@ POLICIES: Final[tuple[PolicyName, ...]] = get_args(PolicyName)
 ONLINE: Final = ("model_online", "hybrid_online")
 
 
-class SimulateConfig(BaseModel):
+class SimulateConfig(Section):
     """How `towermill simulate` tries a recipe's bundle out on simulated users.
 
     Parameters
@@ -52,8 +54,6 @@ class SimulateConfig(BaseModel):
     explore
         In training episodes, the share of places that go to a random item.
     """
-
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     horizon: PositiveInt = 2000
     slate: PositiveInt = 5

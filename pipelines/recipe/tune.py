@@ -6,8 +6,6 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Literal
 
 from pydantic import (
-    BaseModel,
-    ConfigDict,
     Field,
     PositiveFloat,
     PositiveInt,
@@ -15,8 +13,10 @@ from pydantic import (
     model_validator,
 )
 
+from towermill.section import Section
 
-class ParameterRange(BaseModel):
+
+class ParameterRange(Section):
     """The values that one key may take.
 
     Parameters
@@ -31,8 +31,6 @@ class ParameterRange(BaseModel):
     choices
         Instead of ends: values of any kind, in no order.
     """
-
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     low: float | None = None
     high: float | None = None
@@ -73,7 +71,7 @@ class ParameterRange(BaseModel):
         return self
 
 
-class SamplerConfig(BaseModel):
+class SamplerConfig(Section):
     """What proposes the next trial.
 
     Parameters
@@ -85,13 +83,11 @@ class SamplerConfig(BaseModel):
         Of ``tpe``: trials at random before it has seen enough.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
     kind: Literal["tpe", "random"] = "tpe"
     startup_trials: PositiveInt = 10
 
 
-class PrunerConfig(BaseModel):
+class PrunerConfig(Section):
     """What ends a trial that is not worth going on with.
 
     Parameters
@@ -105,14 +101,12 @@ class PrunerConfig(BaseModel):
         Epochs that each trial has.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
     kind: Literal["median", "hyperband", "none"] = "median"
     startup_trials: PositiveInt = 5
     warmup_epochs: PositiveInt = 3
 
 
-class TuneConfig(BaseModel):
+class TuneConfig(Section):
     """A search for better values of some keys of `model` and `train`.
 
     Parameters
@@ -122,8 +116,6 @@ class TuneConfig(BaseModel):
     sampler, pruner
         What proposes trials, and what ends them early.
     """
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     parameters: dict[str, ParameterRange] = Field(min_length=1)
     sampler: SamplerConfig = SamplerConfig()

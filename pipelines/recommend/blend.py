@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, PositiveInt
+from pydantic import Field, PositiveInt
 
 from towermill.errors import BundleError, RecipeError
 from towermill.pipelines.bundle.bundle import Bundle
@@ -16,9 +16,10 @@ from towermill.pipelines.recipe.simulate import Rule
 from towermill.pipelines.recommend.by_content import NearRead
 from towermill.pipelines.recommend.catalogue import Catalogue
 from towermill.pipelines.recommend.interleave import interleave
+from towermill.section import Section
 
 
-class BlendSource(BaseModel):
+class BlendSource(Section):
     """One source of a blend.
 
     Parameters
@@ -31,14 +32,12 @@ class BlendSource(BaseModel):
         ``score``, the model's; or ``content``, nearest to an item that the user has met.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
     bundle: Path
     quota: PositiveInt = 1
     by: Literal["score", "content"] = "score"
 
 
-class BlendConfig(BaseModel):
+class BlendConfig(Section):
     """The section `blend` of a YAML file.
 
     Parameters
@@ -52,8 +51,6 @@ class BlendConfig(BaseModel):
     seed
         Of what is drawn.
     """
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     sources: tuple[BlendSource, ...] = Field(min_length=1)
     rule: Rule = "in_order"

@@ -6,15 +6,16 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, PositiveInt
+from pydantic import PositiveInt
 
 from towermill.columns import ITEM_ID
 from towermill.errors import BundleError
 from towermill.pipelines.bundle.bundle import Bundle
 from towermill.pipelines.bundle.query import Recommendations, check_k
+from towermill.section import Section
 
 
-class FunnelConfig(BaseModel):
+class FunnelConfig(Section):
     """The `funnel` section of a YAML file (Covington et al., RecSys 2016).
 
     Parameters
@@ -26,8 +27,6 @@ class FunnelConfig(BaseModel):
     candidates
         How many are brought.
     """
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     retrieve: Path
     rank: Path

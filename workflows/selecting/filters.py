@@ -8,17 +8,18 @@ from pathlib import Path
 from typing import Literal
 
 import polars as pl
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from towermill.columns import ITEM_ID, RATING, USER_ID
 from towermill.errors import DataError
+from towermill.section import Section
 from towermill.workflows.selecting.deduplicate import deduplicated
 from towermill.workflows.selecting.signals import at_least, require_signals
 from towermill.workflows.streaming.group_by import COUNT, counted, tallies
 from towermill.workflows.tables import Tables, row_count, sink
 
 
-class Filters(BaseModel):
+class Filters(Section):
     """The `filters` section of a recipe; by default nothing is filtered.
 
     They are applied in this order: `min_rating`, `min_signal`, `deduplicate`, then `min_user` and
@@ -41,13 +42,11 @@ class Filters(BaseModel):
         there is one, and in the source's order among equals.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
-
     min_user: int = Field(default=0, ge=0)
     min_item: int = Field(default=0, ge=0)
     core: bool = False
     min_rating: float | None = None
-    min_signal: dict[str, float] = {}
+    min_signal: dict[str, float] = Field(default_factory=dict)
     deduplicate: Literal["none", "first", "last"] = "none"
 
 

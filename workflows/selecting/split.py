@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import Literal
 
 import polars as pl
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
 from towermill.columns import SPLIT
 from towermill.errors import DataError
+from towermill.section import Section
 from towermill.workflows.selecting.cold import treat_cold
 from towermill.workflows.selecting.cuts import (
     TRAIN,
@@ -26,7 +27,7 @@ from towermill.workflows.selecting.signals import at_least, require_signals
 from towermill.workflows.tables import row_count
 
 
-class Split(BaseModel):
+class Split(Section):
     """The `split` section of a recipe.
 
     Parameters
@@ -55,14 +56,12 @@ class Split(BaseModel):
         Of ``random``.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
-
     kind: Literal["time", "leave_one_out", "random", "given"] = "time"
     valid: float | date = 0.1
     test: float | date = 0.1
     by: Literal["row", "user"] = "row"
     cold: Literal["drop", "keep", "flag"] = "drop"
-    min_signal: dict[str, float] = {}
+    min_signal: dict[str, float] = Field(default_factory=dict)
     seed: int = Field(default=0, ge=0, lt=2**63)
 
     @model_validator(mode="after")

@@ -6,12 +6,11 @@ from abc import abstractmethod
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict
-
+from towermill.section import Section
 from towermill.workflows.tables import ImpressionTables, Tables
 
 
-class SourceConfig(BaseModel):
+class SourceConfig(Section):
     """The `source` section of a recipe, and the reader of what it names: one subclass a source.
 
     Parameters
@@ -19,8 +18,6 @@ class SourceConfig(BaseModel):
     on_null_id
         What a row without a user or item id is: an ``error``, or one to ``drop`` and count.
     """
-
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     on_null_id: Literal["error", "drop"] = "error"
 

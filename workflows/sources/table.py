@@ -6,18 +6,19 @@ from pathlib import Path
 from typing import Any, Literal
 
 import polars as pl
-from pydantic import BaseModel, ConfigDict, field_validator
+from pydantic import Field, field_validator
 
 from towermill.columns import ITEM_ID, RATING, SPLIT, TIMESTAMP, USER_ID
 from towermill.errors import DataError
 from towermill.features import Features
+from towermill.section import Section
 from towermill.workflows.sources.base import SourceConfig
 from towermill.workflows.sources.reading.casting import feature_expr, id_expr, require, time_expr
 from towermill.workflows.sources.reading.files import file_format, find_files, scan
 from towermill.workflows.tables import Tables
 
 
-class InteractionsTable(BaseModel):
+class InteractionsTable(Section):
     """Where the interactions are and which column is which.
 
     Parameters
@@ -37,16 +38,14 @@ class InteractionsTable(BaseModel):
         Context columns and their features.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
-
     path: str
     user_id: str = USER_ID
     item_id: str = ITEM_ID
     timestamp: str | None = None
     rating: str | None = None
-    signals: dict[str, str] = {}
+    signals: dict[str, str] = Field(default_factory=dict)
     split: str | None = None
-    features: Features = {}
+    features: Features = Field(default_factory=dict)
 
     @field_validator("signals", mode="before")
     @classmethod
@@ -54,24 +53,20 @@ class InteractionsTable(BaseModel):
         return {name: name for name in value} if isinstance(value, list) else value
 
 
-class ItemsTable(BaseModel):
+class ItemsTable(Section):
     """Where the items are: one row an id."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     path: str
     item_id: str = ITEM_ID
-    features: Features = {}
+    features: Features = Field(default_factory=dict)
 
 
-class UsersTable(BaseModel):
+class UsersTable(Section):
     """Where the users are: one row an id."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     path: str
     user_id: str = USER_ID
-    features: Features = {}
+    features: Features = Field(default_factory=dict)
 
 
 class Table(SourceConfig):

@@ -5,7 +5,9 @@ from __future__ import annotations
 from pathlib import Path, PurePath
 from typing import Final
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
+
+from towermill.section import Section
 
 #: Tokenizers that are trained on the items' own text.
 WORDPIECE: Final = "wordpiece"
@@ -20,7 +22,7 @@ _OF_TRAINED: Final = ("vocabulary", "min_frequency", "lowercase")
 _OF_MODELS: Final = (".json", ".safetensors")
 
 
-class TextConfig(BaseModel):
+class TextConfig(Section):
     """The `text` section of a recipe: what becomes of the items' text.
 
     Parameters
@@ -50,8 +52,6 @@ class TextConfig(BaseModel):
         A sentence model, by name on Hugging Face or folder, that makes a vector of each item's
         text; or ``lsa``, vectors by the words of the items' own text. None makes none.
     """
-
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     columns: tuple[str, ...] = Field(("title",), min_length=1)
     title_size: int = Field(30, ge=1)

@@ -1,0 +1,108 @@
+"""What every section of a recipe shares, and sections whose class a name decides."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, GetCoreSchemaHandler
+from pydantic_core import CoreSchema, core_schema
+
+from towermill.errors import RecipeError
+from towermill.registry import Registry
+
+
+class Section(BaseModel):
+    """A section of a recipe: it cannot be changed, and takes no keys that it does not know."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+class PartSection:
+    """Annotates a field whose class is that of the part that its `kind` names.
+
+    Parameters
+    ----------
+    registry
+        Where the kind is looked up.
+    default
+        The kind of a section that gives none.
+    """
+
+    def __init__(self, registry: Registry[Any], default: str | None = None) -> None:
+        self.registry, self.default = registry, default
+
+    def __get_pydantic_core_schema__(
+        self, source: Any, handler: GetCoreSchemaHandler
+    ) -> CoreSchema:
+        return core_schema.no_info_plain_validator_function(
+            self._validate,
+            serialization=core_schema.plain_serializer_function_ser_schema(
+                lambda part, info: part.model_dump(mode=info.mode), info_arg=True
+            ),
+        )
+
+    def section_of(self, value: Any) -> type[Section] | None:
+        """Return the class of the section that `value` writes, if it names one that is known."""
+        kind = value.get("kind", self.default) if isinstance(value, Mapping) else None
+        try:
+            return None if kind is None else self.registry.get(str(kind))
+        except RecipeError:
+            return None
+
+    def _validate(self, value: Any) -> Any:
+        if isinstance(value, Section):
+            return value
+        if not isinstance(value, Mapping):
+            raise ValueError("Expected a section: keys and their values")
+        kind = value.get("kind", self.default)
+        if kind is None:
+            raise ValueError(f"`kind` is missing. Known: {', '.join(self.registry.names())}")
+        try:
+            section = self.registry.get(str(kind))
+        except RecipeError as error:
+            raise ValueError(str(error)) from None
+        return section.model_validate({**value, "kind": kind})
+
+
+class PartName:
+    """Annotates a text field that names a part.
+
+    Parameters
+    ----------
+    registry
+        Where the name is looked up.
+    """
+
+    def __init__(self, registry: Registry[Any]) -> None:
+        self.registry = registry
+
+    def __get_pydantic_core_schema__(
+        self, source: Any, handler: GetCoreSchemaHandler
+    ) -> CoreSchema:
+        return core_schema.no_info_after_validator_function(self._validate, handler(source))
+
+    def _validate(self, name: str) -> str:
+        try:
+            self.registry.place(name)
+        except RecipeError as error:
+            raise ValueError(str(error)) from None
+        return name
+
+
+def modules_of(value: Any) -> Iterator[str]:
+    """Yield the modules of the parts that a section names, its own class among them."""
+    if isinstance(value, BaseModel):
+        yield type(value).__module__
+        for name, field in type(value).model_fields.items():
+            given = getattr(value, name)
+            named = [mark for mark in field.metadata if isinstance(mark, PartName)]
+            if named and given is not None:
+                yield named[0].registry.place(given).module
+            yield from modules_of(given)
+    elif isinstance(value, Mapping):
+        for given in value.values():
+            yield from modules_of(given)
+    elif isinstance(value, (list, tuple)):
+        for given in value:
+            yield from modules_of(given)
