@@ -154,7 +154,7 @@ def runs(
 
 def scored(ran: Ran, world: World) -> tuple[pl.DataFrame, NDArray[Any], pl.DataFrame]:
     """Return the run's users, the scores of all items for each, and the items."""
-    from towermill.models.training.train import load_model
+    from towermill.models.build import load_model
 
     data, model = load_model(ran.folders["process"], ran.folders["train"], ran.recipe.model)
     matrix = model.embed_queries(data.users) @ model.embed_items(data.items).T

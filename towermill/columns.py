@@ -45,6 +45,10 @@ NULL_ID: Final = 1
 OOV_ID: Final = 2
 FIRST_ID: Final = 3
 
+#: What a source gives, a model learns from and is evaluated by: single interactions, of which the
+#: whole catalogue is ranked, or impressions, which are ranked within.
+Events = Literal["interactions", "impressions"]
+
 Entity = Literal["user", "item", "context"]
 ENTITIES: Final[tuple[Entity, ...]] = ("user", "item", "context")
 #: What names one of them.

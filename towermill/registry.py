@@ -132,7 +132,7 @@ class Registry(Generic[T]):
         if found is not None:
             return found
         if _REFERENCE.fullmatch(name):
-            return Place(*name.split(":"))
+            return reference(name)
         own, others = ", ".join(self.own), ", ".join(self.others)
         raise RecipeError(
             f"No {self.what} {name!r}.{did_you_mean(name, self.names())} Towermill has: {own}. "
@@ -158,6 +158,19 @@ class Registry(Generic[T]):
                 )
             self._loaded[name] = part
         return self._loaded[name]
+
+
+def reference(name: str) -> Place:
+    """Return what ``module:Name`` names.
+
+    Raises
+    ------
+    RecipeError
+        The text is of another form.
+    """
+    if not _REFERENCE.fullmatch(name):
+        raise RecipeError(f"Expected `module:Name`, such as shop.graph:build. Received: {name!r}.")
+    return Place(*name.split(":"))
 
 
 def _modules(package: str, folder: Traversable) -> Iterator[tuple[str, Traversable]]:

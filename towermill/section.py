@@ -6,10 +6,10 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, GetCoreSchemaHandler
-from pydantic_core import CoreSchema, core_schema
+from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
 from towermill.errors import RecipeError
-from towermill.registry import Registry
+from towermill.registry import Place, Registry, reference
 
 
 class Section(BaseModel):
@@ -57,34 +57,42 @@ class PartSection:
             raise ValueError("Expected a section: keys and their values")
         kind = value.get("kind", self.default)
         if kind is None:
-            raise ValueError(f"`kind` is missing. Known: {', '.join(self.registry.names())}")
+            known = ", ".join(self.registry.names())
+            raise PydanticCustomError(
+                "part_kind", "It is missing. Known: {known}", {"known": known}
+            )
         try:
             section = self.registry.get(str(kind))
         except RecipeError as error:
-            raise ValueError(str(error)) from None
+            raise PydanticCustomError("part_kind", "{error}", {"error": str(error)}) from None
         return section.model_validate({**value, "kind": kind})
 
 
 class PartName:
-    """Annotates a text field that names a part.
+    """Annotates a text field that names a part; None is left as it is.
 
     Parameters
     ----------
     registry
-        Where the name is looked up.
+        Where the name is looked up; None takes any importable ``module:Name``.
     """
 
-    def __init__(self, registry: Registry[Any]) -> None:
+    def __init__(self, registry: Registry[Any] | None = None) -> None:
         self.registry = registry
+
+    def place(self, name: str) -> Place:
+        """Return where the part is defined; raise `RecipeError` if it is not known."""
+        return reference(name) if self.registry is None else self.registry.place(name)
 
     def __get_pydantic_core_schema__(
         self, source: Any, handler: GetCoreSchemaHandler
     ) -> CoreSchema:
         return core_schema.no_info_after_validator_function(self._validate, handler(source))
 
-    def _validate(self, name: str) -> str:
+    def _validate(self, name: str | None) -> str | None:
         try:
-            self.registry.place(name)
+            if name is not None:
+                self.place(name).load()
         except RecipeError as error:
             raise ValueError(str(error)) from None
         return name
@@ -98,7 +106,7 @@ def modules_of(value: Any) -> Iterator[str]:
             given = getattr(value, name)
             named = [mark for mark in field.metadata if isinstance(mark, PartName)]
             if named and given is not None:
-                yield named[0].registry.place(given).module
+                yield named[0].place(given).module
             yield from modules_of(given)
     elif isinstance(value, Mapping):
         for given in value.values():

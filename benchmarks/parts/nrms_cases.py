@@ -24,13 +24,12 @@ import numpy as np
 import tensorflow as tf
 from nrms_plain import PlainNRMS, Sizes
 
+from towermill.models.build import build_model
 from towermill.models.configs.nrms import NRMSConfig
 from towermill.models.configs.train import TrainConfig
 from towermill.models.data.impressions import ImpressionData, Slates
-from towermill.models.data.slate_batches import slate_batches
 from towermill.models.evaluation.scoring import slate_scorer
 from towermill.models.metrics.impressions import impression_metrics
-from towermill.models.registry import build_model
 from towermill.models.training.fit import fit
 from towermill.runtime.device import seed_everything
 
@@ -63,7 +62,7 @@ class Case:
     @cached_property
     def rows(self) -> dict[str, np.ndarray]:
         """The training rows, the same for both sides, all seeds and all batch sizes."""
-        drawn = slate_batches(self.data, self.config, self.options["rows"], seed=0)
+        drawn = self.config.batches(self.data, batch_size=self.options["rows"], seed=0)
         first = next(drawn.epoch(0))
         return {name: values.numpy() for name, values in first.items()}
 

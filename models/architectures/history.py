@@ -12,7 +12,7 @@ from merlin.schema import Schema
 from numpy.typing import NDArray
 
 from towermill.columns import FIRST_ID, HISTORY, TOKENS, USER_ID
-from towermill.models.contracts.retriever import Retriever, Side
+from towermill.models.contracts.retriever import Retriever, Side, SlateVectors
 from towermill.models.data.impressions import AGE, AGE_HOURS, ImpressionData
 from towermill.models.data.tensors import padded
 
@@ -144,6 +144,10 @@ class NewsRetriever(Retriever):
         self.query_tower.hold(vectors)
         self._stale = False
         return vectors
+
+    def slate_vectors(self, data: ImpressionData) -> SlateVectors:
+        """Return what shown articles are scored by: their vectors, and what their age adds."""
+        return SlateVectors(self.refresh(), by_content=True, ages=self.age_vectors())
 
     def age_vectors(self) -> NDArray[np.float32] | None:
         """Return what each age adds to an article's vector, ``(intervals + 1, dim)``, if at all."""

@@ -12,7 +12,6 @@ from merlin.schema import Schema
 from towermill.columns import FIRST_ID, ITEM_ID, LABELS, USER_ID
 from towermill.models.configs.ncf import NCFConfig
 from towermill.models.contracts.ranker import Ranker
-from towermill.models.data.impressions import ImpressionData
 from towermill.models.data.interactions import Processed
 from towermill.models.layers.embeddings import first_values, lookup
 from towermill.models.objectives.draws import uniform_whole
@@ -48,7 +47,7 @@ def build_ncf(data: Processed, config: NCFConfig, *, seed: int = 0) -> Ranker:
     mlp = mm.MLPBlock([*config.mlp], activation="relu", dropout=config.dropout or None)
     model = NCF(tables, mlp, config.l2)
     loss: Any = model.loss_of_shown
-    if not isinstance(data, ImpressionData):
+    if data.events == "interactions":
         loss = SampledLoss(model, KnownPairs(data), data.items.height, config.num_negatives, seed)
     ranker = Ranker(model, Schema([user]), Schema([item]), loss)
     ranker.build(data)

@@ -1,23 +1,69 @@
-"""What the section of every model has. Nothing here imports TensorFlow."""
+"""What the `model` section of every kind has. Nothing here imports TensorFlow."""
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from abc import abstractmethod
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
+from towermill.columns import Events
 from towermill.section import Section
 
-#: What a model learns from, and is judged by.
-Events = Literal["interactions", "impressions"]
+if TYPE_CHECKING:
+    from towermill.models.contracts.ranker import Ranker
+    from towermill.models.contracts.retriever import Retriever
+    from towermill.models.training.fit import Batches
 
 
-class ModelSection(Section):
-    """The `model` section of a recipe: one subclass a `kind`.
+class ModelConfig(Section):
+    """The `model` section of a recipe, and what builds that model: one subclass a `kind`.
 
     Attributes
     ----------
     learns_from
-        Interactions, of which the whole catalogue is ranked; impressions, which are ranked within;
-        or either.
+        The events that it can be trained on.
+    contract
+        What it is: a retriever, or a ranker.
+    trains
+        Whether it has weights to fit; without, `batches` is never called.
+    learns_online
+        Whether it can go on learning from single clicks: see `online`.
+
+    Examples
+    --------
+    >>> from towermill.models.configs import MODELS
+    >>> MODELS.get("two_tower")(tower=[32], item_tower=[32]).contract
+    'retriever'
     """
 
+    kind: str
     learns_from: ClassVar[tuple[Events, ...]] = ("interactions",)
+    contract: ClassVar[Literal["retriever", "ranker"]] = "retriever"
+    trains: ClassVar[bool] = True
+    learns_online: ClassVar[bool] = False
+
+    @abstractmethod
+    def create(self, data: Any, *, batch_size: int, seed: int) -> Retriever | Ranker:
+        """Return the untrained model, every weight created.
+
+        Parameters
+        ----------
+        data
+            The processed data, of events that the kind learns from.
+        batch_size
+            Rows a training step.
+        seed
+            Decides first values and draws.
+
+        Raises
+        ------
+        SchemaError, RecipeError
+            The processed schema lacks what the model needs.
+        """
+
+    def batches(self, data: Any, *, batch_size: int, seed: int) -> Batches | None:
+        """Return what the model is trained on; None is refused if the kind `trains`."""
+        return None
+
+    def online(self, queries: Any, items: Any, learning_rate: float, seed: int) -> Any:
+        """Return the factors of a trained model, which go on learning from single clicks."""
+        raise NotImplementedError(f"`model.kind: {self.kind}` does not learn online")

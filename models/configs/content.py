@@ -2,17 +2,27 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar
 
-from towermill.models.configs.base import Events, ModelSection
+from towermill.columns import Events
+from towermill.models.configs.base import ModelConfig
+
+if TYPE_CHECKING:
+    from towermill.models.contracts.retriever import Retriever
 
 
-class ContentConfig(ModelSection):
+class ContentConfig(ModelConfig):
     """Nothing learned: items by their given vectors, a user by the mean of what was read.
 
     Of interactions, of what was met in training.
     """
 
     learns_from: ClassVar[tuple[Events, ...]] = ("impressions", "interactions")
+    trains: ClassVar[bool] = False
 
-    kind: Literal["content"] = "content"
+    kind: str = "content"
+
+    def create(self, data: Any, *, batch_size: int, seed: int) -> Retriever:
+        from towermill.models.architectures.content import build_content, build_content_of_users
+
+        return build_content(data) if data.events == "impressions" else build_content_of_users(data)

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic import Field, PositiveInt, model_validator
 
-from towermill.models.configs.base import ModelSection
+from towermill.models.configs.base import ModelConfig
+
+if TYPE_CHECKING:
+    from towermill.models.contracts.retriever import Retriever
+    from towermill.models.data.interactions import Processed
+    from towermill.models.training.fit import Batches
 
 
-class FunkSVDConfig(ModelSection):
+class FunkSVDConfig(ModelConfig):
     """Factors and biases of users and items by id (Funk, 2006; Koren et al., Computer 2009).
 
     Parameters
@@ -31,7 +36,9 @@ class FunkSVDConfig(ModelSection):
         0 asks for chances of 1 and 0, s for 1 - s/2 and s/2.
     """
 
-    kind: Literal["funk_svd"] = "funk_svd"
+    learns_online: ClassVar[bool] = True
+
+    kind: str = "funk_svd"
     factors: PositiveInt = 128
     l2: float = Field(0.005, ge=0)
     num_negatives: tuple[PositiveInt, PositiveInt] = (8, 14)
@@ -47,3 +54,18 @@ class FunkSVDConfig(ModelSection):
                 f"`num_negatives` should be the least, then the most. Received: {[least, most]}"
             )
         return self
+
+    def create(self, data: Processed, *, batch_size: int, seed: int) -> Retriever:
+        from towermill.models.architectures.funk_svd import build_funk_svd
+
+        return build_funk_svd(data, self, seed=seed)
+
+    def batches(self, data: Processed, *, batch_size: int, seed: int) -> Batches:
+        from towermill.models.data.interaction_batches import InteractionBatches
+
+        return InteractionBatches(data, batch_size=batch_size, seed=seed)
+
+    def online(self, queries: Any, items: Any, learning_rate: float, seed: int) -> Any:
+        from towermill.models.architectures.funk_svd_online import OnlineFactors
+
+        return OnlineFactors(queries, items, self, learning_rate, seed)

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import Field, PositiveInt
 
-from towermill.models.configs.base import Events, ModelSection
+from towermill.columns import Events
+from towermill.models.configs.base import ModelConfig
+
+if TYPE_CHECKING:
+    from towermill.models.contracts.ranker import Ranker
+    from towermill.models.training.fit import Batches
 
 
-class NCFConfig(ModelSection):
+class NCFConfig(ModelConfig):
     """Neural collaborative filtering, its MLP part (He et al., WWW 2017): scores pairs.
 
     Learns by binary cross-entropy: of impressions whether each item shown was clicked, of
@@ -31,10 +36,25 @@ class NCFConfig(ModelSection):
     """
 
     learns_from: ClassVar[tuple[Events, ...]] = ("impressions", "interactions")
+    contract: ClassVar[Literal["retriever", "ranker"]] = "ranker"
 
-    kind: Literal["ncf"] = "ncf"
+    kind: str = "ncf"
     embedding_dim: PositiveInt = 64
     mlp: tuple[PositiveInt, ...] = Field((128, 64), min_length=1)
     dropout: float = Field(0.0, ge=0, lt=1)
     num_negatives: PositiveInt = 4
     l2: float = Field(0.0, ge=0)
+
+    def create(self, data: Any, *, batch_size: int, seed: int) -> Ranker:
+        from towermill.models.architectures.ncf import build_ncf
+
+        return build_ncf(data, self, seed=seed)
+
+    def batches(self, data: Any, *, batch_size: int, seed: int) -> Batches:
+        if data.events == "impressions":
+            from towermill.models.data.entry_batches import EntryBatches
+
+            return EntryBatches(data, batch_size=batch_size, seed=seed)
+        from towermill.models.data.interaction_batches import InteractionBatches
+
+        return InteractionBatches(data, batch_size=batch_size, seed=seed)

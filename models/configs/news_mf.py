@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic import Field, PositiveInt
 
-from towermill.models.configs.base import Events, ModelSection
+from towermill.columns import Events
+from towermill.models.configs.base import ModelConfig
+
+if TYPE_CHECKING:
+    from towermill.models.contracts.retriever import Retriever
+    from towermill.models.training.fit import Batches
 
 
-class NewsMFConfig(ModelSection):
+class NewsMFConfig(ModelConfig):
     """Matrix factorization of who clicked what of what was shown (Koren et al., 2009).
 
     Learns whether each article shown was clicked, by binary cross-entropy.
@@ -27,7 +32,17 @@ class NewsMFConfig(ModelSection):
 
     learns_from: ClassVar[tuple[Events, ...]] = ("impressions",)
 
-    kind: Literal["news_mf"] = "news_mf"
+    kind: str = "news_mf"
     dim: PositiveInt = 10
     features: tuple[str, ...] = ()
     l2: float = Field(0.0, ge=0)
+
+    def create(self, data: Any, *, batch_size: int, seed: int) -> Retriever:
+        from towermill.models.architectures.news_mf import build_news_mf
+
+        return build_news_mf(data, self, seed=seed)
+
+    def batches(self, data: Any, *, batch_size: int, seed: int) -> Batches:
+        from towermill.models.data.entry_batches import EntryBatches
+
+        return EntryBatches(data, batch_size=batch_size, seed=seed)

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import Field, PositiveInt, model_validator
 
-from towermill.models.configs.base import Events, ModelSection
+from towermill.columns import Events
+from towermill.models.configs.base import ModelConfig
+
+if TYPE_CHECKING:
+    from towermill.models.contracts.retriever import Retriever
+    from towermill.models.training.fit import Batches
 
 
-class NRMSConfig(ModelSection):
+class NRMSConfig(ModelConfig):
     """News by their words, readers by what they read (Wu et al., EMNLP 2019).
 
     The size of titles and of histories is decided in processing (`text.title_size`,
@@ -57,7 +62,7 @@ class NRMSConfig(ModelSection):
 
     learns_from: ClassVar[tuple[Events, ...]] = ("impressions",)
 
-    kind: Literal["nrms"] = "nrms"
+    kind: str = "nrms"
     heads: PositiveInt = 20
     head_dim: PositiveInt = 20
     attention_dim: PositiveInt = 200
@@ -88,3 +93,20 @@ class NRMSConfig(ModelSection):
                 f"{list(self.dense)}"
             )
         return self
+
+    def create(self, data: Any, *, batch_size: int, seed: int) -> Retriever:
+        from towermill.models.architectures.nrms import build_nrms
+
+        return build_nrms(data, self, seed=seed)
+
+    def batches(self, data: Any, *, batch_size: int, seed: int) -> Batches:
+        from towermill.models.data.slate_batches import SlateBatches
+
+        return SlateBatches(
+            data,
+            batch_size=batch_size,
+            npratio=self.npratio,
+            replacement=self.replacement,
+            ages=self.age,
+            seed=seed,
+        )

@@ -6,8 +6,8 @@ from typing import Literal
 
 from pydantic import Field, PositiveFloat, PositiveInt, model_validator
 
+from towermill.columns import Events
 from towermill.errors import RecipeError
-from towermill.models.configs.base import Events
 from towermill.section import Section
 
 

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field, PositiveFloat, PositiveInt, model_validator
 
-from towermill.models.configs.base import ModelSection
+from towermill.models.configs.base import ModelConfig
+
+if TYPE_CHECKING:
+    from towermill.models.contracts.retriever import Retriever
+    from towermill.models.data.interactions import Processed
+    from towermill.models.training.fit import Batches
 
 
-class TwoTowerConfig(ModelSection):
+class TwoTowerConfig(ModelConfig):
     """Two towers whose embeddings meet in a dot product (Yi et al., RecSys 2019).
 
     Parameters
@@ -50,7 +55,7 @@ class TwoTowerConfig(ModelSection):
         Popularity is the training count to this power.
     """
 
-    kind: Literal["two_tower"] = "two_tower"
+    kind: str = "two_tower"
     tower: tuple[PositiveInt, ...] = (128, 64)
     item_tower: tuple[PositiveInt, ...] | None = None
     embedding_dim: PositiveInt | None = None
@@ -83,3 +88,13 @@ class TwoTowerConfig(ModelSection):
                 f"popularity. Received: {self.negatives}"
             )
         return self
+
+    def create(self, data: Processed, *, batch_size: int, seed: int) -> Retriever:
+        from towermill.models.architectures.two_tower import build_two_tower
+
+        return build_two_tower(data, self, batch_size=batch_size, seed=seed)
+
+    def batches(self, data: Processed, *, batch_size: int, seed: int) -> Batches:
+        from towermill.models.data.interaction_batches import InteractionBatches
+
+        return InteractionBatches(data, batch_size=batch_size, seed=seed)

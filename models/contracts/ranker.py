@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import polars as pl
@@ -41,6 +41,8 @@ class Ranker:
     query_schema: Schema
     item_schema: Schema
     loss: Callable[[dict[str, tf.Tensor]], tf.Tensor]
+    spread: Any = None  # pairs are scored here, whatever a cluster could do
+    contract: ClassVar[str] = "ranker"
 
     def __post_init__(self) -> None:
         specs = tensor_specs(self.schema)

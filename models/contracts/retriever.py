@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import polars as pl
@@ -14,7 +14,9 @@ from numpy.typing import NDArray
 
 from towermill.models.contracts.weights import read_weights, write_weights
 from towermill.models.data.interactions import Processed, to_batch
+from towermill.models.data.lists import ScoreBlock
 from towermill.models.data.tensors import as_tensors, tensor_specs
+from towermill.models.evaluation.top_k import dot_product_scores
 
 Side = Literal["query", "item"]
 #: ``spread(side, slices)`` has the slices of a table encoded elsewhere, by this very model, and
@@ -23,6 +25,25 @@ Spread = Callable[[Side, Sequence[pl.DataFrame]], Iterable[NDArray[np.float32]]]
 
 #: `Retriever.rows_at_once`, where a model has no reason for fewer.
 ENCODE_ROWS = 8192
+
+
+@dataclass(frozen=True)
+class SlateVectors:
+    """What shown items are scored by.
+
+    Attributes
+    ----------
+    vectors
+        By encoded id, float32 ``(items + 3, dim)``.
+    by_content
+        Whether their directions say what an item is about, and so how alike two items are.
+    ages
+        What each age of an item adds to its vector, float32 ``(intervals + 1, dim)``.
+    """
+
+    vectors: NDArray[np.float32]
+    by_content: bool = False
+    ages: NDArray[np.float32] | None = None
 
 
 @dataclass
@@ -46,6 +67,7 @@ class Retriever:
     model: Any
     loss: Callable[[dict[str, tf.Tensor]], tf.Tensor]
     spread: Spread | None = None
+    contract: ClassVar[str] = "retriever"
 
     def __post_init__(self) -> None:
         self._encoders: dict[Side, _Encoder] = {
@@ -70,6 +92,14 @@ class Retriever:
     def embed_items(self, features: pl.DataFrame) -> NDArray[np.float32]:
         """Return float32 ``(rows, dim)`` for encoded item features."""
         return self._embed("item", features)
+
+    def scores(self, queries: pl.DataFrame, items: pl.DataFrame) -> ScoreBlock:
+        """Return the scores of every item for blocks of the queries."""
+        return dot_product_scores(self.embed_queries(queries), self.embed_items(items))
+
+    def slate_vectors(self, data: Any) -> SlateVectors:
+        """Return what the items shown in impressions are scored by."""
+        return SlateVectors(self.embed_items(data.items_by_id))
 
     def encode(self, side: Side, features: pl.DataFrame) -> NDArray[np.float32]:
         """Return float32 ``(rows, dim)`` of one call of a side's tower."""

@@ -6,8 +6,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 import numpy as np
 import polars as pl
@@ -28,6 +27,7 @@ from towermill.columns import (
     TRAIN_COUNT,
     USER_ID,
     VECTOR,
+    Events,
 )
 from towermill.errors import RecipeError, SchemaError
 from towermill.models.data.interactions import Processed
@@ -106,13 +106,10 @@ class Slates:
         )
 
 
-def holds_impressions(processed: Path) -> bool:
-    """Whether a processed data set is of impressions; else it is of interactions."""
-    return (processed / "histories.parquet").is_file()
-
-
 class ImpressionData(Processed):
     """Processed impressions, as `process_impressions` writes them (read lazily)."""
+
+    events: ClassVar[Events] = "impressions"
 
     @cached_property
     def stats(self) -> dict[str, Any]:

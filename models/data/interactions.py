@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import polars as pl
@@ -15,7 +15,7 @@ from merlin.schema import ColumnSchema, Schema, Tags
 from merlin.schema.io.tensorflow_metadata import TensorflowMetadata
 from numpy.typing import NDArray
 
-from towermill.columns import COLD_USER, FIRST_ID, ITEM_ID, TRAIN_ROWS, USER_ID
+from towermill.columns import COLD_USER, FIRST_ID, ITEM_ID, TRAIN_ROWS, USER_ID, Events
 from towermill.errors import DataError, SchemaError
 from towermill.models.data.lists import Lists
 
@@ -63,6 +63,8 @@ class Processed:
     path
         The folder with ``schema.pbtxt``.
     """
+
+    events: ClassVar[Events] = "interactions"
 
     def __init__(self, path: Path) -> None:
         self.path = path

@@ -12,25 +12,10 @@ from numpy.typing import NDArray
 
 from towermill.columns import HISTORY_ID, USER_ID
 from towermill.errors import DataError
-from towermill.models.configs.nrms import NRMSConfig
 from towermill.models.data.impressions import ImpressionData, Slates
 
 #: Rows drawn at a time, whatever the batch: the seed of a draw is its block's.
 _BLOCK = 1 << 15
-
-
-def slate_batches(
-    data: ImpressionData, config: NRMSConfig, batch_size: int, seed: int
-) -> SlateBatches:
-    """Return the batches that a model of this kind trains on."""
-    return SlateBatches(
-        data,
-        batch_size=batch_size,
-        npratio=config.npratio,
-        replacement=config.replacement,
-        ages=config.age,
-        seed=seed,
-    )
 
 
 class SlateBatches:

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from functools import partial
+from pathlib import Path
+from typing import Any, ClassVar
 
-from towermill.models.contracts.ranker import Ranker
-from towermill.models.contracts.retriever import Retriever
+from towermill.errors import DataError
 from towermill.models.data.interactions import Processed, Queries
 from towermill.models.data.lists import ScoreBlock
 from towermill.models.evaluation.baselines import popularity_scores, random_scores
-from towermill.models.evaluation.top_k import dot_product_scores, top_k
+from towermill.models.evaluation.protocol import Model, Protocol, Ranking, Validation
+from towermill.models.evaluation.top_k import top_k
 from towermill.models.metrics.catalogue import ranking_metrics
 from towermill.progress import progress
+
+logger = logging.getLogger(__name__)
 
 
 def rank_catalogue(
@@ -31,18 +36,13 @@ def rank_catalogue(
 
 
 def evaluate_catalogue(
-    model: Retriever | Ranker, data: Processed, queries: Queries, k: Sequence[int]
+    model: Model, data: Processed, queries: Queries, k: Sequence[int]
 ) -> dict[str, float]:
     """Return the model's ranking metrics.
 
     A retriever encodes each item once, each query once; a ranker scores every pair.
     """
-    if isinstance(model, Ranker):
-        return rank_catalogue(model.scores(queries.features, data.catalogue), data, queries, k)
-    scores = dot_product_scores(
-        model.embed_queries(queries.features), model.embed_items(data.catalogue)
-    )
-    return rank_catalogue(scores, data, queries, k)
+    return rank_catalogue(model.scores(queries.features, data.catalogue), data, queries, k)
 
 
 def evaluate_baselines(
@@ -54,3 +54,94 @@ def evaluate_baselines(
         "random": random_scores(seed, data.items.height),
     }
     return {name: rank_catalogue(scorer, data, queries, k) for name, scorer in scorers.items()}
+
+
+class CatalogueProtocol(Protocol):
+    """Ranks the whole catalogue for each held-out query."""
+
+    kind: ClassVar[str] = "interactions"
+    decides: ClassVar[str] = "ndcg@"
+
+    def open(self, processed: Path) -> Processed:
+        return Processed(processed)
+
+    def validation(self, data: Processed, monitor: str, ranking: Ranking) -> Validation | None:
+        if not data.has("valid"):
+            return None
+        queries = data.queries(
+            "valid", ranking.query, ranking.filter_seen, limit=ranking.max_queries
+        )
+        if not len(queries):
+            logger.warning(
+                "The validation split has no answer to rank: its %d rows hold unknown items or "
+                "repeat what was seen. Training runs for all epochs and keeps the last.",
+                queries.cold + queries.repeated,
+            )
+            return None
+        k = int(monitor.partition("@")[2])
+        return partial(_validate, data, queries, (k,))
+
+    def report(
+        self,
+        model: Model,
+        data: Processed,
+        ranking: Ranking,
+        k: Sequence[int] | None,
+        seed: int,
+        *,
+        segments: bool = False,
+    ) -> dict[str, Any]:
+        """Return the metrics of the catalogue protocol.
+
+        ``metrics`` are means over ``queries``: users, or held-out rows with the query
+        ``interaction``; with `max_queries` a sample of ``queries_in_all``. ``baselines`` are on the
+        same queries. ``left_out`` counts held-out rows that no ranking can answer: items unknown to
+        the catalogue, and with `filter_seen` those seen before. ``segments`` has the metrics of
+        known and of new users.
+        """
+        k = k or (10, 100)
+        queries = data.queries(
+            "test", ranking.query, ranking.filter_seen, limit=ranking.max_queries
+        )
+        if not len(queries):
+            raise DataError(
+                "The test split should hold rows to rank; of its rows, "
+                f"{queries.cold} are of items unknown to the catalogue and {queries.repeated} of "
+                "items that the user had seen before. Change `split`, or set "
+                "`evaluate.filter_seen: false`."
+            )
+        result: dict[str, Any] = {
+            "protocol": "catalogue",
+            "split": "test",
+            "query": ranking.query,
+            "filter_seen": ranking.filter_seen,
+            "queries": len(queries),
+            "queries_in_all": queries.total,
+            "catalogue": data.items.height,
+            "left_out": {"cold_items": queries.cold, "seen_before": queries.repeated},
+            "metrics": evaluate_catalogue(model, data, queries, k),
+            "baselines": evaluate_baselines(data, queries, k, seed),
+        }
+        if segments:
+            result["segments"] = _segments(model, data, ranking, k)
+        return result
+
+
+def _validate(
+    data: Processed, queries: Queries, k: Sequence[int], model: Model
+) -> dict[str, float]:
+    return evaluate_catalogue(model, data, queries, k)
+
+
+def _segments(model: Model, data: Processed, ranking: Ranking, k: Sequence[int]) -> dict[str, Any]:
+    found = {}
+    for segment in ("warm", "cold_user"):
+        queries = data.queries(
+            "test", ranking.query, ranking.filter_seen, segment, limit=ranking.max_queries
+        )
+        if len(queries):
+            found[segment] = {
+                "queries": len(queries),
+                "metrics": evaluate_catalogue(model, data, queries, k),
+            }
+    return found

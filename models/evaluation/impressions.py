@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
-from typing import Any
+from functools import partial
+from pathlib import Path
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from towermill.columns import FIRST_ID, VECTOR
-from towermill.models.contracts.ranker import Ranker
-from towermill.models.contracts.retriever import Retriever
+from towermill.errors import DataError
 from towermill.models.data.impressions import ImpressionData, Slates
 from towermill.models.evaluation.baselines import (
     chance_of_entries,
@@ -18,18 +20,21 @@ from towermill.models.evaluation.baselines import (
     recency_of_entries,
 )
 from towermill.models.evaluation.bootstrap import bootstrap_by_user
+from towermill.models.evaluation.protocol import Model, Protocol, Ranking, Validation
 from towermill.models.evaluation.scoring import SlateScorer, slate_scorer
 from towermill.models.evaluation.slices import clicked_ages, report_slices, slices
 from towermill.models.metrics.beyond_accuracy import slate_metrics, top_of_slates
 from towermill.models.metrics.clicks import auroc, best_threshold, f1_score
 from towermill.models.metrics.impressions import impression_metrics, per_impression
 
+logger = logging.getLogger(__name__)
+
 #: Of the validation split, on which the threshold is chosen.
 _THRESHOLD_IMPRESSIONS = 100_000
 
 
 def evaluate_slates(
-    model: Retriever | Ranker, data: ImpressionData, slates: Slates, k: Sequence[int]
+    model: Model, data: ImpressionData, slates: Slates, k: Sequence[int]
 ) -> dict[str, float]:
     """Return the mean metrics within impressions."""
     scores = slate_scorer(model, data)(slates)
@@ -37,7 +42,7 @@ def evaluate_slates(
 
 
 def report_impressions(
-    model: Retriever | Ranker, data: ImpressionData, slates: Slates, k: Sequence[int], seed: int
+    model: Model, data: ImpressionData, slates: Slates, k: Sequence[int], seed: int
 ) -> dict[str, Any]:
     """Return all that ``metrics.json`` tells of a split.
 
@@ -155,3 +160,53 @@ def _slices(data: ImpressionData, slates: Slates) -> dict[str, NDArray[np.bool_]
         history_lengths=read[slates.histories],
         ages=ages,
     )
+
+
+class ImpressionProtocol(Protocol):
+    """Ranks what was shown within each impression."""
+
+    kind: ClassVar[str] = "impressions"
+    decides: ClassVar[str] = "auc"
+
+    def open(self, processed: Path) -> ImpressionData:
+        return ImpressionData(processed)
+
+    def validation(self, data: ImpressionData, monitor: str, ranking: Ranking) -> Validation | None:
+        if not data.has("valid"):
+            return None
+        slates = data.slates("valid").sample(ranking.max_queries)
+        if not slates.rankable.any():
+            logger.warning(
+                "None of the %d validation impressions has a click and something else shown. "
+                "Training runs for all epochs and keeps the last.",
+                len(slates),
+            )
+            return None
+        k = tuple(sorted({5, 10, int(monitor.partition("@")[2] or 10)}))
+        return partial(_validate, data, slates, k)
+
+    def report(
+        self,
+        model: Model,
+        data: ImpressionData,
+        ranking: Ranking,
+        k: Sequence[int] | None,
+        seed: int,
+        *,
+        segments: bool = False,
+    ) -> dict[str, Any]:
+        """Return the metrics of the impression protocol: see `report_impressions`."""
+        slates = data.slates("test").sample(ranking.max_queries)
+        if not slates.rankable.any():
+            raise DataError(
+                f"The test split should hold impressions with a click and something else shown; of "
+                f"its {len(slates)} none is. Change `split`."
+            )
+        result: dict[str, Any] = {"protocol": "impression", "split": "test"}
+        return result | report_impressions(model, data, slates, k or (5, 10), seed)
+
+
+def _validate(
+    data: ImpressionData, slates: Slates, k: Sequence[int], model: Model
+) -> dict[str, float]:
+    return evaluate_slates(model, data, slates, k)

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from towermill.models.architectures.history import NewsRetriever
 from towermill.models.contracts.ranker import Ranker
 from towermill.models.contracts.retriever import Retriever
 from towermill.models.data.impressions import ImpressionData, Slates
@@ -34,7 +33,9 @@ class SlateScorer(Protocol):
 
 def slate_scorer(model: Retriever | Ranker, data: ImpressionData) -> SlateScorer:
     """Return what scores slates by this model."""
-    return _DotProducts(model, data) if isinstance(model, Retriever) else _Pairs(model, data)
+    scorers: dict[str, Any] = {"retriever": _DotProducts, "ranker": _Pairs}
+    scorer: SlateScorer = scorers[model.contract](model, data)
+    return scorer
 
 
 class _DotProducts:
@@ -42,14 +43,9 @@ class _DotProducts:
 
     def __init__(self, retriever: Retriever, data: ImpressionData) -> None:
         self.retriever, self.data = retriever, data
-        self.ages = None
-        self.articles: NDArray[np.float32] | None = None
-        if isinstance(retriever, NewsRetriever):
-            self._vectors = retriever.refresh()
-            self.articles = self._vectors
-            self.ages = retriever.age_vectors()
-        else:
-            self._vectors = retriever.embed_items(data.items_by_id)
+        encoded = retriever.slate_vectors(data)
+        self._vectors, self.ages = encoded.vectors, encoded.ages
+        self.articles = encoded.vectors if encoded.by_content else None
 
     def __call__(self, slates: Slates) -> NDArray[np.float32]:
         both = np.stack([slates.users, slates.histories], axis=1)

@@ -7,7 +7,8 @@ import shutil
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import polars as pl
@@ -18,10 +19,10 @@ from towermill import __version__
 from towermill.columns import EVENT_TIMESTAMP, FIRST_ID, ITEM_ID, NULL_ID, OOV_ID, PADDING_ID
 from towermill.errors import BundleError
 from towermill.features import Feature
+from towermill.models.build import load_model
 from towermill.models.contracts.ranker import Ranker
 from towermill.models.contracts.retriever import Retriever, Spread
 from towermill.models.data.interactions import Processed, to_batch
-from towermill.models.training.train import load_model
 from towermill.pipelines.bundle.bundle import Bundle
 from towermill.pipelines.bundle.manifest import (
     FORMAT,
@@ -40,22 +41,22 @@ from towermill.pipelines.export.tables import write_tables
 from towermill.pipelines.gates.gates import check_bundle
 from towermill.pipelines.gates.live_model import check_against_live
 from towermill.pipelines.gates.saved_models import run_saved
-from towermill.pipelines.recipe.recipe import Recipe
-from towermill.pipelines.recipe.runtime import RuntimeConfig
 from towermill.pipelines.search.store import write_index
-from towermill.runtime.versions import package_versions
 
-_PACKAGES = (
-    *("tensorflow-cpu", "tensorflow", "tf-keras", "nvtabular", "merlin-core", "merlin-models"),
-    *("polars", "onnx", "tf2onnx", "onnxruntime", "usearch", "faiss-cpu"),
-)
+if TYPE_CHECKING:
+    from towermill.pipelines.recipe.recipe import Recipe
+
 #: Rows on which what is reloaded is held against the live model, and the index against a search
 #: through all there is.
 _SAMPLE = 1000
 
 
 def export_bundle(
-    inputs: Mapping[str, Path], recipe: Recipe, out: Path, spread: Spread | None = None
+    inputs: Mapping[str, Path],
+    recipe: Recipe,
+    out: Path,
+    spread: Spread | None = None,
+    packages: Mapping[str, str] = MappingProxyType({}),
 ) -> None:
     """Write the bundle to the folder `out`; ``manifest.json`` comes last.
 
@@ -67,6 +68,8 @@ def export_bundle(
         Kept in the manifest.
     spread
         Encodes the items elsewhere.
+    packages
+        Versions of what wrote it, for the manifest.
 
     Raises
     ------
@@ -81,25 +84,15 @@ def export_bundle(
             shutil.copytree(data.path / folder, out / folder)
     stats = json.loads((data.path / "stats.json").read_text())
     _write_features(data, stats["as_of"], recipe.name, out)
-    if isinstance(model, Ranker):
-        served = _export_ranker(data, model, recipe, stats, out)
-    else:
-        model.spread = spread
-        served = _export_retriever(data, model, recipe, stats, out)
+    model.spread = spread
+    served = _EXPORTS[model.contract](data, model, recipe, stats, out)
     files = files_of(out)
     manifest: dict[str, Any] = {
         "format": FORMAT,
         "id": content_id({name: told["sha256"] for name, told in files.items()}),
         "towermill": __version__,
-        "packages": package_versions(_PACKAGES),
-        # Where it ran, what was tried and how it is tried out decide nothing of the bundle.
-        "recipe": recipe.model_dump(
-            mode="json",
-            exclude={
-                **dict.fromkeys(("tune", "simulate"), True),
-                "runtime": set(RuntimeConfig.model_fields) - {"seed"},
-            },
-        ),
+        "packages": dict(packages),
+        "recipe": recipe.model_dump(mode="json"),
         "ids": {"padding": PADDING_ID, "null": NULL_ID, "unknown": OOV_ID, "first": FIRST_ID},
         **served,
         "item_columns": stats["columns"]["item"],
@@ -253,3 +246,7 @@ def _not_finite(what: str) -> BundleError:
         f"Expected finite {what}; found NaN or infinity. Train again with a lower "
         "`train.learning_rate`; nothing was published."
     )
+
+
+#: What writes a model, by its contract.
+_EXPORTS: Mapping[str, Any] = {"retriever": _export_retriever, "ranker": _export_ranker}

@@ -2,31 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, get_args, get_origin
 
 from pydantic import BaseModel
 
 from towermill.errors import did_you_mean
 from towermill.pipelines.recipe.recipe import Recipe
+from towermill.section import PartSection
 
 
-def _explain(problem: Any) -> str:
-    """Return one line for one of pydantic's errors."""
-    shown, section, inside = _place([str(part) for part in problem["loc"]])
+def explain(problem: Any, content: Any) -> str:
+    """Return one line for one of pydantic's errors in the recipe `content`."""
+    shown, section = _place([str(part) for part in problem["loc"]], content)
     where = f"`{'.'.join(shown)}`"
     kind, context = problem["type"], problem.get("ctx", {})
     if kind == "extra_forbidden":
-        model = _below(section, None)
-        known = list(model.model_fields) if model else []
+        known = list(section.model_fields) if _is_model(section) else []
         guess = did_you_mean(shown[-1], known)
         return f"{where} is not a key.{guess} Known here: {', '.join(known)}."
     if kind == "missing":
         return f"{where} is missing."
-    if kind in ("union_tag_invalid", "union_tag_not_found"):
-        kinds = sorted(member.model_fields["kind"].default for member in get_args(inside))
-        found = f"{context['tag']!r} is unknown." if "tag" in context else "is missing."
-        guess = did_you_mean(str(context.get("tag", "")), kinds)
-        return f"`{'.'.join([*shown, 'kind'])}` {found}{guess} Known: {', '.join(kinds)}."
+    if kind == "part_kind":
+        given = "kind" in problem["input"]
+        return f"`{'.'.join([*shown, 'kind'])}`{':' if given else ' is missing.'} {problem['msg']}"
     message, guess = problem["msg"].removeprefix("Value error, ").rstrip("."), ""
     if not shown:  # of sections that contradict one another: the message names them
         return f"{message}."
@@ -37,41 +36,42 @@ def _explain(problem: Any) -> str:
     return f"{where}: {message}. Received: {problem['input']!r}.{guess}"
 
 
-def _place(location: list[str]) -> tuple[list[str], Any, Any]:
-    """Return the key of an error's location, the annotation of its section and its own."""
+def _place(location: list[str], content: Any) -> tuple[list[str], Any]:
+    """Return the keys of an error's location, and the section that the last of them is in."""
     shown: list[str] = []
     section: Any = Recipe
     inside: Any = Recipe
     for part in location:
-        section = inside
-        tagged = _tagged(section, part)
-        inside = tagged or _below(section, part)
-        # Tags and types of a union's members are pydantic's words, not keys of the recipe.
+        section, content = _section_at(inside, content), _value(content, part)
+        inside = _below(section, part, content)
+        # Types of a union's members are pydantic's words, not keys of the recipe.
         named = part in [getattr(member, "__name__", "") for member in get_args(section)]
-        if not (tagged or named or part == "[key]"):
+        if not (named or part == "[key]"):
             shown.append(part)
-    return shown, section, inside
+    return shown, _section_at(section, None)
 
 
-def _tagged(annotation: Any, tag: str) -> Any:
-    """Return the member of a union of models whose `kind` is `tag`."""
-    for member in get_args(annotation):
-        kind = member.model_fields.get("kind") if _is_model(member) else None
-        if kind is not None and kind.default == tag:
-            return member
-    return None
+def _value(content: Any, part: str) -> Any:
+    return content.get(part) if isinstance(content, Mapping) else None
 
 
-def _below(annotation: Any, part: str | None) -> Any:
-    """Return the annotation of `part` within one of a model or mapping; for None, the model."""
-    if _is_model(annotation):
-        if part is None:
-            return annotation
-        field = annotation.model_fields.get(part)
-        return field.annotation if field is not None else None
-    if get_origin(annotation) is dict:
-        return get_args(annotation)[1] if part is not None else None
-    found = (_below(argument, part) for argument in get_args(annotation))
+def _section_at(annotation: Any, content: Any) -> Any:
+    """Return the model among the members of a union, if the annotation is one."""
+    members = [member for member in get_args(annotation) if _is_model(member)]
+    return members[0] if len(members) == 1 and get_origin(annotation) is not dict else annotation
+
+
+def _below(section: Any, part: str, content: Any) -> Any:
+    """Return the annotation of `part` within a model or mapping, whose value is `content`."""
+    if _is_model(section):
+        field = section.model_fields.get(part)
+        if field is None:
+            return None
+        kinds = [mark for mark in field.metadata if isinstance(mark, PartSection)]
+        return kinds[0].section_of(content) if kinds else field.annotation
+    if get_origin(section) is dict:
+        return get_args(section)[1]
+    found = (_below(argument, part, content) for argument in get_args(section))
     return next((inner for inner in found if inner is not None), None)
 
 

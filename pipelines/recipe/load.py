@@ -11,7 +11,7 @@ import yaml
 from pydantic import ValidationError
 
 from towermill.errors import RecipeError, did_you_mean
-from towermill.pipelines.recipe.errors import _explain
+from towermill.pipelines.recipe.errors import explain
 from towermill.pipelines.recipe.recipe import Recipe
 
 
@@ -109,7 +109,7 @@ def validate_recipe(content: dict[str, Any], origin: str = "recipe") -> Recipe:
         # Of a list with a wrong value pydantic also says that it is too short without it.
         wrong = {problem["loc"][:-1] for problem in problems}
         kept = [p for p in problems if p["type"] != "too_short" or p["loc"] not in wrong]
-        lines = list(dict.fromkeys(_explain(problem) for problem in kept))
+        lines = list(dict.fromkeys(explain(problem, content) for problem in kept))
         raise RecipeError(f"{origin} is not a valid recipe:\n  " + "\n  ".join(lines)) from None
 
 

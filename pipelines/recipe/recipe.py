@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Union
+from typing import Annotated
 
 from pydantic import (
     Field,
-    field_validator,
     model_validator,
 )
 
+from towermill.columns import Events
 from towermill.errors import RecipeError
-from towermill.models.configs.base import Events
-from towermill.models.configs.registry import ModelConfig
+from towermill.models.configs import MODELS
+from towermill.models.configs.base import ModelConfig
 from towermill.models.configs.train import TrainConfig, check_monitor
-from towermill.models.configs.two_tower import TwoTowerConfig
 from towermill.pipelines.recipe.runtime import RuntimeConfig
 from towermill.pipelines.recipe.sections import (
     ContinueConfig,
@@ -23,11 +22,12 @@ from towermill.pipelines.recipe.sections import (
 )
 from towermill.pipelines.recipe.simulate import SimulateConfig
 from towermill.pipelines.recipe.tune import TuneConfig
-from towermill.section import Section
+from towermill.section import PartSection, Section
 from towermill.workflows.config import FeatureConfig, check_for_impressions
 from towermill.workflows.selecting.filters import Filters
 from towermill.workflows.selecting.split import Split
 from towermill.workflows.sources import SOURCES
+from towermill.workflows.sources.base import SourceConfig
 from towermill.workflows.text.config import TextConfig
 
 
@@ -36,12 +36,14 @@ class Recipe(Section):
 
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
     description: str = ""
-    source: Annotated[Union[tuple(SOURCES.values())], Field(discriminator="kind")]  # type: ignore[valid-type]  # noqa: UP007
+    source: Annotated[SourceConfig, PartSection(SOURCES)]
     filters: Filters = Filters()
     split: Split = Split()
     features: FeatureConfig = FeatureConfig()
     text: TextConfig = TextConfig()
-    model: ModelConfig = TwoTowerConfig()
+    model: Annotated[ModelConfig, PartSection(MODELS, "two_tower")] = Field(
+        default={}, validate_default=True
+    )
     train: TrainConfig = TrainConfig()
     evaluate: EvaluateConfig = EvaluateConfig()
     export: ExportConfig = ExportConfig()
@@ -53,18 +55,11 @@ class Recipe(Section):
     @property
     def events(self) -> Events:
         """What the source gives, the model learns from and is judged by."""
-        return "impressions" if self.source.gives_impressions else "interactions"
-
-    @field_validator("model", mode="before")
-    @classmethod
-    def _of_default_kind(cls, value: Any) -> Any:
-        if isinstance(value, dict) and "kind" not in value:
-            return {"kind": TwoTowerConfig.model_fields["kind"].default, **value}
-        return value
+        return self.source.events
 
     @model_validator(mode="after")
     def _of_one_protocol(self) -> Recipe:
-        shown, learns = self.source.gives_impressions, self.model.learns_from
+        shown, learns = self.events == "impressions", self.model.learns_from
         if not shown and "interactions" not in learns:
             raise ValueError(
                 f"`model.kind: {self.model.kind}` learns from impressions, and `source.kind: "
@@ -86,14 +81,14 @@ class Recipe(Section):
 
     @model_validator(mode="after")
     def _sections_agree(self) -> Recipe:
-        given = self.source.gives_impressions and getattr(self.source, "vectors", None)
+        given = self.events == "impressions" and getattr(self.source, "vectors", None)
         if given and self.text.vectors:
             raise ValueError(
                 "`source.vectors` and `text.vectors` should not both be set: an article has one "
                 "vector. Leave one of them out"
             )
         try:
-            if self.source.gives_impressions:
+            if self.events == "impressions":
                 check_for_impressions(self.features, self.split)
             if self.train.monitor is not None:
                 check_monitor(self.train.monitor, self.events)

@@ -7,26 +7,25 @@ import logging
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Final, Literal
+from typing import Any, Literal
 
 import numpy as np
 import polars as pl
 
 from towermill.columns import HIDDEN
 from towermill.errors import DataError
-from towermill.models.data.impressions import ImpressionData, Slates
+from towermill.models.build import load_model
+from towermill.models.configs import MODELS
+from towermill.models.configs.base import ModelConfig
+from towermill.models.data.impressions import Slates
 from towermill.models.evaluation.baselines import chance_of_entries
 from towermill.models.evaluation.scoring import SlateScorer, slate_scorer
-from towermill.models.training.train import load_model
 from towermill.pipelines.bundle.manifest import MANIFEST
-from towermill.pipelines.recipe.recipe import Recipe
 from towermill.progress import progress
+from towermill.workflows.sources import SOURCES
 
 logger = logging.getLogger(__name__)
 
-#: What a competition calls the file.
-_NAMES: Final = {"mind": "prediction.txt"}
-_OTHERWISE: Final = "predictions.txt"
 #: Impressions scored and written at a time.
 _BLOCK = 100_000
 
@@ -56,13 +55,14 @@ def write_predictions(run: Path, out: Path, split: Literal["validation", "test"]
     """
     if split not in ("validation", "test"):
         raise DataError(f"`split` should be test or validation. Received: {split!r}.")
-    recipe = _recipe_of(run)
-    data, model = load_model(run / "process", run / "train", recipe.model)
-    if not isinstance(data, ImpressionData):
+    source, config = _sections_of(run)
+    data, model = load_model(run / "process", run / "train", config)
+    if data.events != "impressions":
         raise DataError(
             f"Expected a run that ranks impressions, such as one with `model.kind: nrms`; {run} "
-            f"has `model.kind: {recipe.model.kind}`."
+            f"has `model.kind: {config.kind}`."
         )
+    impressions: Any = data
     order = ["valid", "test", HIDDEN] if data.has(HIDDEN) else ["valid", "test"]
     wanted = order[-1 if split == "test" else -2]
     if not data.has(wanted):
@@ -76,10 +76,10 @@ def write_predictions(run: Path, out: Path, split: Literal["validation", "test"]
         raise DataError(
             f"Predictions should be written into a folder. {out}: {error}. Choose another."
         ) from error
-    target = out / _NAMES.get(recipe.source.kind, _OTHERWISE)
+    target = out / SOURCES.get(source).predictions_file
     partial = target.with_suffix(".partial")
     with partial.open("wb") as file:
-        for lines in _blocks(slate_scorer(model, data), data, wanted):
+        for lines in _blocks(slate_scorer(model, impressions), data, wanted):
             lines.write_csv(file, include_header=False, quote_style="never")
     zipped = target.with_suffix(".zip")
     zipped.unlink(missing_ok=True)  # of an earlier call: the two belong together
@@ -91,17 +91,20 @@ def write_predictions(run: Path, out: Path, split: Literal["validation", "test"]
     return zipped
 
 
-def _recipe_of(run: Path) -> Recipe:
+def _sections_of(run: Path) -> tuple[str, ModelConfig]:
+    """Return the kind of the source, and the model's section, of a run's recipe."""
     manifest = run / "bundle" / MANIFEST
     if not manifest.is_file():
         raise DataError(
             f"No finished run at {run}. Expected a folder such as runs/<recipe>/latest, which is "
             "there after `towermill run`."
         )
-    return Recipe.model_validate(json.loads(manifest.read_text())["recipe"])
+    recipe = json.loads(manifest.read_text())["recipe"]
+    model = MODELS.get(recipe["model"]["kind"]).model_validate(recipe["model"])
+    return recipe["source"]["kind"], model
 
 
-def _blocks(score: SlateScorer, data: ImpressionData, split: str) -> Iterator[pl.DataFrame]:
+def _blocks(score: SlateScorer, data: Any, split: str) -> Iterator[pl.DataFrame]:
     rows = data.rows(split)
     with progress() as bars:
         bar = bars.add_task("ranking", total=rows)

@@ -103,7 +103,7 @@ def submit(
             order,
             done,
             key=f"towermill-{recipe.name}-{step.stage.name}-{attempt}",
-            resources={GPU: 1} if device == "gpu" and step.stage.card else None,
+            resources={GPU: 1} if device == "gpu" and step.stage.gpu(recipe) else None,
             pure=False,
         )
     last = client.submit(
@@ -117,7 +117,7 @@ def device_of(recipe: Recipe, steps: list[Step], workers: dict[str, Any]) -> str
     if not workers:
         raise SetupError("The Dask cluster should have workers; it has none. Start some.")
     cards = any(worker["resources"].get(GPU, 0) >= 1 for worker in workers.values())
-    needed = any(step.runs and step.stage.card for step in steps)
+    needed = any(step.runs and step.stage.gpu(recipe) for step in steps)
     if recipe.runtime.device == "gpu" and needed and not cards:
         raise SetupError(
             f"`runtime.device` is gpu, but none of the {len(workers)} workers offers a card. Start "

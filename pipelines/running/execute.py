@@ -17,9 +17,11 @@ from towermill import __version__
 from towermill.errors import SetupError, TowermillError
 from towermill.pipelines.recipe.recipe import Recipe
 from towermill.pipelines.running.plan import FORCED, Step
+from towermill.pipelines.stages.base import Declared
 from towermill.pipelines.stages.keys import key_of
 from towermill.pipelines.stages.output import MANIFEST, read_manifest, sizes
 from towermill.runtime.device import Runtime
+from towermill.runtime.gpu import claim
 
 logger = logging.getLogger(__name__)
 
@@ -65,7 +67,11 @@ def run_step(step: Step, recipe: Recipe, runtime: Runtime, *, wait: bool = False
         begun.write_text(json.dumps(made_from))
         logger.info("%s: running (%s)", step.stage.name, step.reason)
         started = time.monotonic()
-        step.stage.run(recipe, step.inputs, partial, runtime)
+        use = step.stage.gpu(recipe)
+        if runtime.device == "gpu" and use is not None:
+            claim(use, recipe.runtime.memory(runtime))
+        declared = Declared(recipe, step.stage.sections, step.stage.name)
+        step.stage.run(declared, step.inputs, partial, runtime)
         seconds = time.monotonic() - started
         begun.unlink()
         manifest = {

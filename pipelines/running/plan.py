@@ -14,11 +14,12 @@ from typing import Any
 
 from towermill.errors import RecipeError
 from towermill.pipelines.recipe.recipe import Recipe
+from towermill.pipelines.stages.base import Stage
+from towermill.pipelines.stages.code import code_of
 from towermill.pipelines.stages.continued_run import EARLIER, earlier_stages
-from towermill.pipelines.stages.keys import code_version, differences, fingerprints, key_of
+from towermill.pipelines.stages.keys import differences, fingerprints, key_of
 from towermill.pipelines.stages.output import MANIFEST, lost, made_again, read_manifest
-from towermill.pipelines.stages.stages import STAGE_NAMES, STAGES, Stage, settings_of
-from towermill.runtime.versions import package_versions
+from towermill.pipelines.stages.stages import STAGE_NAMES, STAGES
 
 #: The reason of a stage that is told to run; any other may go on where it was cut off.
 FORCED = "forced"
@@ -106,16 +107,15 @@ def plan(recipe: Recipe, out: str | Path, selection: Selection | None = None) ->
             earlier = earlier or earlier_stages(recipe, steps[STAGE_NAMES[0]].key)
             read |= {EARLIER + name: earlier[name] for name in stage.earlier if earlier}
         inputs = {name: folder for name, (folder, _) in read.items()}
-        ingredients = {
-            "code": code_version(*stage.code),
-            "settings": settings_of(stage, recipe),
-            "packages": package_versions(stage.packages),
+        code = code_of(*stage.roots(recipe))
+        ingredients: dict[str, Any] = {
+            "code": code.version,
+            "settings": stage.settings(recipe),
+            "packages": code.packages,
             "inputs": {name: key for name, (_, key) in read.items()},
         }
-        if not stage.inputs:
-            ingredients["files"] = fingerprints(recipe.source.files())
-        elif "text" in stage.settings and (recipe.source.gives_impressions or recipe.text.vectors):
-            ingredients["files"] = fingerprints(recipe.text.files())
+        if files := stage.files(recipe):
+            ingredients["files"] = fingerprints(files)
         key = key_of(ingredients)
         folder = out / recipe.name / stage.name / key
         upstream = [name for name in stage.inputs if steps[name].runs]

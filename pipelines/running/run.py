@@ -41,7 +41,9 @@ def run(
             for step in steps:
                 if not step.runs:
                     continue
-                own_process = client is not None or (runtime.device == "gpu" and step.stage.card)
+                own_process = client is not None or (
+                    runtime.device == "gpu" and step.stage.gpu(recipe) is not None
+                )
                 if own_process:
                     address = "none" if client is None else client.scheduler.address
                     on = replace(runtime, cluster=address)

@@ -26,13 +26,15 @@ from towermill.pipelines.recipe.load import validate_recipe
 from towermill.pipelines.recipe.recipe import Recipe
 from towermill.pipelines.running.plan import Step
 from towermill.pipelines.stages.stages import STAGES
-from towermill.pipelines.tuning.trial import Judge, judged
+from towermill.registry import reference
 from towermill.runtime.device import Runtime, quiet_tensorflow, resolve
 
 logger = logging.getLogger(__name__)
 
 # -P: a folder `towermill` where it is started is not the package.
 _COMMAND: Final = ("-P", "-c", "from towermill.pipelines.running.subprocess import main; main()")
+#: A function by name, and what it is given beside the stage.
+Around = tuple[str, Mapping[str, Any]]
 #: What ends the message of an error of a stage that ran elsewhere.
 RESUME: Final = "What is finished stays, and the same call goes on from there."
 
@@ -48,7 +50,7 @@ def run_in_child(
     log_format: str = "%(message)s",
     environment: Mapping[str, str] | None = None,
     stop: Callable[[], bool] | None = None,
-    judge: Judge | None = None,
+    around: Around | None = None,
 ) -> None:
     """Run a stage as `execution.run_step` does, in a process that is started for it.
 
@@ -66,8 +68,9 @@ def run_in_child(
         Default: this process's.
     stop
         Asked each second; once it says so, the process is killed.
-    judge
-        Of a trial: `train` asks it after each epoch whether to go on.
+    around
+        What the stage is replaced by: a function ``module:Name`` of the stage and of a value that
+        JSON takes, and that value.
 
     Raises
     ------
@@ -89,7 +92,7 @@ def run_in_child(
         "recipe": recipe.model_dump(mode="json"),
         "runtime": asdict(runtime),
         "wait": wait,
-        "judge": judge and judge.told(),
+        "around": around,
         "log_level": log_level or logging.getLogger("towermill").getEffectiveLevel(),
         "log_format": log_format,
     }
@@ -165,8 +168,9 @@ def _work(order: Mapping[str, Any]) -> None:
     from towermill.runtime.cluster import cluster_client, cluster_failures
 
     stage = next(stage for stage in STAGES if stage.name == order["stage"])
-    if order["judge"]:
-        stage = judged(stage, Judge.of(order["judge"]))
+    if order["around"]:
+        name, value = order["around"]
+        stage = reference(name).load()(stage, value)
     told = order["step"]
     inputs = {name: Path(path) for name, path in told["inputs"].items()}
     step = Step(stage=stage, **{**told, "folder": Path(told["folder"]), "inputs": inputs})

@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from towermill.errors import RecipeError
-from towermill.models.architectures.funk_svd_online import OnlineFactors
-from towermill.models.configs.funk_svd import FunkSVDConfig
-from towermill.models.configs.ncf import NCFConfig
-from towermill.pipelines.recipe.recipe import Recipe
 from towermill.pipelines.recipe.simulate import ONLINE, PolicyName
 from towermill.pipelines.recommend.catalogue import Catalogue
 from towermill.pipelines.recommend.neighbours import Neighbours
@@ -20,6 +16,9 @@ from towermill.pipelines.simulation.environment import SlateEnvironment
 from towermill.pipelines.simulation.memory import Memory
 from towermill.pipelines.simulation.policy import Policy
 from towermill.pipelines.simulation.sources import NearClicked, Scored, Source
+
+if TYPE_CHECKING:
+    from towermill.pipelines.recipe.recipe import Recipe
 
 Scores = Callable[[list[int]], NDArray[np.float32]]
 
@@ -29,14 +28,14 @@ def check_policies(recipe: Recipe, default: bool) -> None:
 
     `default` tells whether the environment is the default one.
     """
-    if isinstance(recipe.model, NCFConfig):
+    if recipe.model.contract == "ranker":
         raise RecipeError(
-            "`towermill simulate` shows what a retriever finds; `model.kind: ncf` is a ranker, "
-            "which orders what another model found. Choose another `model.kind`."
+            f"`towermill simulate` shows what a retriever finds; `model.kind: {recipe.model.kind}` "
+            "is a ranker, which orders what another model found. Choose another `model.kind`."
         )
     given = recipe.text.vectors or getattr(recipe.source, "vectors", None)
     for name in recipe.simulate.policies:
-        if name in ONLINE and not isinstance(recipe.model, FunkSVDConfig):
+        if name in ONLINE and not recipe.model.learns_online:
             raise RecipeError(
                 f"`simulate.policies` names {name!r}, and only `model.kind: funk_svd` learns from "
                 f"single clicks. The recipe's is {recipe.model.kind!r}: leave {name!r} out."
@@ -91,9 +90,7 @@ class Policies:
             seed=seed,
         )
 
-    def _sources(
-        self, name: PolicyName, factors: OnlineFactors | None, seed: int
-    ) -> list[tuple[Source, int]]:
+    def _sources(self, name: PolicyName, factors: Any, seed: int) -> list[tuple[Source, int]]:
         size = self.config.slate
         if name == "random":
             return [(Scored(self._random(seed)), size)]
@@ -114,11 +111,10 @@ class Policies:
         queries, items = self.catalogue.query_embeddings, self.catalogue.item_embeddings
         return lambda rows: queries[np.minimum(rows, len(queries) - 1)] @ items.T
 
-    def _factors(self, seed: int) -> OnlineFactors:
-        return OnlineFactors(
+    def _factors(self, seed: int) -> Any:
+        return self.recipe.model.online(
             self.catalogue.query_embeddings,
             self.catalogue.item_embeddings,
-            cast(FunkSVDConfig, self.recipe.model),  # as `check_policies` has seen
             self.config.learning_rate,
             seed,
         )

@@ -23,21 +23,14 @@ from towermill.pipelines.simulation.environment import (
 from towermill.pipelines.simulation.policies import Policies, check_policies
 from towermill.pipelines.simulation.report import write_report
 from towermill.pipelines.simulation.trial import RESULT, run_trial
-from towermill.pipelines.stages.keys import code_version, key_of
-from towermill.workflows.sources import Slates
+from towermill.pipelines.stages.code import code_of
+from towermill.pipelines.stages.keys import key_of
+from towermill.section import modules_of
 
 logger = logging.getLogger(__name__)
 
-_CODE = (
-    "towermill.pipelines.recommend.neighbours",
-    "towermill.models.architectures.funk_svd_online",
-    "towermill.pipelines.recommend.catalogue",
-    "towermill.pipelines.recommend.interleave",
-    "towermill.pipelines.simulation.simulate",
-    "towermill.pipelines.simulation",
-    "towermill.pipelines.bundle.bundle",
-    "towermill.workflows.sources",
-)
+#: What computes a trial; this module only says which trials there are.
+_CODE = ("towermill.pipelines.simulation.trial", "towermill.pipelines.simulation.policies")
 #: Parts of the section `simulate` that decide nothing of one policy's trial.
 _OF_ALL = ("policies",)
 
@@ -138,6 +131,7 @@ def load_environment(name: str) -> Any:
 
 
 def _key(recipe: Recipe, catalogue: Catalogue, environment: Any) -> str:
+    code = code_of(*_CODE, *modules_of(recipe.source), *modules_of(recipe.model))
     return key_of(
         {
             "settings": recipe.simulate.model_dump(mode="json", exclude=set(_OF_ALL)),
@@ -145,7 +139,8 @@ def _key(recipe: Recipe, catalogue: Catalogue, environment: Any) -> str:
             "model": recipe.model.model_dump(mode="json"),
             "bundle": catalogue.bundle.manifest["files"],
             "environment": None if environment is None else type(environment).__qualname__,
-            "code": code_version(*_CODE),
+            "code": code.version,
+            "packages": code.packages,
         }
     )
 
@@ -169,8 +164,9 @@ class _DefaultUsers:
     """The default environments of a recipe's source."""
 
     def __init__(self, recipe: Recipe) -> None:
-        source, self._config = recipe.source, recipe.simulate
-        if not isinstance(source, Slates):
+        source: Any = recipe.source
+        self._config = recipe.simulate
+        if not source.simulates:
             raise RecipeError(
                 f"`source.kind: {source.kind}` has no simulated users; `slates` has. Or give an "
                 "environment of your own: see docs/guides/simulator.md."

@@ -10,8 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from towermill.models.configs.registry import ModelConfig
-from towermill.pipelines.recipe.recipe import Recipe
+from towermill.models.configs.base import ModelConfig
 from towermill.pipelines.stages.output import read_manifest
 from towermill.runtime.device import Runtime, quiet_tensorflow
 from towermill.runtime.gpu import start_tensorflow_on_card
@@ -54,7 +53,7 @@ class TrainedModel:
 
 
 def spread_over_cluster(
-    inputs: Mapping[str, Path], recipe: Recipe, runtime: Runtime
+    inputs: Mapping[str, Path], model: ModelConfig, runtime: Runtime
 ) -> Spread | None:
     """Return what encodes by the trained model on the current client's cluster; None without one.
 
@@ -62,7 +61,9 @@ def spread_over_cluster(
     ----------
     inputs
         Folders of the stages ``process`` and ``train``, on storage that all workers see.
-    recipe, runtime
+    model
+        The `model` section of the recipe.
+    runtime
         Of the run.
     """
     if runtime.cluster == "none":
@@ -70,14 +71,14 @@ def spread_over_cluster(
     from distributed import default_client
 
     manifest = read_manifest(inputs["train"]) or {}
-    model = TrainedModel(
+    trained = TrainedModel(
         inputs["process"],
         inputs["train"],
-        recipe.model,
+        model,
         str(manifest.get("finished")),
         runtime.device,
     )
-    return _Spread(default_client(), model)
+    return _Spread(default_client(), trained)
 
 
 @dataclass(frozen=True)
@@ -131,7 +132,7 @@ def start_tensorflow(device: str) -> None:
 
 def _load(model: TrainedModel) -> Retriever:
     start_tensorflow(model.device)
-    from towermill.models.training.train import load_model
+    from towermill.models.build import load_model
 
     retriever: Retriever = load_model(model.processed, model.trained, model.config)[1]  # type: ignore[assignment]
     return retriever

@@ -5,8 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from functools import cache
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -40,29 +38,6 @@ def fingerprints(files: Iterable[Path]) -> dict[str, str]:
             found[str(file)] = fingerprint(file)
         except OSError as error:
             raise DataError(f"Cannot read the raw file {file}: {error.strerror}.") from error
-    return found
-
-
-@cache
-def code_version(*modules: str) -> str:
-    """Return a digest of the source of these packages and modules of Towermill."""
-    digest = hashlib.sha256()
-    for module in modules:
-        package, _, name = module.rpartition(".")
-        root = resources.files(package) / f"{name}.py"
-        sources = [root] if root.is_file() else _sources(resources.files(module))
-        for source in sources:
-            digest.update(source.name.encode() + source.read_bytes())
-    return digest.hexdigest()[:16]
-
-
-def _sources(folder: Any) -> list[Any]:
-    found = []
-    for entry in sorted(folder.iterdir(), key=str):
-        if entry.is_dir() and entry.name != "__pycache__":
-            found += _sources(entry)
-        elif entry.name.endswith(".py"):
-            found.append(entry)
     return found
 
 

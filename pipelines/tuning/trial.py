@@ -11,7 +11,7 @@ from typing import Any
 from towermill.errors import DataError, PrunedError, RecipeError, SchemaError, StageError
 from towermill.pipelines.recipe.recipe import Recipe
 from towermill.pipelines.recipe.tune import PrunerConfig
-from towermill.pipelines.stages.stages import Stage
+from towermill.pipelines.stages.base import Stage
 from towermill.runtime.device import Runtime
 
 #: What is a trial's own fault: it fails, and the study goes on.
@@ -75,6 +75,11 @@ class Judge:
                 raise PrunedError(f"Trial {self.number} was ended after epoch {epoch}.")
 
         return tell
+
+
+def judged_as_told(stage: Stage, told: Mapping[str, Any]) -> Stage:
+    """Return `judged` of a judge that travelled as JSON."""
+    return judged(stage, Judge.of(told))
 
 
 def judged(stage: Stage, judge: Judge) -> Stage:

@@ -16,7 +16,8 @@ import polars as pl
 import pytest
 from worlds import weights_of
 
-from towermill.models.configs.registry import ModelConfig
+from towermill.models.build import load_model
+from towermill.models.configs.base import ModelConfig
 from towermill.models.configs.train import ScheduleConfig, TrainConfig
 from towermill.models.contracts.retriever import Retriever
 from towermill.models.data.impressions import ImpressionData
@@ -25,7 +26,7 @@ from towermill.models.evaluation.catalogue import evaluate_baselines, evaluate_c
 from towermill.models.evaluation.impressions import report_impressions
 from towermill.models.training import train as train_module
 from towermill.models.training.checkpoints import Checkpoints, TrainState
-from towermill.models.training.train import Model, load_model, train_model
+from towermill.models.training.train import Model, train_model
 
 #: Ten steps an epoch; a checkpoint in the middle of each.
 CUT_OFF = TrainConfig(
@@ -45,7 +46,7 @@ from towermill.runtime.device import resolve
 resolve("cpu")
 from pydantic import TypeAdapter
 from towermill.models.training.checkpoints import Checkpoints
-from towermill.models.configs.registry import ModelConfig
+from towermill.models.configs.base import ModelConfig
 from towermill.models.configs.train import TrainConfig
 from towermill.models.training.train import train_model
 

@@ -84,7 +84,7 @@ class Trained:
 
     def live(self) -> Any:
         """Return the processed data and the trained model."""
-        from towermill.models.training.train import load_model
+        from towermill.models.build import load_model
 
         return load_model(self.stages["process"], self.stages["train"], self.recipe.model)
 

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import importlib.util
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -91,13 +90,15 @@ def _installed(names: tuple[str, ...]) -> str:
 
 def _code() -> str:
     """Return a digest of Towermill's source, the same for a wheel and for an editable install."""
+    folders = {"": _folder("towermill"), **{f"{r}/": _folder(f"towermill.{r}") for r in _ROOMS}}
+    files = {
+        f"{prefix}{path.relative_to(folder)}": path
+        for prefix, folder in folders.items()
+        for path in folder.rglob("*.py")
+    }
     digest = hashlib.sha256()
-    for path in sorted(_folder("towermill").glob("*.py")):
-        digest.update(path.name.encode() + path.read_bytes())
-    for room in _ROOMS:
-        folder = _folder(f"towermill.{room}")
-        for path in sorted(folder.rglob("*.py")):
-            digest.update(f"{room}/{path.relative_to(folder)}".encode() + path.read_bytes())
+    for name in sorted(files):
+        digest.update(name.encode() + files[name].read_bytes())
     return digest.hexdigest()[:8]
 
 
@@ -106,12 +107,3 @@ def _folder(package: str) -> Path:
     if spec is None or spec.origin is None:
         raise ModuleNotFoundError(f"No module named {package!r}", name=package)
     return Path(spec.origin).parent
-
-
-def package_versions(names: Iterable[str]) -> dict[str, str]:
-    """Return the versions of those of these packages that are installed."""
-    found = {}
-    for name in names:
-        with contextlib.suppress(PackageNotFoundError):
-            found[name] = version(name)
-    return found

@@ -1,37 +1,18 @@
-"""Sources: what can stand as `source.kind` in a recipe, and the class that reads it."""
+"""Sources: what reads or generates raw data, one class a `source.kind`."""
 
 from __future__ import annotations
 
-from towermill.workflows.sources.aliccp import AliCCP
-from towermill.workflows.sources.base import SourceConfig
-from towermill.workflows.sources.generated.interactions import Synthetic
-from towermill.workflows.sources.generated.news import News
-from towermill.workflows.sources.generated.slates import Slates
-from towermill.workflows.sources.movielens import MovieLens
-from towermill.workflows.sources.news_logs.ebnerd import EbNerd
-from towermill.workflows.sources.news_logs.mind import Mind
-from towermill.workflows.sources.table import Table
+from typing import TYPE_CHECKING
 
-#: `source.kind` to the class that reads it.
-SOURCES: dict[str, type[SourceConfig]] = {
-    "aliccp": AliCCP,
-    "ebnerd": EbNerd,
-    "mind": Mind,
-    "movielens": MovieLens,
-    "news": News,
-    "slates": Slates,
-    "synthetic": Synthetic,
-    "table": Table,
-}
+from towermill.registry import Registry
 
-__all__ = [
-    "SOURCES",
-    "AliCCP",
-    "EbNerd",
-    "Mind",
-    "MovieLens",
-    "News",
-    "Slates",
-    "Synthetic",
-    "Table",
-]
+if TYPE_CHECKING:
+    from towermill.workflows.sources.base import SourceConfig
+
+#: `source.kind` to its configuration, which reads it.
+SOURCES: Registry[SourceConfig] = Registry(
+    "source",
+    "towermill.workflows.sources",
+    "towermill.sources",
+    "towermill.workflows.sources.base:SourceConfig",
+)

@@ -97,7 +97,7 @@ class AliCCP(SourceConfig):
         leaves them where they are).
     """
 
-    kind: Literal["aliccp"] = "aliccp"
+    kind: str = "aliccp"
     path: str
     on_null_id: Literal["error", "drop"] = "drop"
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from pathlib import Path
-from typing import Literal
+from typing import ClassVar, Literal
 
+from towermill.columns import Events
 from towermill.section import Section
 from towermill.workflows.tables import ImpressionTables, Tables
 
@@ -19,12 +20,18 @@ class SourceConfig(Section):
         What a row without a user or item id is: an ``error``, or one to ``drop`` and count.
     """
 
+    kind: str
     on_null_id: Literal["error", "drop"] = "error"
 
+    #: What competitions on this data call the file of predictions.
+    predictions_file: ClassVar[str] = "predictions.txt"
+    #: Whether its users can be simulated: see `towermill.pipelines.simulation`.
+    simulates: ClassVar[bool] = False
+
     @property
-    def gives_impressions(self) -> bool:
-        """Whether `read` returns `ImpressionTables`; else it returns `Tables`."""
-        return getattr(self, "rows", None) == "impressions"
+    def events(self) -> Events:
+        """What `read` returns: `Tables` of interactions, or `ImpressionTables`."""
+        return "impressions" if getattr(self, "rows", None) == "impressions" else "interactions"
 
     @abstractmethod
     def files(self) -> list[Path]:

@@ -54,7 +54,7 @@ class MovieLens(SourceConfig):
         imported.
     """
 
-    kind: Literal["movielens"] = "movielens"
+    kind: str = "movielens"
     path: str | None = None
 
     def files(self) -> list[Path]:

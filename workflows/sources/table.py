@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import polars as pl
 from pydantic import Field, field_validator
@@ -82,7 +82,7 @@ class Table(SourceConfig):
         The tables; only the first is needed.
     """
 
-    kind: Literal["table"] = "table"
+    kind: str = "table"
     interactions: InteractionsTable
     items: ItemsTable | None = None
     users: UsersTable | None = None

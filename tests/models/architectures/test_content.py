@@ -14,13 +14,13 @@ from news_worlds import articles, impressions, write_impressions
 
 from towermill.errors import DataError, SchemaError
 from towermill.models.architectures.content import MeanReader
+from towermill.models.build import build_model
 from towermill.models.configs.content import ContentConfig
 from towermill.models.configs.nrms import NRMSConfig
 from towermill.models.configs.train import TrainConfig
 from towermill.models.configs.two_tower import TwoTowerConfig
 from towermill.models.data.impressions import ImpressionData
 from towermill.models.data.interactions import Processed
-from towermill.models.registry import build_model
 from towermill.models.training.train import train_model
 
 TRAIN = impressions([(3, 1, 0, [3, 4, 5], [4])])

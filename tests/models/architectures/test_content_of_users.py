@@ -13,10 +13,10 @@ from worlds import GROUPS, group_world, write_processed
 
 from towermill.columns import ITEM_ID, USER_ID, VECTOR
 from towermill.errors import SchemaError
+from towermill.models.build import build_model
 from towermill.models.configs.content import ContentConfig
 from towermill.models.configs.train import TrainConfig
 from towermill.models.data.interactions import Processed
-from towermill.models.registry import build_model
 
 CONTENT = ContentConfig()
 

@@ -16,11 +16,11 @@ from pydantic import ValidationError
 from worlds import by_falling_count, write_processed
 
 from towermill.columns import FIRST_ID, ITEM_ID, USER_ID
-from towermill.models.configs.registry import FunkSVDConfig
+from towermill.models.build import build_model, load_model
+from towermill.models.configs.funk_svd import FunkSVDConfig
 from towermill.models.configs.train import TrainConfig
 from towermill.models.data.interactions import Processed
-from towermill.models.registry import build_model
-from towermill.models.training.train import load_model, train_model
+from towermill.models.training.train import train_model
 
 
 class TestContract(ModelContract):

@@ -9,7 +9,7 @@ import pytest
 import tensorflow as tf
 
 from towermill.models.architectures.funk_svd_online import OnlineFactors, focal_gradient
-from towermill.models.configs.registry import FunkSVDConfig
+from towermill.models.configs.funk_svd import FunkSVDConfig
 
 CONFIG = FunkSVDConfig(factors=3, l2=0.01, num_negatives=(2, 4), gamma=1.5, label_smoothing=0.2)
 

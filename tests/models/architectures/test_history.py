@@ -13,11 +13,11 @@ from merlin.schema import ColumnSchema, Schema
 
 from towermill.models.architectures.content import MeanReader
 from towermill.models.architectures.history import HistoryTower, NewsRetriever, dense_list
+from towermill.models.build import build_model
 from towermill.models.configs.nrms import NRMSConfig
 from towermill.models.data.impressions import ImpressionData
 from towermill.models.data.interactions import to_batch
 from towermill.models.data.tensors import as_tensors
-from towermill.models.registry import build_model
 
 SCHEMA = Schema([ColumnSchema("history", dtype=np.int32, is_list=True, is_ragged=True)])
 #: Articles 3, 4, 5 and 6; what stands at 0, 1 and 2 shows where padding is read.

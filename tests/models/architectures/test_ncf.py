@@ -12,12 +12,12 @@ import tensorflow as tf
 from contract import ModelContract, ServedContract
 
 from towermill.errors import DataError
+from towermill.models.build import build_model
 from towermill.models.configs.ncf import NCFConfig
 from towermill.models.configs.train import TrainConfig
 from towermill.models.contracts.ranker import Ranker
 from towermill.models.data.interactions import Processed
 from towermill.models.evaluation.impressions import report_impressions
-from towermill.models.registry import build_model
 
 
 class TestOnInteractions(ModelContract):

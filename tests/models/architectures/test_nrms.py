@@ -17,15 +17,14 @@ from news_worlds import articles, impressions, write_impressions
 from pydantic import ValidationError
 
 from towermill.errors import RecipeError, SchemaError
+from towermill.models.build import build_model, open_data
 from towermill.models.configs.nrms import NRMSConfig
 from towermill.models.configs.train import ScheduleConfig, TrainConfig
 from towermill.models.configs.two_tower import TwoTowerConfig
 from towermill.models.data.impressions import ImpressionData
 from towermill.models.data.interactions import read_schema
-from towermill.models.data.slate_batches import slate_batches
 from towermill.models.evaluation.scoring import slate_scorer
 from towermill.models.objectives.losses import IMPRESSION_LOSSES
-from towermill.models.registry import build_model, open_data
 from towermill.models.training.train import train_model
 
 SMALL = NRMSConfig(heads=2, head_dim=4, attention_dim=8, dropout=0.1)
@@ -214,7 +213,7 @@ class TestGradients:
     def test_reach_every_weight(self, data: ImpressionData) -> None:
         retriever = build_model(data, WHOLE)
         randomise(retriever.model)
-        batch = next(slate_batches(data, WHOLE, 97, 0).epoch(0))
+        batch = next(WHOLE.batches(data, batch_size=97, seed=0).epoch(0))
         weights = retriever.model.trainable_variables
         with tf.GradientTape() as tape:
             loss = retriever.loss(batch)

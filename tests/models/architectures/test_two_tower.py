@@ -17,12 +17,12 @@ from worlds import fit_interactions, weights_of, write_processed
 from towermill.columns import ITEM_ID, USER_ID
 from towermill.errors import DataError, SchemaError
 from towermill.models.architectures.two_tower import ACCIDENTAL_HIT
+from towermill.models.build import build_model, load_model
 from towermill.models.configs.train import TrainConfig
 from towermill.models.configs.two_tower import TwoTowerConfig
 from towermill.models.data.interactions import Processed
 from towermill.models.evaluation.catalogue import evaluate_catalogue
-from towermill.models.registry import build_model
-from towermill.models.training.train import load_model, train_model
+from towermill.models.training.train import train_model
 
 BRIEF = TrainConfig(epochs=1, batch_size=256, learning_rate=0.01, tensorboard=False)
 SMALL = TwoTowerConfig(tower=(8,), embedding_dim=8)

@@ -10,11 +10,11 @@ import numpy as np
 import polars as pl
 import pytest
 
+from towermill.models.build import build_model
 from towermill.models.configs.two_tower import TwoTowerConfig
 from towermill.models.contracts import retriever
 from towermill.models.contracts.retriever import Retriever
 from towermill.models.data.interactions import Processed
-from towermill.models.registry import build_model
 
 
 @pytest.fixture

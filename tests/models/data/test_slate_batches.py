@@ -14,7 +14,7 @@ from towermill.errors import DataError
 from towermill.models.configs.nrms import NRMSConfig
 from towermill.models.data import slate_batches as module
 from towermill.models.data.impressions import ImpressionData
-from towermill.models.data.slate_batches import SlateBatches, slate_batches
+from towermill.models.data.slate_batches import SlateBatches
 
 #: Histories tell the impressions apart: row i + 1 is that of the i-th.
 ROWS: list[Row] = [
@@ -151,7 +151,7 @@ class TestRows:
 
     def test_settings_are_the_models(self, data: ImpressionData) -> None:
         config = NRMSConfig(npratio=7, replacement=False, age=True)
-        made = slate_batches(data, config, batch_size=2, seed=9)
+        made = config.batches(data, batch_size=2, seed=9)
         assert (made.npratio, made.replacement, made.batch_size, made.seed) == (7, False, 2, 9)
         assert next(made.epoch(0))["ages"].shape == (2, 8)
 

@@ -13,6 +13,7 @@ from merlin.schema import Tags
 from worlds import write_processed
 
 from towermill.columns import ITEM_ID, USER_ID
+from towermill.models.build import build_model
 from towermill.models.configs.two_tower import TwoTowerConfig
 from towermill.models.data.interactions import Processed
 from towermill.models.evaluation.catalogue import (
@@ -20,7 +21,6 @@ from towermill.models.evaluation.catalogue import (
     evaluate_catalogue,
     rank_catalogue,
 )
-from towermill.models.registry import build_model
 
 
 @pytest.fixture(scope="module")

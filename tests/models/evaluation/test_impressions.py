@@ -12,6 +12,7 @@ from formulas import randomise
 from news_worlds import Row, articles, impressions, write_impressions
 
 from towermill.errors import DataError
+from towermill.models.build import build_model
 from towermill.models.configs.content import ContentConfig
 from towermill.models.configs.nrms import NRMSConfig
 from towermill.models.data.impressions import AGE, ImpressionData
@@ -22,7 +23,6 @@ from towermill.models.evaluation.impressions import (
     report_impressions,
 )
 from towermill.models.evaluation.scoring import slate_scorer
-from towermill.models.registry import build_model
 
 
 class TestSlateScorer:

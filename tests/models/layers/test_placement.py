@@ -24,7 +24,7 @@ cpu = tf.config.list_physical_devices("CPU")[0]
 tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
 from towermill.runtime import gpu as card
 from towermill.models.training import fit as training
-from towermill.models.registry import build_model, open_data
+from towermill.models.build import build_model, open_data
 from towermill.models.configs.train import TrainConfig
 from towermill.models.configs.two_tower import TwoTowerConfig
 from towermill.models.data.interaction_batches import InteractionBatches

@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 from merlin.models.tf.inputs.embedding import EmbeddingTable
 
+from towermill.models.build import build_model
 from towermill.models.configs.news_mf import NewsMFConfig
 from towermill.models.configs.two_tower import TwoTowerConfig
 from towermill.models.data.impressions import ImpressionData
 from towermill.models.data.interactions import Processed
-from towermill.models.registry import build_model
 from towermill.models.training.fill_untrained import fill_untrained_rows
 
 

@@ -18,13 +18,13 @@ from worlds import fit_interactions, weights_of, write_processed
 
 from towermill.columns import ITEM_ID, USER_ID
 from towermill.errors import DataError, RecipeError
+from towermill.models.build import build_model, load_model
 from towermill.models.configs.train import ScheduleConfig, TrainConfig
 from towermill.models.configs.two_tower import TwoTowerConfig
 from towermill.models.contracts.retriever import Retriever
 from towermill.models.data.interactions import Processed
-from towermill.models.registry import build_model
 from towermill.models.training.checkpoints import Checkpoints
-from towermill.models.training.train import load_model, train_model
+from towermill.models.training.train import train_model
 
 MODEL = TwoTowerConfig(tower=(), embedding_dim=8)
 BASE: dict[str, Any] = {"batch_size": 256, "learning_rate": 0.01, "tensorboard": False}

@@ -11,11 +11,11 @@ import tensorflow as tf
 from pydantic import ValidationError
 from worlds import fit_interactions, weights_of
 
+from towermill.models.build import build_model
 from towermill.models.configs.train import ScheduleConfig, TrainConfig
 from towermill.models.configs.two_tower import TwoTowerConfig
 from towermill.models.contracts.retriever import Retriever
 from towermill.models.data.interactions import Processed
-from towermill.models.registry import build_model
 from towermill.models.training.optimizers import (
     WarmUpThenDecay,
     averaged,

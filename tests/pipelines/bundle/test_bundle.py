@@ -50,7 +50,7 @@ class TestRecommend:
     def test_scores_are_dot_products_of_the_live_model(
         self, trained: Any, bundle: Bundle, busiest: int
     ) -> None:
-        from towermill.models.training.train import load_model
+        from towermill.models.build import load_model
 
         data, retriever = load_model(
             trained.stages["process"], trained.stages["train"], trained.recipe.model

@@ -13,7 +13,7 @@ import polars as pl
 import pytest
 
 from towermill.errors import RecipeError
-from towermill.models.training.train import load_model
+from towermill.models.build import load_model
 from towermill.pipelines import Bundle, Recipe, Selection, plan, run, validate_recipe
 
 ALL = ["prepare", "process", "train", "evaluate", "export"]

@@ -26,7 +26,7 @@ def manifest(trained: Any) -> dict[str, Any]:
 @pytest.fixture(scope="module")
 def live(trained: Any) -> Any:
     """The processed data and the live model."""
-    from towermill.models.training.train import load_model
+    from towermill.models.build import load_model
 
     return load_model(trained.stages["process"], trained.stages["train"], trained.recipe.model)
 

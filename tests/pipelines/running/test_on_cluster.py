@@ -19,8 +19,8 @@ import pytest
 from distributed import default_client
 
 from towermill.errors import DataError
+from towermill.models.build import load_model
 from towermill.models.contracts import retriever
-from towermill.models.training.train import load_model
 from towermill.pipelines import submit
 from towermill.pipelines.stages.encode_on_cluster import spread_over_cluster
 from towermill.runtime.cluster import cluster_client

@@ -9,7 +9,7 @@ import pytest
 
 from towermill.errors import DataError
 from towermill.models.architectures.funk_svd_online import OnlineFactors
-from towermill.models.configs.registry import FunkSVDConfig
+from towermill.models.configs.funk_svd import FunkSVDConfig
 from towermill.pipelines.recommend.neighbours import Neighbours
 from towermill.pipelines.simulation.environment import batched
 from towermill.pipelines.simulation.episodes import run_episode

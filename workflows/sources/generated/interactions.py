@@ -76,7 +76,7 @@ class Synthetic(SourceConfig):
         ``retail`` or ``aliccp``.
     """
 
-    kind: Literal["synthetic"] = "synthetic"
+    kind: str = "synthetic"
     users: int = Field(default=1000, ge=1, le=10**8)
     items: int = Field(default=500, ge=2, le=10**8)
     interactions: int = Field(default=50_000, ge=1, le=10**10)

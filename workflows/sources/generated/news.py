@@ -86,7 +86,7 @@ class News(SourceConfig):
         ``impressions``; or ``clicks``, the clicked articles as plain interactions (`Tables`).
     """
 
-    kind: Literal["news"] = "news"
+    kind: str = "news"
     users: int = Field(default=2_000, ge=1, le=10**8)
     articles: int = Field(default=3_000, ge=200, le=10**7)
     impressions: int = Field(default=10_000, ge=5, le=10**9)

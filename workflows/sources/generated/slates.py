@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import ClassVar
 
 import numpy as np
 import polars as pl
@@ -48,7 +48,9 @@ class Slates(SourceConfig):
         Of everything that is drawn.
     """
 
-    kind: Literal["slates"] = "slates"
+    simulates: ClassVar[bool] = True
+
+    kind: str = "slates"
     users: int = Field(default=3_000, ge=1, le=10**7)
     items: int = Field(default=10_000, ge=50, le=10**7)
     categories: int = Field(default=20, ge=2, le=1_000)

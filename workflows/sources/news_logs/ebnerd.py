@@ -119,7 +119,7 @@ class EbNerd(SourceConfig):
         which a recipe for collaborative models reads. Then there are no hidden rows.
     """
 
-    kind: Literal["ebnerd"] = "ebnerd"
+    kind: str = "ebnerd"
     path: str
     test_path: str | None = None
     vectors: str | None = None

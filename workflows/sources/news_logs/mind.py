@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import ClassVar, Literal
 
 import polars as pl
 from pydantic import Field
@@ -114,7 +114,9 @@ class Mind(SourceConfig):
         which a recipe for collaborative models reads. Then there are no hidden rows.
     """
 
-    kind: Literal["mind"] = "mind"
+    predictions_file: ClassVar[str] = "prediction.txt"
+
+    kind: str = "mind"
     path: str
     vectors: Literal["entities"] | None = None
     valid_days: int = Field(default=1, ge=1)

@@ -1,0 +1,163 @@
+"""What a stage is, and the view of a recipe that it is given."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from towermill.errors import StageError
+from towermill.models.evaluation import PROTOCOLS
+from towermill.registry import Place
+from towermill.section import modules_of
+
+if TYPE_CHECKING:
+    from towermill.pipelines.recipe.recipe import Recipe
+    from towermill.runtime.gpu import Use
+
+Inputs = Mapping[str, Path]
+
+
+def protocol(recipe: Recipe) -> Sequence[Place]:
+    """Return where the evaluation protocol of the recipe's events is defined."""
+    return (PROTOCOLS.place(recipe.events),)
+
+
+def model_on_gpu(recipe: Recipe) -> Use:
+    """Return what computes on a GPU: TensorFlow."""
+    return "model"
+
+
+def _nothing(recipe: Recipe) -> Sequence[Any]:
+    return ()
+
+
+def _no_gpu(recipe: Recipe) -> Use | None:
+    return None
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One step of a pipeline.
+
+    Attributes
+    ----------
+    name, inputs
+        Its name, and those of the stages whose output it reads.
+    sections
+        The sections of the recipe (dotted keys) that it may read; they are part of its key.
+    module
+        The module that computes it. The key holds the code of all that this module imports.
+    run
+        The function: sections of the recipe, folders of the inputs, output folder, runtime.
+    parts
+        Parts of Towermill that it finds by name, beside those that its sections name.
+    files
+        Raw files that it reads; their fingerprints are part of its key.
+    earlier
+        Stages of the run that is continued, if one is, whose output it reads: they are among its
+        inputs as ``earlier.<name>``.
+    resumes
+        A run that was cut off goes on in the folder it left; else it starts afresh.
+    spreads
+        Some of its work goes to a Dask cluster, if there is one.
+    gpu
+        What computes on a GPU, with device gpu; None if nothing does.
+    """
+
+    name: str
+    inputs: tuple[str, ...]
+    sections: tuple[str, ...]
+    module: str
+    run: Callable[..., None]
+    parts: Callable[[Recipe], Sequence[Place]] = _nothing
+    files: Callable[[Recipe], Sequence[Path]] = _nothing
+    earlier: tuple[str, ...] = ()
+    resumes: bool = False
+    spreads: bool = False
+    gpu: Callable[[Recipe], Use | None] = _no_gpu
+
+    def settings(self, recipe: Recipe) -> dict[str, Any]:
+        """Return the values of its sections, by dotted key, as JSON takes them."""
+        content = recipe.model_dump(mode="json")
+        found = {}
+        for dotted in self.sections:
+            value: Any = content
+            for part in dotted.split("."):
+                value = None if value is None else value[part]
+            found[dotted] = value
+        return found
+
+    def roots(self, recipe: Recipe) -> tuple[str, ...]:
+        """Return the modules whose imports are the code of the stage, for this recipe."""
+        return tuple(sorted({self.module, *self._modules(recipe)}))
+
+    def _modules(self, recipe: Recipe) -> Iterator[str]:
+        yield from (place.module for place in self.parts(recipe))
+        for dotted in self.sections:
+            value: Any = recipe
+            for part in dotted.split("."):
+                value = None if value is None else getattr(value, part)
+            yield from modules_of(value)
+
+
+class Declared:
+    """The sections of a recipe that a stage declares; reading any other is an error.
+
+    Parameters
+    ----------
+    value
+        The recipe, or a section of it.
+    sections
+        Dotted keys that may be read.
+    stage
+        Name of the stage, for messages.
+    within
+        Dotted key of `value`, with a dot behind it; empty for the recipe.
+
+    Examples
+    --------
+    >>> from towermill.pipelines import validate_recipe
+    >>> recipe = validate_recipe({"name": "r", "source": {"kind": "synthetic"}})
+    >>> Declared(recipe, ("train", "evaluate.query"), "train").evaluate.query
+    'user'
+    >>> Declared(recipe, ("train",), "train").split  # doctest: +ELLIPSIS
+    Traceback (most recent call last):
+    towermill.errors.StageError: Stage 'train' reads `split` of the recipe and declares only: ...
+    """
+
+    def __init__(self, value: Any, sections: Sequence[str], stage: str, within: str = "") -> None:
+        self._value, self._sections, self._stage, self._within = value, sections, stage, within
+
+    def __getattr__(self, name: str) -> Any:
+        dotted = f"{self._within}{name}"
+        if dotted in self._sections:
+            return getattr(self._value, name)
+        if any(section.startswith(f"{dotted}.") for section in self._sections):
+            inner = getattr(self._value, name)
+            if inner is None:
+                return None
+            return Declared(inner, self._sections, self._stage, f"{dotted}.")
+        raise StageError(
+            f"Stage {self._stage!r} reads `{dotted}` of the recipe and declares only: "
+            f"{', '.join(self._sections)}. Add it to the sections of the stage, so that the key of "
+            "its output holds it."
+        )
+
+    def model_dump(self, mode: str = "python") -> dict[str, Any]:
+        """Return what is declared, as `Recipe.model_dump` does the whole."""
+        content = self._value.model_dump(mode=mode)
+        found: dict[str, Any] = {}
+        for section in self._sections:
+            own, _, key = section.removeprefix(self._within).partition(".")
+            if not section.startswith(self._within):
+                continue
+            if not key or content[own] is None:
+                found[own] = content[own]
+            else:
+                found[own] = {**found.get(own, {}), key: content[own][key]}
+        return found
+
+    def __reduce__(self) -> Any:
+        return type(self), (self._value, self._sections, self._stage, self._within)

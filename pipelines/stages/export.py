@@ -1,0 +1,39 @@
+"""The stage `export`: a trained model to a bundle that passed its gates."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from towermill.pipelines.stages.base import Inputs, Stage, model_on_gpu
+
+if TYPE_CHECKING:
+    from towermill.pipelines.recipe.recipe import Recipe
+    from towermill.runtime.device import Runtime
+
+
+def export(recipe: Recipe, inputs: Inputs, out: Path, runtime: Runtime) -> None:
+    """Write the bundle and check it against the live model."""
+    from towermill.pipelines.export.export import export_bundle
+    from towermill.pipelines.stages.code import code_of
+    from towermill.pipelines.stages.encode_on_cluster import spread_over_cluster
+
+    spread = spread_over_cluster(inputs, recipe.model, runtime)
+    packages = code_of(*STAGE.roots(recipe)).packages
+    export_bundle(inputs, recipe, out / "bundle", spread, packages)
+
+
+STAGE = Stage(
+    "export",
+    ("process", "train", "evaluate"),
+    # The manifest records the recipe. All but `export` are in the keys of the inputs as well.
+    (
+        *("name", "description", "source", "filters", "split", "features", "text"),
+        *("model", "train", "evaluate", "export", "runtime.seed"),
+        *(f"continue_from.{key}" for key in ("replay", "epochs", "learning_rate_factor")),
+    ),
+    __name__,
+    export,
+    spreads=True,
+    gpu=model_on_gpu,
+)
