@@ -58,9 +58,7 @@ class PartSection:
         kind = value.get("kind", self.default)
         if kind is None:
             known = ", ".join(self.registry.names())
-            raise PydanticCustomError(
-                "part_kind", "It is missing. Known: {known}", {"known": known}
-            )
+            raise PydanticCustomError("part_kind", "{error}", {"error": f"Known: {known}."})
         try:
             section = self.registry.get(str(kind))
         except RecipeError as error:

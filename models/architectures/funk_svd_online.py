@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 from numpy.typing import NDArray
 
-from towermill.models.configs.funk_svd import FunkSVDConfig
+if TYPE_CHECKING:
+    from towermill.models.configs.funk_svd import FunkSVDConfig
 
 Floats = NDArray[np.float32]
 Ints = NDArray[np.int64]

@@ -25,8 +25,9 @@ class ModelConfig(Section):
         What it is: a retriever, or a ranker.
     trains
         Whether it has weights to fit; without, `batches` is never called.
-    learns_online
-        Whether it can go on learning from single clicks: see `online`.
+    online
+        ``module:Name`` of what goes on learning from single clicks: a class like
+        `towermill.models.architectures.funk_svd_online.OnlineFactors`. None if the kind has none.
 
     Examples
     --------
@@ -39,7 +40,7 @@ class ModelConfig(Section):
     learns_from: ClassVar[tuple[Events, ...]] = ("interactions",)
     contract: ClassVar[Literal["retriever", "ranker"]] = "retriever"
     trains: ClassVar[bool] = True
-    learns_online: ClassVar[bool] = False
+    online: ClassVar[str | None] = None
 
     @abstractmethod
     def create(self, data: Any, *, batch_size: int, seed: int) -> Retriever | Ranker:
@@ -63,7 +64,3 @@ class ModelConfig(Section):
     def batches(self, data: Any, *, batch_size: int, seed: int) -> Batches | None:
         """Return what the model is trained on; None is refused if the kind `trains`."""
         return None
-
-    def online(self, queries: Any, items: Any, learning_rate: float, seed: int) -> Any:
-        """Return the factors of a trained model, which go on learning from single clicks."""
-        raise NotImplementedError(f"`model.kind: {self.kind}` does not learn online")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from pydantic import Field, PositiveInt, model_validator
 
@@ -36,7 +36,7 @@ class FunkSVDConfig(ModelConfig):
         0 asks for chances of 1 and 0, s for 1 - s/2 and s/2.
     """
 
-    learns_online: ClassVar[bool] = True
+    online: ClassVar[str | None] = "towermill.models.architectures.funk_svd_online:OnlineFactors"
 
     kind: str = "funk_svd"
     factors: PositiveInt = 128
@@ -64,8 +64,3 @@ class FunkSVDConfig(ModelConfig):
         from towermill.models.data.interaction_batches import InteractionBatches
 
         return InteractionBatches(data, batch_size=batch_size, seed=seed)
-
-    def online(self, queries: Any, items: Any, learning_rate: float, seed: int) -> Any:
-        from towermill.models.architectures.funk_svd_online import OnlineFactors
-
-        return OnlineFactors(queries, items, self, learning_rate, seed)

@@ -16,6 +16,7 @@ from towermill.pipelines.simulation.environment import SlateEnvironment
 from towermill.pipelines.simulation.memory import Memory
 from towermill.pipelines.simulation.policy import Policy
 from towermill.pipelines.simulation.sources import NearClicked, Scored, Source
+from towermill.registry import reference
 
 if TYPE_CHECKING:
     from towermill.pipelines.recipe.recipe import Recipe
@@ -35,7 +36,7 @@ def check_policies(recipe: Recipe, default: bool) -> None:
         )
     given = recipe.text.vectors or getattr(recipe.source, "vectors", None)
     for name in recipe.simulate.policies:
-        if name in ONLINE and not recipe.model.learns_online:
+        if name in ONLINE and recipe.model.online is None:
             raise RecipeError(
                 f"`simulate.policies` names {name!r}, and only `model.kind: funk_svd` learns from "
                 f"single clicks. The recipe's is {recipe.model.kind!r}: leave {name!r} out."
@@ -112,9 +113,11 @@ class Policies:
         return lambda rows: queries[np.minimum(rows, len(queries) - 1)] @ items.T
 
     def _factors(self, seed: int) -> Any:
-        return self.recipe.model.online(
+        model = self.recipe.model
+        return reference(str(model.online)).load()(  # as `check_policies` has seen
             self.catalogue.query_embeddings,
             self.catalogue.item_embeddings,
+            model,
             self.config.learning_rate,
             seed,
         )

@@ -23,8 +23,9 @@ from towermill.pipelines.simulation.environment import (
 from towermill.pipelines.simulation.policies import Policies, check_policies
 from towermill.pipelines.simulation.report import write_report
 from towermill.pipelines.simulation.trial import RESULT, run_trial
-from towermill.pipelines.stages.code import code_of
+from towermill.pipelines.stages.code import Code, code_of
 from towermill.pipelines.stages.keys import key_of
+from towermill.registry import reference
 from towermill.section import modules_of
 
 logger = logging.getLogger(__name__)
@@ -130,8 +131,15 @@ def load_environment(name: str) -> Any:
         ) from error
 
 
+def code_of_trials(recipe: Recipe) -> Code:
+    """Return the code that computes a trial of this recipe."""
+    online = recipe.model.online
+    learning = () if online is None else (reference(online).module,)
+    return code_of(*_CODE, *modules_of(recipe.source), *learning)
+
+
 def _key(recipe: Recipe, catalogue: Catalogue, environment: Any) -> str:
-    code = code_of(*_CODE, *modules_of(recipe.source), *modules_of(recipe.model))
+    code = code_of_trials(recipe)
     return key_of(
         {
             "settings": recipe.simulate.model_dump(mode="json", exclude=set(_OF_ALL)),

@@ -249,7 +249,7 @@ class TestWrongValues:
     @pytest.mark.parametrize(
         ("source", "match"),
         [
-            ({"kind": "tabel"}, r"`source\.kind` 'tabel' is unknown\. Did you mean 'table'\?"),
+            ({"kind": "tabel"}, r"`source\.kind`: No source 'tabel'\. Did you mean 'table'\?"),
             ({"path": "x"}, r"`source\.kind` is missing\. Known: .*movielens.*table"),
             ("movielens", "`source`: Expected a section"),
             (None, "`source`: Expected a section"),

@@ -23,7 +23,9 @@ def stand_in(name: str) -> Callable[..., None]:
     def stage(recipe: Any, inputs: Any, out: Path, runtime: Any) -> None:
         notes = Path(os.environ["STAND_INS"])
         with (notes / "ran").open("a") as file:
-            file.write(f"{recipe.name} {name} {time.time()} {os.getpid()} {runtime.device}\n")
+            file.write(
+                f"{out.parents[1].name} {name} {time.time()} {os.getpid()} {runtime.device}\n"
+            )
         if (notes / f"fail-{name}").exists():
             raise DataError("The raw data should be better.")
         if (notes / f"crash-{name}").exists():

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import polars as pl
@@ -10,7 +12,8 @@ import pytest
 
 from towermill.errors import DataError
 from towermill.pipelines import validate_recipe
-from towermill.pipelines.stages.evaluate import evaluate_model
+from towermill.pipelines.stages.evaluate import evaluate
+from towermill.runtime.device import Runtime
 
 
 @pytest.fixture(scope="module")
@@ -60,32 +63,36 @@ class TestSegments:
 
 
 class TestSettings:
-    def evaluated(self, trained: Any, **changes: Any) -> dict[str, Any]:
-        content = trained.recipe.model_dump(mode="json")
-        content["evaluate"] |= changes
-        content["split"]["cold"] = "keep"
-        return evaluate_model(
-            trained.stages["process"], trained.stages["train"], validate_recipe(content)
-        )
+    @pytest.fixture
+    def evaluated(self, trained: Any, tmp_path: Path) -> Callable[..., dict[str, Any]]:
+        def evaluated(**changes: Any) -> dict[str, Any]:
+            content = trained.recipe.model_dump(mode="json")
+            content["evaluate"] |= changes
+            content["split"]["cold"] = "keep"
+            evaluate(validate_recipe(content), trained.stages, tmp_path, Runtime())
+            found: dict[str, Any] = json.loads((tmp_path / "metrics.json").read_text())
+            return found
 
-    def test_a_query_a_row(self, trained: Any, metrics: Any) -> None:
-        found = self.evaluated(trained, query="interaction", filter_seen=False, k=[3])
+        return evaluated
+
+    def test_a_query_a_row(self, evaluated: Any, trained: Any) -> None:
+        found = evaluated(query="interaction", filter_seen=False, k=[3])
         test = pl.read_parquet(trained.stages["process"] / "test" / "*.parquet")
         assert found["queries"] == test.height - found["left_out"]["cold_items"]
         assert found["left_out"]["seen_before"] == 0
         assert "segments" not in found
         assert {name.partition("@")[2] for name in found["metrics"]} == {"3"}
 
-    def test_repeats_itself(self, trained: Any, metrics: Any) -> None:
-        assert self.evaluated(trained)["metrics"] == metrics["metrics"]
+    def test_repeats_itself(self, evaluated: Any, metrics: Any) -> None:
+        assert evaluated()["metrics"] == metrics["metrics"]
 
-    def test_nothing_to_rank(self, trained: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_nothing_to_rank(self, evaluated: Any, monkeypatch: pytest.MonkeyPatch) -> None:
         from towermill.models.data.interactions import Processed
 
         queries = Processed.queries
         monkeypatch.setattr(Processed, "queries", lambda *a, **k: _none_of(queries(*a, **k)))
         with pytest.raises(DataError, match="should hold rows to rank"):
-            self.evaluated(trained)
+            evaluated()
 
 
 def _none_of(queries: Any) -> Any:

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from towermill.errors import SetupError
-from towermill.pipelines import Recipe, run, validate_recipe
+from towermill.pipelines import Recipe, plan, run, validate_recipe
 from towermill.pipelines.recipe.runtime import RuntimeConfig
+from towermill.pipelines.running import execute as execution
 from towermill.pipelines.running import run as runner
-from towermill.pipelines.stages import stages
-from towermill.pipelines.stages.stages import STAGES
 from towermill.runtime.device import Runtime
 from towermill.runtime.gpu import Memory
 
@@ -32,8 +32,7 @@ def claims(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, Memory]]:
         found.append((use, memory))
         raise ClaimedError
 
-    monkeypatch.setattr(stages, "claim", claim)
-    monkeypatch.setattr("towermill.workflows.tables.read_tables", lambda folder: None)
+    monkeypatch.setattr(execution, "claim", claim)
     return found
 
 
@@ -42,8 +41,8 @@ def recipe_with(**sections: Any) -> Recipe:
 
 
 def work(name: str, recipe: Recipe, runtime: Runtime, out: Path) -> None:
-    inputs = dict.fromkeys(("prepare", "process", "train", "evaluate"), out)
-    next(stage for stage in STAGES if stage.name == name).run(recipe, inputs, out, runtime)
+    step = next(step for step in plan(recipe, out) if step.stage.name == name)
+    execution.run_step(replace(step, inputs={}), recipe, runtime)
 
 
 class TestUse:
@@ -62,8 +61,9 @@ class TestUse:
             work("process", recipe, GPU, tmp_path)
         assert claims[0][0] == "both"
 
-    def test_nothing_is_claimed_on_a_cpu(self, claims: Any) -> None:
-        stages._claim_card(recipe_with(), Runtime("cpu"), "model")
+    def test_nothing_is_claimed_on_a_cpu(self, claims: Any, tmp_path: Path) -> None:
+        with pytest.raises(KeyError):  # there is nothing to evaluate
+            work("evaluate", recipe_with(), Runtime("cpu"), tmp_path)
         assert claims == []
 
 

@@ -11,7 +11,6 @@ import pytest
 from towermill.errors import DataError
 from towermill.pipelines.stages import keys
 from towermill.pipelines.stages.keys import (
-    code_version,
     differences,
     fingerprint,
     fingerprints,
@@ -69,30 +68,6 @@ class TestKey:
     @pytest.mark.parametrize("other", [{"a": "1"}, {"a": 2}, {"b": 1}, {"a": 1, "b": None}, {}])
     def test_differs(self, other: Any) -> None:
         assert key_of({"a": 1}) != key_of(other)
-
-
-class TestCodeVersion:
-    def test_is_stable_and_by_module(self) -> None:
-        version = code_version("towermill.columns")
-        code_version.cache_clear()
-        assert code_version("towermill.columns") == version
-        assert code_version("towermill.errors") != version
-        assert code_version("towermill.columns", "towermill.errors") != version
-
-    def test_follows_the_source_of_a_package_at_any_depth(
-        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        deep = tmp_path / "pack" / "mid" / "inner"
-        deep.mkdir(parents=True)
-        for folder in (deep, deep.parent, deep.parent.parent):
-            (folder / "__init__.py").touch()
-        (deep / "deep.py").write_text("x = 1\n")
-        monkeypatch.syspath_prepend(tmp_path)
-        first = code_version.__wrapped__("pack.mid")
-        (deep / "notes.txt").write_text("no code")
-        assert code_version.__wrapped__("pack.mid") == first
-        (deep / "deep.py").write_text("x = 2\n")
-        assert code_version.__wrapped__("pack.mid") != first
 
 
 class TestDifferences:

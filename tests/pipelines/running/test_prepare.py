@@ -11,7 +11,7 @@ import pytest
 
 from towermill.errors import DataError
 from towermill.pipelines import validate_recipe
-from towermill.pipelines.stages.stages import prepare
+from towermill.pipelines.stages.prepare import prepare
 from towermill.runtime.device import Runtime
 from towermill.workflows.sources.news_logs.ebnerd import EbNerd
 from towermill.workflows.tables import ImpressionTables, Tables, read_tables

@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from towermill.pipelines import Recipe, Selection, plan, run, validate_recipe
 from towermill.pipelines.running import execute as execution
 from towermill.pipelines.running import plan as planning
 from towermill.pipelines.running import run as runner
+from towermill.pipelines.stages.code import Code
 
 ALL = ["prepare", "process", "train", "evaluate", "export"]
 
@@ -142,14 +144,14 @@ class TestChanges:
     def test_code(self, fakes: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         run(fakes.recipe, tmp_path)
         fakes.taken()
-        version = planning.code_version
-        monkeypatch.setattr(
-            planning,
-            "code_version",
-            lambda *code: (
-                "new" if "towermill.pipelines.stages.evaluate" in code else version(*code)
-            ),
-        )
+        before = planning.code_of
+
+        def changed(*roots: str) -> Code:
+            code = before(*roots)
+            own = "towermill.pipelines.stages.evaluate" in roots
+            return replace(code, version="new") if own else code
+
+        monkeypatch.setattr(planning, "code_of", changed)
         assert reasons(fakes.recipe, tmp_path)["evaluate"] == "code changed"
         run(fakes.recipe, tmp_path)
         assert fakes.taken() == ["evaluate", "export"]
@@ -280,6 +282,7 @@ class TestFailure:
 
 KILLED = """
 import os, signal
+from dataclasses import replace
 from dataclasses import replace
 from pathlib import Path
 from towermill.pipelines import load_recipe, run

@@ -1,36 +1,64 @@
-"""What decides a stage's key."""
+"""What a stage may read of a recipe."""
 
 from __future__ import annotations
 
-import ast
-import importlib.util
+import pickle
+from dataclasses import replace
+from functools import reduce
 from pathlib import Path
+from typing import Any
 
+import pytest
+
+from towermill.errors import StageError
+from towermill.pipelines import run
+from towermill.pipelines.running import plan as planning
+from towermill.pipelines.stages.base import Declared
 from towermill.pipelines.stages.stages import STAGES
 
-#: What a bundle does not depend on: options, whose values are in the key, and the key itself.
-ASIDE = {"recipe", "keys", "gates_config", "runtime_config", "cosines", "interleave"}
+
+class TestDeclared:
+    @pytest.fixture
+    def declared(self, fakes: Any) -> Any:
+        return Declared(fakes.recipe, ("train", "evaluate.query", "continue_from.replay"), "train")
+
+    def test_what_is_declared_is_read(self, declared: Any, fakes: Any) -> None:
+        assert declared.train is fakes.recipe.train
+        assert declared.evaluate.query == "user"
+        assert declared.continue_from is None
+
+    @pytest.mark.parametrize("path", ["split", "evaluate.k", "evaluate.filter_seen", "events"])
+    def test_all_else_is_an_error(self, declared: Any, path: str) -> None:
+        with pytest.raises(StageError, match=f"Stage 'train' reads `{path}`"):
+            reduce(getattr, path.split("."), declared)
+
+    def test_dump_has_what_is_declared(self, declared: Any, fakes: Any) -> None:
+        assert declared.model_dump() == {
+            "train": fakes.recipe.model_dump()["train"],
+            "evaluate": {"query": "user"},
+            "continue_from": None,
+        }
+
+    def test_travels(self, declared: Any) -> None:
+        assert pickle.loads(pickle.dumps(declared)).evaluate.query == "user"
 
 
-def imported(module: str) -> set[str]:
-    """Return the modules of the pipelines that a module imports, at any place in it."""
-    spec = importlib.util.find_spec(module)
-    assert spec is not None
-    assert spec.origin is not None
-    tree = ast.parse(Path(spec.origin).read_text())
-    found = {n.module for n in ast.walk(tree) if isinstance(n, ast.ImportFrom) and n.module}
-    return {name for name in found if name.startswith("towermill.pipelines.")}
+class TestRun:
+    def test_a_stage_that_reads_what_it_does_not_declare_fails(
+        self, fakes: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def curious(recipe: Any, inputs: Any, out: Path, runtime: Any) -> None:
+            (out / "output").write_text(str(recipe.split))
 
+        stages = tuple(
+            replace(stage, run=curious) if stage.name == "train" else stage
+            for stage in planning.STAGES
+        )
+        monkeypatch.setattr(planning, "STAGES", stages)
+        with pytest.raises(StageError, match=r"Stage 'train' reads `split`.*declares only: model"):
+            run(fakes.recipe, tmp_path)
+        assert fakes.taken() == ["prepare", "process"]
 
-def test_export_is_keyed_by_all_that_writes_a_bundle() -> None:
-    (stage,) = (stage for stage in STAGES if stage.name == "export")
-    reached, ahead = set(), ["towermill.pipelines.export.export"]
-    while ahead:
-        module = ahead.pop()
-        if module in reached or module.split(".")[2] in ASIDE:
-            continue
-        reached.add(module)
-        ahead += imported(module)
-    assert "towermill.pipelines.search.exact" in reached
-    missing = {name for name in reached if not name.startswith(stage.code)}
-    assert not missing
+    def test_every_section_is_one_of_the_recipe(self, fakes: Any) -> None:
+        for stage in STAGES:
+            assert set(stage.settings(fakes.recipe)) == set(stage.sections)

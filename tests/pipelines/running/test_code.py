@@ -1,0 +1,196 @@
+"""The code of a stage: the closure of its imports, without what changes nothing."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+import towermill
+from towermill.pipelines import load_recipe
+from towermill.pipelines.stages.code import _path, _source, code_of
+from towermill.pipelines.stages.stages import STAGES
+
+ALL = [stage.name for stage in STAGES]
+
+
+def modules_of(stage: str, recipe: str) -> set[str]:
+    (found,) = (one for one in STAGES if one.name == stage)
+    return set(code_of(*found.roots(load_recipe(recipe))).modules)
+
+
+class TestClosure:
+    @pytest.fixture
+    def shop(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+        """Write modules of a package `shop`, and forget what was read before."""
+        monkeypatch.syspath_prepend(tmp_path)
+        (tmp_path / "shop" / "deep").mkdir(parents=True)
+        for name in ("__init__", "deep/__init__"):
+            (tmp_path / "shop" / f"{name}.py").touch()
+
+        def write(**modules: str) -> None:
+            for name, text in modules.items():
+                (tmp_path / "shop" / f"{name.replace('__', '/')}.py").write_text(text)
+            for cached in (code_of, _source, _path):
+                cached.cache_clear()
+
+        yield write
+        for cached in (code_of, _source, _path):
+            cached.cache_clear()
+
+    def test_follows_imports_wherever_they_are(self, shop: Callable[..., None]) -> None:
+        shop(
+            a="import shop.b\ndef f():\n    from shop.deep import c\n",
+            b="from . import d\nfrom .deep.e import name\n",
+            d="",
+            deep__c="import json, numpy.linalg\n",
+            deep__e="name = 1\n",
+            unused="",
+        )
+        code = code_of("shop.a")
+        assert code.modules == (
+            *("shop", "shop.a", "shop.b", "shop.d", "shop.deep", "shop.deep.c", "shop.deep.e"),
+        )
+        assert code.packages == {"numpy": importlib.metadata.version("numpy")}
+
+    def test_types_alone_do_not_count(self, shop: Callable[..., None]) -> None:
+        text = "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    import shop.b\n"
+        shop(a=text, b="import polars\n")
+        assert "shop.b" not in code_of("shop.a").modules
+        assert code_of("shop.a").packages == {}
+
+    @pytest.mark.parametrize(
+        ("text", "same"),
+        [
+            ('"""Another."""\n\n\ndef f(x):\n    """Other."""\n    return x + 1\n', True),
+            ("# A comment.\ndef f(\n    x,\n):\n    return x + 1  # one more\n", True),
+            ("def f(x):\n    return x + 2\n", False),
+            ("def f(x):\n    return 'a text that is used'\n", False),
+        ],
+    )
+    def test_what_changes_it(self, shop: Callable[..., None], text: str, same: bool) -> None:
+        shop(a="import shop.b\n", b='"""One."""\ndef f(x):\n    """This."""\n    return x + 1\n')
+        before = code_of("shop.a").version
+        shop(b=text)
+        assert (code_of("shop.a").version == before) is same
+
+    def test_merlin_brings_its_patches(self, shop: Callable[..., None]) -> None:
+        shop(a="import polars\n")
+        assert "towermill.merlin.core" not in code_of("shop.a").modules
+        shop(a="import nvtabular\n")
+        assert "towermill.merlin.core" in code_of("shop.a").modules
+
+    def test_distributions_of_one_namespace_are_told_apart(self, shop: Callable[..., None]) -> None:
+        shop(a="from merlin.schema import Schema\n")
+        assert "merlin-core" in code_of("shop.a").packages
+        shop(a="import merlin.models.tf as mm\n", b="")
+        found = code_of("shop.a").packages
+        assert "merlin-models" in found
+
+
+class TestOfRecipes:
+    def test_no_part_that_the_recipe_does_not_use(self) -> None:
+        found = {stage: modules_of(stage, "demo") for stage in ALL}
+        assert "towermill.workflows.sources.movielens" in found["prepare"]
+        unused = re.compile(r"\b(mind|ebnerd|nrms|news_mf|history|impressions?|slates?|funk_svd)\b")
+        for stage, modules in found.items():
+            assert [name for name in modules if unused.search(name)] == [], stage
+        assert "towermill.models.architectures.two_tower" in found["train"]
+
+    def test_parts_that_it_uses(self) -> None:
+        assert "towermill.workflows.sources.news_logs.mind" in modules_of("prepare", "mind-nrms")
+        train = modules_of("train", "mind-nrms")
+        assert "towermill.models.layers.news_encoder" in train
+        assert "towermill.models.architectures.two_tower" not in train
+        assert "towermill.models.evaluation.impressions" in train
+
+    def test_a_stage_is_keyed_by_no_other(self) -> None:
+        assert "towermill.models.training.fit" not in modules_of("evaluate", "demo")
+        assert "towermill.pipelines.export.export" not in modules_of("evaluate", "demo")
+        assert "towermill.pipelines.search.exact" in modules_of("export", "demo")
+        assert "towermill.pipelines.server.app" not in modules_of("export", "demo")
+
+
+KEYS = """
+import json
+from towermill.pipelines import load_recipe, plan
+from towermill.pipelines.simulation.simulate import code_of_trials
+keys = {step.stage.name: step.key for step in plan(load_recipe("demo"), "runs")}
+keys["simulate"] = code_of_trials(load_recipe("slates-hybrid")).version
+print(json.dumps(keys))
+"""
+
+
+class TestEdits:
+    """On a copy of the package: which keys an edit changes."""
+
+    @pytest.fixture(scope="class")
+    def package(self, tmp_path_factory: pytest.TempPathFactory) -> Path:
+        copy = tmp_path_factory.mktemp("copy")
+        ignored = shutil.ignore_patterns("__pycache__")
+        shutil.copytree(Path(str(towermill.__file__)).parent, copy / "towermill", ignore=ignored)
+        return copy
+
+    @pytest.fixture(scope="class")
+    def keys(self, package: Path) -> dict[str, str]:
+        return self._keys(package)
+
+    def _keys(self, package: Path) -> dict[str, str]:
+        done = subprocess.run(
+            [sys.executable, "-P", "-c", KEYS],
+            cwd=package,
+            env={**os.environ, "PYTHONPATH": str(package)},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+        found: dict[str, str] = json.loads(done.stdout)
+        return found
+
+    def _changed(self, package: Path, keys: dict[str, str], path: str, old: str, new: str) -> list:
+        file = package / "towermill" / path
+        before = file.read_text()
+        assert old in before
+        file.write_text(before.replace(old, new, 1))
+        try:
+            return [name for name, key in self._keys(package).items() if key != keys[name]]
+        finally:
+            file.write_text(before)
+
+    @pytest.mark.parametrize(
+        ("path", "old", "new"),
+        [
+            ("workflows/selecting/split.py", '"""', '"""Another docstring. '),
+            ("models/architectures/two_tower.py", "\n\n\ndef ", "\n\n\n# A comment.\ndef "),
+            ("workflows/sources/news_logs/mind.py", "\n\n\nclass ", "\n\n\nX = 1\n\n\nclass "),
+        ],
+        ids=["docstring", "comment", "mind"],
+    )
+    def test_that_runs_nothing_of_the_demo(
+        self, package: Path, keys: dict[str, str], path: str, old: str, new: str
+    ) -> None:
+        assert self._changed(package, keys, path, old, new) == []
+
+    def test_of_a_layer_runs_from_train_on(self, package: Path, keys: dict[str, str]) -> None:
+        found = self._changed(
+            package, keys, "models/layers/embeddings.py", "\n\n\ndef ", "\n\n\nX = 1\n\n\ndef "
+        )
+        assert found == ["train", "evaluate", "export"]
+
+    def test_of_query_encoding_runs_export_and_trials(
+        self, package: Path, keys: dict[str, str]
+    ) -> None:
+        path = "pipelines/bundle/query_encoder.py"
+        found = self._changed(
+            package, keys, path, "\n\n\n@dataclass", "\n\n\nX = 1\n\n\n@dataclass"
+        )
+        assert found == ["export", "simulate"]
