@@ -18,12 +18,17 @@ from functools import cached_property
 from importlib import resources
 from importlib.metadata import entry_points
 from importlib.resources.abc import Traversable
+from importlib.util import find_spec
 from typing import Any, Generic, TypeVar
 
 from towermill.errors import RecipeError, did_you_mean
 
 T = TypeVar("T")
 
+_ADVICE = (
+    "Install its package in the environment that Towermill runs in, or put its folder on "
+    "PYTHONPATH."
+)
 _REFERENCE = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
 
 
@@ -43,6 +48,18 @@ class Place:
     name: str
     package: str | None = None
 
+    def check(self) -> None:
+        """Raise `RecipeError` if the module cannot be found; it is not imported."""
+        try:
+            found = find_spec(self.module)
+        except ImportError:
+            found = None
+        if found is None:
+            raise RecipeError(
+                f"{self.module}:{self.name} should be importable: there is no module "
+                f"{self.module!r}. {_ADVICE}"
+            )
+
     def load(self) -> Any:
         """Import the part.
 
@@ -55,8 +72,7 @@ class Place:
             return getattr(importlib.import_module(self.module), self.name)
         except (ImportError, AttributeError) as error:
             raise RecipeError(
-                f"{self.module}:{self.name} should be importable: {error}. Install its package in "
-                "the environment that Towermill runs in, or put its folder on PYTHONPATH."
+                f"{self.module}:{self.name} should be importable: {error}. {_ADVICE}"
             ) from error
 
 

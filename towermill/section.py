@@ -90,7 +90,7 @@ class PartName:
     def _validate(self, name: str | None) -> str | None:
         try:
             if name is not None:
-                self.place(name).load()
+                self.place(name).check()
         except RecipeError as error:
             raise ValueError(str(error)) from None
         return name

@@ -16,9 +16,8 @@ from towermill.errors import RecipeError
 from towermill.models.architectures.history import HistoryTower, NewsRetriever, dense_list
 from towermill.models.configs.nrms import NRMSConfig
 from towermill.models.data.impressions import AGE, AGE_HOURS, ImpressionData
-from towermill.models.layers.news_encoder import NewsEncoder
-from towermill.models.layers.user_encoder import UserEncoder
-from towermill.models.objectives.losses import IMPRESSION_LOSSES
+from towermill.models.encoders import NEWS_ENCODERS, USER_ENCODERS
+from towermill.models.objectives.slate_losses import SLATE_LOSSES
 
 
 def build_nrms(
@@ -55,7 +54,7 @@ def build_nrms(
         trainable=not config.frozen_words,
     )
     sizes = {"heads": config.heads, "head_dim": config.head_dim}
-    encoder = NewsEncoder(
+    encoder = NEWS_ENCODERS.get(config.news_encoder)(
         words,
         **sizes,
         attention_dim=config.attention_dim,
@@ -67,7 +66,9 @@ def build_nrms(
             for name in config.features
         },
     )
-    reader = UserEncoder(**sizes, attention_dim=config.attention_dim, dropout=config.user_dropout)
+    reader = USER_ENCODERS.get(config.user_encoder)(
+        **sizes, attention_dim=config.attention_dim, dropout=config.user_dropout
+    )
     ages = None
     if config.age:
         ages = tf.keras.layers.Embedding(len(AGE_HOURS) + 2, config.dim, name=AGE)
@@ -94,7 +95,7 @@ class TitleTower(tf.keras.layers.Layer):  # type: ignore[misc]
     """The item tower: tokens and categories of an article, and its age → ``(rows, dim)``."""
 
     def __init__(
-        self, encoder: NewsEncoder, ages: Any, schema: Schema, title_size: int, **kwargs: Any
+        self, encoder: Any, ages: Any, schema: Schema, title_size: int, **kwargs: Any
     ) -> None:
         super().__init__(**kwargs)
         self.encoder, self.ages, self.title_size = encoder, ages, title_size
@@ -150,7 +151,7 @@ class NRMS(tf.keras.layers.Layer):  # type: ignore[misc]
         self,
         data: ImpressionData,
         tower: TitleTower,
-        reader: UserEncoder,
+        reader: Any,
         long_term: LongTerm | None,
         config: NRMSConfig,
     ) -> None:
@@ -159,7 +160,7 @@ class NRMS(tf.keras.layers.Layer):  # type: ignore[misc]
         if long_term is not None:
             self.leave_out = tf.keras.layers.Dropout(config.reader_dropout)
         self.tower, self.reader, self.masked = tower, reader, config.masks
-        self._loss = IMPRESSION_LOSSES[config.loss]
+        self._loss = SLATE_LOSSES.get(config.loss)()
         self.forget = tf.keras.layers.Dropout(config.history_dropout)
         self._tokens = tf.constant(data.tokens)
         self._histories = tf.constant(data.histories)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -11,17 +10,16 @@ import tensorflow as tf
 from merlin.models.tf.core.prediction import Prediction
 from merlin.models.tf.outputs.base import DotProduct
 from merlin.models.tf.outputs.sampling.base import Candidate
-from merlin.models.utils.schema_utils import get_embedding_size_from_cardinality
-from merlin.schema import ColumnSchema, Schema, Tags
 
 from towermill.columns import ITEM_ID, USER_ID
 from towermill.models.configs.two_tower import TwoTowerConfig
 from towermill.models.contracts.retriever import Retriever
 from towermill.models.data.interactions import Processed, to_batch
-from towermill.models.layers.embeddings import PooledTable, first_values
+from towermill.models.encoders import TOWER_ENCODERS
 from towermill.models.objectives.known_pairs import KnownPairs
 from towermill.models.objectives.losses import LOSSES
-from towermill.models.objectives.negatives import sampler
+from towermill.models.objectives.negatives import NEGATIVES
+from towermill.models.objectives.negatives.base import Drawing
 
 #: The logit of a negative that is the row's positive.
 ACCIDENTAL_HIT: Final = -1e9
@@ -48,10 +46,10 @@ def build_two_tower(
     SchemaError
         The schema lacks a user id or an item id.
     """
-    query = _tower(data.query_schema, config.tower, config, seed)
-    item = _tower(data.item_schema, config.item_tower or config.tower, config, seed)
-    negatives = sampler(
-        config.negatives,
+    encoders = [TOWER_ENCODERS.get(n)() for n in (config.query_encoder, config.item_encoder)]
+    query = encoders[0].build(data.query_schema, config.tower, config, seed)
+    item = encoders[1].build(data.item_schema, config.item_tower or config.tower, config, seed)
+    drawing = Drawing(
         item_tower=item,
         items=to_batch(data.items, data.item_schema),
         id_counts=data.id_counts,
@@ -61,14 +59,15 @@ def build_two_tower(
         seed=seed,
         own=config.own_negatives,
     )
+    loss = LOSSES.get(config.loss)
     output = SampledOutput(
         known=KnownPairs(data) if config.own_negatives else None,
         temperature=config.temperature,
         to_call=DotProduct(),
-        negative_samplers=[negatives],
+        negative_samplers=[NEGATIVES.get(config.negatives)().sampler(drawing)],
         schema=data.item_schema.select_by_name(ITEM_ID),
-        logq_sampling_correction=config.logq and config.loss == "softmax",
-        default_loss=LOSSES[config.loss](),
+        logq_sampling_correction=config.logq and loss.logq,
+        default_loss=loss(),
         default_metrics_fn=no_metrics,
     )
     model = mm.TwoTowerModelV2(query, item, outputs=output)
@@ -147,55 +146,3 @@ def _column(values: tf.Tensor) -> tf.Tensor:
 
 def _row(values: tf.Tensor) -> tf.Tensor:
     return tf.reshape(values, [1, -1])
-
-
-def _tower(schema: Schema, widths: Sequence[int], config: TwoTowerConfig, seed: int) -> mm.Encoder:
-    layers: list[Any] = []
-    if config.input_dropout:
-        layers.append(tf.keras.layers.Dropout(config.input_dropout))
-    if widths:
-        layers.append(
-            mm.MLPBlock(
-                list(widths),
-                activation=config.activation,
-                dropout=config.dropout or None,
-                no_activation_last_layer=True,
-            )
-        )
-    if config.normalize:
-        layers.append(mm.L2Norm())
-    return mm.Encoder(_inputs(schema, config, seed, plain_sum=not widths), *layers)
-
-
-def _inputs(schema: Schema, config: TwoTowerConfig, seed: int, plain_sum: bool) -> Any:
-    categorical = schema.select_by_tag(Tags.CATEGORICAL)
-    continuous = schema.select_by_tag(Tags.CONTINUOUS)
-    embeddings = mm.Embeddings(
-        categorical,
-        dim=config.embedding_dim,
-        infer_dim_fn=inferred_dim,
-        table_cls=PooledTable,
-        l2_batch_regularization_factor=config.l2,
-        # One instance a table: a shared one would start equal tables alike.
-        embeddings_initializer={
-            name: first_values(name, seed) for name in categorical.column_names
-        },
-    )
-    branches: dict[str, Any] = {"categorical": embeddings}
-    if plain_sum and continuous:
-        branches["continuous"] = mm.ContinuousProjection(
-            continuous, mm.MLPBlock([config.embedding_dim], activation="linear")
-        )
-    return mm.InputBlockV2(
-        schema, aggregation="element-wise-sum" if plain_sum else "concat", **branches
-    )
-
-
-def inferred_dim(column: ColumnSchema) -> int:
-    """Return the width of a column's embedding table, by Merlin's rule.
-
-    It goes by the number of ids; in a continued run by that of the run that made the table.
-    """
-    sizes = column.properties.get("embedding_sizes", {})
-    ids = int(sizes.get("cardinality", column.int_domain.max + 1))
-    return int(get_embedding_size_from_cardinality(ids, 2.0, True))

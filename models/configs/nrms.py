@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 from pydantic import Field, PositiveInt, model_validator
 
 from towermill.columns import Events
 from towermill.models.configs.base import ModelConfig
+from towermill.models.encoders import NEWS_ENCODERS, USER_ENCODERS
+from towermill.models.objectives.slate_losses import SLATE_LOSSES
+from towermill.section import PartName
 
 if TYPE_CHECKING:
     from towermill.models.contracts.retriever import Retriever
@@ -38,6 +41,8 @@ class NRMSConfig(ModelConfig):
         readers are few and have many impressions, their histories are known by heart otherwise.
     loss
         ``softmax`` over the click and its negatives, or ``bce`` on each of them.
+    news_encoder, user_encoder
+        What encodes a title, and what was read.
     npratio
         Negatives a click, drawn afresh each epoch from what was shown with it and not clicked.
     replacement
@@ -70,7 +75,9 @@ class NRMSConfig(ModelConfig):
     dropout: float = Field(0.2, ge=0, lt=1)
     user_dropout: float = Field(0.2, ge=0, lt=1)
     history_dropout: float = Field(0.0, ge=0, lt=1)
-    loss: Literal["softmax", "bce"] = "softmax"
+    loss: Annotated[str, PartName(SLATE_LOSSES)] = "softmax"
+    news_encoder: Annotated[str, PartName(NEWS_ENCODERS)] = "self_attention"
+    user_encoder: Annotated[str, PartName(USER_ENCODERS)] = "self_attention"
     npratio: PositiveInt = 4
     replacement: bool = True
     reader_ids: bool = False

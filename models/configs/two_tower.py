@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field, PositiveFloat, PositiveInt, model_validator
 
 from towermill.models.configs.base import ModelConfig
+from towermill.models.encoders import TOWER_ENCODERS
+from towermill.models.objectives.losses import LOSSES
+from towermill.models.objectives.negatives import NEGATIVES
+from towermill.section import PartName
 
 if TYPE_CHECKING:
     from towermill.models.contracts.retriever import Retriever
@@ -38,6 +42,8 @@ class TwoTowerConfig(ModelConfig):
     l2
         Weight of the squared norms of the embeddings looked up (those of drawn negatives too),
         divided by the rows of a batch.
+    query_encoder, item_encoder
+        What encodes the features of each side; ``mlp`` is embeddings and dense layers.
     loss
         ``softmax`` cross-entropy, ``bce`` on positives and sampled negatives, or ``bpr``
         (Rendle et al., UAI 2009).
@@ -65,8 +71,10 @@ class TwoTowerConfig(ModelConfig):
     normalize: bool = False
     temperature: PositiveFloat = 1.0
     l2: float = Field(0.0, ge=0)
-    loss: Literal["softmax", "bce", "bpr"] = "softmax"
-    negatives: Literal["in_batch", "uniform", "popularity", "mixed"] = "in_batch"
+    query_encoder: Annotated[str, PartName(TOWER_ENCODERS)] = "mlp"
+    item_encoder: Annotated[str, PartName(TOWER_ENCODERS)] = "mlp"
+    loss: Annotated[str, PartName(LOSSES)] = "softmax"
+    negatives: Annotated[str, PartName(NEGATIVES)] = "in_batch"
     num_negatives: PositiveInt = 1024
     own_negatives: bool = False
     logq: bool = True
@@ -82,7 +90,7 @@ class TwoTowerConfig(ModelConfig):
                 f"`tower` and `item_tower` should end in the same width. Received: "
                 f"{list(self.tower)} and {list(item)}"
             )
-        if self.own_negatives and self.negatives not in ("uniform", "popularity"):
+        if self.own_negatives and not NEGATIVES.get(self.negatives).per_row:
             raise ValueError(
                 "`own_negatives` are drawn from the catalogue: `negatives` should be uniform or "
                 f"popularity. Received: {self.negatives}"

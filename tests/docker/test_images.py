@@ -155,7 +155,7 @@ class TestContainers:
         assert check.endswith('CMD ["towermill", "doctor"]')
 
     def test_variables_are_ones_that_are_read(self) -> None:
-        code = "".join(path.read_text() for path in (ROOT / "towermill").glob("*.py"))
+        code = "".join(path.read_text() for path in (ROOT / "towermill").rglob("*.py"))
         for target in TARGETS:
             for stage in [*lineage(target), *STAGES.values()]:
                 for rest in stage.told("ENV"):

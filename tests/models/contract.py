@@ -40,13 +40,12 @@ CUT_OFF = TrainConfig(
 )
 
 SLOWLY = """
-import sys, time
+import json, sys, time
 from pathlib import Path
 from towermill.runtime.device import resolve
 resolve("cpu")
-from pydantic import TypeAdapter
+from towermill.models.configs import MODELS
 from towermill.models.training.checkpoints import Checkpoints
-from towermill.models.configs.base import ModelConfig
 from towermill.models.configs.train import TrainConfig
 from towermill.models.training.train import train_model
 
@@ -58,7 +57,7 @@ Checkpoints.save = save_and_wait
 processed, model, train, out = sys.argv[1:]
 train_model(
     Path(processed),
-    TypeAdapter(ModelConfig).validate_json(model),
+    MODELS.get(json.loads(model)["kind"]).model_validate_json(model),
     TrainConfig.model_validate_json(train),
     Path(out),
     3,

@@ -11,7 +11,7 @@ import tensorflow as tf
 
 from towermill.models.architectures.history import NewsRetriever
 from towermill.models.contracts.retriever import Retriever
-from towermill.models.layers.news_encoder import NewsEncoder
+from towermill.models.encoders.news.self_attention import NewsEncoder
 from towermill.models.layers.packing import packing
 
 

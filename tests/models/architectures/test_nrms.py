@@ -24,7 +24,7 @@ from towermill.models.configs.two_tower import TwoTowerConfig
 from towermill.models.data.impressions import ImpressionData
 from towermill.models.data.interactions import read_schema
 from towermill.models.evaluation.scoring import slate_scorer
-from towermill.models.objectives.losses import IMPRESSION_LOSSES
+from towermill.models.objectives.slate_losses import SLATE_LOSSES
 from towermill.models.training.train import train_model
 
 SMALL = NRMSConfig(heads=2, head_dim=4, attention_dim=8, dropout=0.1)
@@ -180,14 +180,14 @@ class TestEachArticleOnce:
         assert found.dtype == tf.float32
         np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
 
-    @pytest.mark.parametrize("loss", list(IMPRESSION_LOSSES))
+    @pytest.mark.parametrize("loss", SLATE_LOSSES.names())
     def test_gradients_too(self, options: Any, loss: str, data: ImpressionData) -> None:
         retriever = built(data, loss=loss, **options)
         weights = retriever.model.trainable_variables
         with tf.GradientTape(persistent=True) as tape:
             found = retriever.loss(BATCH)
             logits = naive(retriever, data, BATCH, masked=options.get("masks", True))
-            losses = IMPRESSION_LOSSES[loss](logits, BATCH["candidates"] > 0)
+            losses = SLATE_LOSSES.get(loss)()(logits, BATCH["candidates"] > 0)
             expected = tf.reduce_mean(losses)
         assert float(found) == pytest.approx(float(expected), rel=1e-5)
         for weight in weights:

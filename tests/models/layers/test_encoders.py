@@ -9,8 +9,8 @@ import pytest
 import tensorflow as tf
 from formulas import news_encoder, randomise, user_encoder
 
-from towermill.models.layers.news_encoder import NewsEncoder
-from towermill.models.layers.user_encoder import UserEncoder
+from towermill.models.encoders.news.self_attention import NewsEncoder
+from towermill.models.encoders.users.self_attention import UserEncoder
 
 WORDS, DIM = 20, 8
 TOKENS = np.array([[3, 4, 5, 3, 0], [7, 0, 0, 0, 0], [0] * 5, [9, 8, 7, 6, 5], [4, 3, 0, 0, 0]])

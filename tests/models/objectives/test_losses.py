@@ -9,7 +9,8 @@ import pytest
 import tensorflow as tf
 
 from towermill.models.architectures.two_tower import ACCIDENTAL_HIT
-from towermill.models.objectives.losses import IMPRESSION_LOSSES, LOSSES
+from towermill.models.objectives.losses import LOSSES
+from towermill.models.objectives.slate_losses import SLATE_LOSSES
 
 
 def slow(name: str, logits: list[float]) -> float:
@@ -26,10 +27,10 @@ def slow(name: str, logits: list[float]) -> float:
 
 def loss_of(name: str, logits: object) -> tf.Tensor:
     tensor = tf.constant(logits, tf.float32)
-    return LOSSES[name]()(tf.zeros_like(tensor), tensor)
+    return LOSSES.get(name)()(tf.zeros_like(tensor), tensor)
 
 
-@pytest.mark.parametrize("name", list(LOSSES))
+@pytest.mark.parametrize("name", LOSSES.names())
 class TestLosses:
     @pytest.mark.parametrize("negatives", [1, 5])
     def test_is_the_mean_of_a_slow_formula(self, name: str, negatives: int, on_device: str) -> None:
@@ -59,7 +60,7 @@ class TestLosses:
         tensor = tf.constant(logits)
         with tf.GradientTape() as tape:
             tape.watch(tensor)
-            loss = LOSSES[name]()(tf.zeros_like(tensor), tensor)
+            loss = LOSSES.get(name)()(tf.zeros_like(tensor), tensor)
         gradient = tape.gradient(loss, tensor).numpy()
         assert np.isfinite(float(loss))
         assert np.isfinite(gradient).all()
@@ -79,14 +80,14 @@ def slow_over_slate(name: str, logits: list[float]) -> float:
     return sum(terms) / len(terms)
 
 
-@pytest.mark.parametrize("name", list(IMPRESSION_LOSSES))
+@pytest.mark.parametrize("name", SLATE_LOSSES.names())
 class TestImpressionLosses:
     PRESENT = ([1, 1, 1, 1], [1, 1, 0, 0], [1, 0, 1, 0], [1, 0, 0, 0])
 
     def test_equals_a_slow_formula(self, name: str, on_device: str) -> None:
         logits = np.random.default_rng(0).normal(0, 2, size=(4, 4))
         present = np.array(self.PRESENT, bool)
-        found = IMPRESSION_LOSSES[name](tf.constant(logits, tf.float32), tf.constant(present))
+        found = SLATE_LOSSES.get(name)()(tf.constant(logits, tf.float32), tf.constant(present))
         rows = [row[there].tolist() for row, there in zip(logits, present, strict=True)]
         expected = [slow_over_slate(name, row) for row in rows]
         np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-6)
@@ -97,17 +98,17 @@ class TestImpressionLosses:
         present = np.array(self.PRESENT, bool)
         with tf.GradientTape() as tape:
             tape.watch(logits)
-            losses = IMPRESSION_LOSSES[name](logits, tf.constant(present))
+            losses = SLATE_LOSSES.get(name)()(logits, tf.constant(present))
             total = tf.reduce_sum(losses)
         gradient = tape.gradient(total, logits).numpy()
         assert np.isfinite(losses).all()
         assert np.isfinite(gradient).all()
         assert (gradient[~present] == 0).all()
         other = tf.where(present, logits, 77.0)
-        np.testing.assert_array_equal(IMPRESSION_LOSSES[name](other, tf.constant(present)), losses)
+        np.testing.assert_array_equal(SLATE_LOSSES.get(name)()(other, tf.constant(present)), losses)
 
     def test_learns_to_raise_the_click(self, name: str) -> None:
         present = tf.constant([[True, True, True]])
         rows = [tf.constant([[x, 0.5, -0.5]]) for x in (-2.0, 0.0, 2.0)]
-        losses = [float(IMPRESSION_LOSSES[name](row, present)[0]) for row in rows]
+        losses = [float(SLATE_LOSSES.get(name)()(row, present)[0]) for row in rows]
         assert losses == sorted(losses, reverse=True)

@@ -14,7 +14,9 @@ from merlin.schema import ColumnSchema, Schema
 from towermill.columns import FIRST_ID
 from towermill.errors import TowermillError
 from towermill.models.architectures.two_tower import ACCIDENTAL_HIT, SampledOutput, no_metrics
-from towermill.models.objectives.negatives import _Table, sampler
+from towermill.models.objectives.negatives import NEGATIVES
+from towermill.models.objectives.negatives.base import Drawing
+from towermill.models.objectives.samplers import _Table
 
 #: By encoded id: padding, null and out of vocabulary first. Item 6 (the 4th) was never met.
 ID_COUNTS = np.array([0, 1, 3, 40, 30, 20, 0, 6])
@@ -28,13 +30,8 @@ def item_tower(features: Any, training: bool = False) -> Any:
 
 def make(kind: Any, **options: Any) -> Any:
     defaults = {"num_negatives": 1000, "popularity_power": 1.0, "batch_size": 3, "seed": 5}
-    return sampler(
-        kind,
-        item_tower=item_tower,
-        items=ITEMS,
-        id_counts=ID_COUNTS,
-        **{**defaults, **options},
-    )
+    drawing = Drawing(item_tower, ITEMS, ID_COUNTS, **{**defaults, **options})
+    return NEGATIVES.get(kind)().sampler(drawing)
 
 
 def candidates(ids: list[int]) -> Candidate:

@@ -108,7 +108,7 @@ class TestOfRecipes:
     def test_parts_that_it_uses(self) -> None:
         assert "towermill.workflows.sources.news_logs.mind" in modules_of("prepare", "mind-nrms")
         train = modules_of("train", "mind-nrms")
-        assert "towermill.models.layers.news_encoder" in train
+        assert "towermill.models.encoders.news.self_attention" in train
         assert "towermill.models.architectures.two_tower" not in train
         assert "towermill.models.evaluation.impressions" in train
 

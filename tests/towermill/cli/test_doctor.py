@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 
 from towermill import __version__
-from towermill.cli.app import doctor
+from towermill.cli import doctor
 from towermill.runtime.device import Runtime
 from towermill.runtime.gpu import Card
 

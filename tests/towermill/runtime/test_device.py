@@ -166,7 +166,7 @@ class TestTensorflow:
             "quiet_tensorflow()\n"
             "assert os.environ['TF_CPP_MIN_LOG_LEVEL'] == '0'\n"
             "from towermill import merlin\n"
-            "assert not merlin._around\n",
+            "assert not merlin.state.around\n",
             TF_CPP_MIN_LOG_LEVEL="0",
         )
 
@@ -175,7 +175,7 @@ class TestTensorflow:
             "from towermill import merlin\n"
             "from towermill.runtime.device import quiet_tensorflow\n"
             "quiet_tensorflow()\n"
-            "assert 'tensorflow' in merlin._around\n",
+            "assert 'tensorflow' in merlin.state.around\n",
             TF_CPP_MIN_LOG_LEVEL="3",
         )
 

@@ -1,4 +1,4 @@
-"""Negative sampling for Merlin's `ContrastiveOutput`: in the batch, over the catalogue, or both.
+"""Samplers for Merlin's `ContrastiveOutput`: in the batch, over the catalogue, or both.
 
 Every sampler knows the probability with which it brings an item, for the logQ correction, and
 draws by a counter that is part of the model's state: training that resumes draws what training
@@ -8,7 +8,7 @@ that never stopped would have drawn.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -146,29 +146,6 @@ class Mixed(CandidateSampler):  # type: ignore[misc]
 
     def sample(self) -> Candidate:
         raise TowermillError("In-batch negatives are taken from a batch: call the sampler on one.")
-
-
-def sampler(
-    kind: Literal["in_batch", "uniform", "popularity", "mixed"],
-    *,
-    item_tower: Any,
-    items: Mapping[str, NDArray[Any]],
-    id_counts: NDArray[np.int64],
-    num_negatives: int,
-    popularity_power: float,
-    batch_size: int,
-    seed: int,
-    own: bool = False,
-) -> CandidateSampler:
-    """Return the sampler that a recipe's `model.negatives` names."""
-    if kind == "in_batch":
-        return InBatch(id_counts)
-    power = popularity_power if kind == "popularity" else 0.0
-    weights = np.power(id_counts[FIRST_ID:].astype(np.float64), power)
-    catalogue = Catalogue(item_tower, items, weights, num_negatives, seed, own)
-    if kind == "mixed":
-        return Mixed(InBatch(id_counts), catalogue, batch_size)
-    return catalogue
 
 
 class _Table:

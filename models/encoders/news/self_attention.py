@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import tensorflow as tf
 
@@ -36,6 +36,8 @@ class NewsEncoder(tf.keras.layers.Layer):  # type: ignore[misc]
         Name of a category to an embedding layer of the width of the article's vector, which is
         added to it.
     """
+
+    kind: ClassVar[str] = "self_attention"
 
     def __init__(
         self,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import tensorflow as tf
 
@@ -21,6 +21,8 @@ class UserEncoder(tf.keras.layers.Layer):  # type: ignore[misc]
     dropout
         After the self-attention.
     """
+
+    kind: ClassVar[str] = "self_attention"
 
     def __init__(
         self, *, heads: int, head_dim: int, attention_dim: int, dropout: float = 0.0, **kwargs: Any

@@ -1,0 +1,1 @@
+"""Encoders of the text of an article."""

@@ -1,0 +1,1 @@
+"""Encoders of the features of one side of a two-tower."""

@@ -1,0 +1,63 @@
+"""Features of one side of a two-tower to the input of its layers."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import merlin.models.tf as mm
+from merlin.models.utils.schema_utils import get_embedding_size_from_cardinality
+from merlin.schema import ColumnSchema, Schema, Tags
+
+from towermill.models.layers.embeddings import PooledTable, first_values
+
+if TYPE_CHECKING:
+    from towermill.models.configs.two_tower import TwoTowerConfig
+
+
+def feature_inputs(
+    schema: Schema, config: TwoTowerConfig, seed: int, plain_sum: bool = False
+) -> Any:
+    """Return Merlin's input block: an embedding table a category, and numbers as they are.
+
+    Parameters
+    ----------
+    schema
+        The encoded features of the side.
+    config
+        Says how wide and how regularised embeddings are.
+    seed
+        Of their first values.
+    plain_sum
+        Add embeddings up, numbers projected to their width, instead of concatenating them.
+    """
+    categorical = schema.select_by_tag(Tags.CATEGORICAL)
+    continuous = schema.select_by_tag(Tags.CONTINUOUS)
+    embeddings = mm.Embeddings(
+        categorical,
+        dim=config.embedding_dim,
+        infer_dim_fn=inferred_dim,
+        table_cls=PooledTable,
+        l2_batch_regularization_factor=config.l2,
+        # One instance a table: a shared one would start equal tables alike.
+        embeddings_initializer={
+            name: first_values(name, seed) for name in categorical.column_names
+        },
+    )
+    branches: dict[str, Any] = {"categorical": embeddings}
+    if plain_sum and continuous:
+        branches["continuous"] = mm.ContinuousProjection(
+            continuous, mm.MLPBlock([config.embedding_dim], activation="linear")
+        )
+    return mm.InputBlockV2(
+        schema, aggregation="element-wise-sum" if plain_sum else "concat", **branches
+    )
+
+
+def inferred_dim(column: ColumnSchema) -> int:
+    """Return the width of a column's embedding table, by Merlin's rule.
+
+    It goes by the number of ids; in a continued run by that of the run that made the table.
+    """
+    sizes = column.properties.get("embedding_sizes", {})
+    ids = int(sizes.get("cardinality", column.int_domain.max + 1))
+    return int(get_embedding_size_from_cardinality(ids, 2.0, True))

@@ -1,0 +1,73 @@
+"""The contract of negatives. Nothing here imports TensorFlow."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from towermill.columns import FIRST_ID
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """What negatives are drawn from, and how many.
+
+    Attributes
+    ----------
+    item_tower
+        Called on the features of drawn items.
+    items
+        Features of the catalogue in Merlin's form, row i the item of encoded id i + 3.
+    id_counts
+        int64, ``(items + 3,)``: training rows of each encoded id.
+    num_negatives
+        Drawn a batch, or a row.
+    popularity_power
+        Popularity is the training count to this power.
+    batch_size
+        Rows a training step.
+    seed
+        Of the draws.
+    own
+        Draw for each row of the batch.
+    """
+
+    item_tower: Any
+    items: Mapping[str, NDArray[Any]]
+    id_counts: NDArray[np.int64]
+    num_negatives: int
+    popularity_power: float
+    batch_size: int
+    seed: int
+    own: bool = False
+
+    def weights(self, power: float) -> NDArray[np.float64]:
+        """Return the training count of each item to a power, float64 ``(items,)``."""
+        return np.power(self.id_counts[FIRST_ID:].astype(np.float64), power)
+
+
+class Negatives(ABC):
+    """Where negatives come from.
+
+    Attributes
+    ----------
+    kind
+        Its name.
+    per_row
+        Whether they can be drawn for each row (`model.own_negatives`).
+    """
+
+    kind: ClassVar[str]
+    per_row: ClassVar[bool] = False
+
+    @abstractmethod
+    def sampler(self, drawing: Drawing) -> Any:
+        """Return a `merlin.models.tf.outputs.sampling.base.CandidateSampler`.
+
+        It knows the probability with which it brings an item, for the logQ correction.
+        """
