@@ -42,13 +42,13 @@ _WHERE: Final = {
     "Recommendations": "bundle.query",
     "Selection": "running.plan",
     "Tuned": "tuning.results",
-    "load_recipe": "recipe.recipe",
+    "load_recipe": "recipe.load",
     "plan": "running.plan",
     "run": "running.run",
-    "shipped_recipes": "recipe.recipe",
+    "shipped_recipes": "recipe.load",
     "submit": "running.dask",
     "tune": "tuning.run",
-    "validate_recipe": "recipe.recipe",
+    "validate_recipe": "recipe.load",
 }
 
 
