@@ -15,6 +15,8 @@ from towermill.features import Features
 
 #: Splits that a processed folder may hold. Only impressions have hidden ones.
 SPLITS: Final = ("train", "valid", "test", HIDDEN)
+#: In the folder of text: the given word vectors.
+WORDS: Final = "words.npy"
 #: Version of ``stats.json``; another one is not read.
 VERSION: Final = 1
 
@@ -66,7 +68,7 @@ class ProcessedFolder:
         self.seen, self.seen_before = path / "seen.parquet", path / "seen_before.parquet"
         self.histories = path / "histories.parquet"
         self.schema, self.workflow = path / "schema.pbtxt", path / "workflow"
-        self.text, self.words = path / "text", path / "text" / "words.npy"
+        self.text, self.words = path / "text", path / "text" / WORDS
         self.stats = path / "stats.json"
 
     def split(self, name: str) -> Path:

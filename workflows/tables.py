@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import polars as pl
 from pydantic import TypeAdapter
@@ -36,10 +36,17 @@ class Tables:
         For ``user``, ``item`` and ``context``: which columns are features, and of what kind.
     """
 
+    events: ClassVar[str] = "interactions"
+
     interactions: pl.LazyFrame
     items: pl.LazyFrame | None = None
     users: pl.LazyFrame | None = None
     features: dict[str, Features] = field(default_factory=dict)
+
+    @property
+    def log(self) -> pl.LazyFrame:
+        """The events: `interactions`."""
+        return self.interactions
 
 
 @dataclass(frozen=True)
@@ -69,11 +76,18 @@ class ImpressionTables:
         For ``item`` and ``context``: which columns are features, and of what kind.
     """
 
+    events: ClassVar[str] = "impressions"
+
     impressions: pl.LazyFrame
     histories: pl.LazyFrame
     items: pl.LazyFrame | None = None
     vectors: pl.LazyFrame | None = None
     features: dict[str, Features] = field(default_factory=dict)
+
+    @property
+    def log(self) -> pl.LazyFrame:
+        """The events: `impressions`."""
+        return self.impressions
 
 
 def sink(frame: pl.LazyFrame, path: Path, group: int = ROW_GROUP) -> None:

@@ -21,7 +21,10 @@ from towermill.runtime.gpu import Use, claim
 
 Inputs = Mapping[str, Path]
 #: Where the stages themselves are written.
-_SHARED = ("towermill.columns", "towermill.features", "towermill.pipelines.stages.stages")
+_SHARED = (
+    *("towermill.columns", "towermill.features", "towermill.processed"),
+    "towermill.pipelines.stages.stages",
+)
 _FEATURES = ("nvtabular", "merlin-core", "dask", "pandas", "pyarrow", "numpy", "cudf-cu12")
 #: What writes a bundle, and what it is held against.
 _EXPORT = ("export", "search", "gates", "bundle")
@@ -98,31 +101,17 @@ def prepare(recipe: Recipe, inputs: Inputs, out: Path, runtime: Runtime) -> None
 
 
 def process(recipe: Recipe, inputs: Inputs, out: Path, runtime: Runtime) -> None:
-    """Filter, split and encode; see `interactions` and `process_impressions`."""
-    from towermill.workflows.tables import ImpressionTables, read_tables
+    """Filter, split and encode."""
+    from towermill.workflows.process import PROCESSES
+    from towermill.workflows.process.process import process as process_tables
+    from towermill.workflows.tables import read_tables
 
     tables = read_tables(inputs["prepare"])
-    earlier = inputs.get("earlier.process")
     share = recipe.continue_from.replay if recipe.continue_from else 0.0
     # Vectors of texts are made by TensorFlow.
     _claim_card(recipe, runtime, "both" if recipe.text.vectors else "features")
-    if isinstance(tables, ImpressionTables):
-        from towermill.workflows.process.impressions import process_impressions
-
-        process_impressions(tables, recipe.split, recipe.features, recipe.text, out, earlier, share)
-        return
-    from towermill.workflows.process.interactions import process as process_tables
-
-    process_tables(
-        tables,
-        recipe.filters,
-        recipe.split,
-        recipe.features,
-        out,
-        recipe.text,
-        earlier=earlier,
-        share=share,
-    )
+    events = PROCESSES.get(tables.events).of_recipe(tables, recipe)
+    process_tables(events, out, inputs.get("earlier.process"), share)
 
 
 def train(

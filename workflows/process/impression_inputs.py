@@ -24,7 +24,7 @@ from towermill.columns import (
 )
 from towermill.errors import DataError
 from towermill.features import Features
-from towermill.workflows.process.interaction_inputs import filled, typed
+from towermill.workflows.process.inputs import filled, typed, with_columns
 from towermill.workflows.selecting.split import Split, split
 from towermill.workflows.tables import ImpressionTables, row_count, sink
 
@@ -150,14 +150,6 @@ def split_impressions(
         )
     parts |= split(told, config.model_copy(update={"cold": "keep"}), folder)
     return {name: part.drop(SPLIT, strict=False) for name, part in parts.items()}
-
-
-def with_columns(frame: pl.LazyFrame, types: Mapping[str, Any]) -> pl.LazyFrame:
-    """Add a column of nulls for each of `types` that `frame` lacks."""
-    held = frame.collect_schema()
-    return frame.with_columns(
-        pl.lit(None, dtype=kind).alias(name) for name, kind in types.items() if name not in held
-    )
 
 
 def _inner(frame: pl.LazyFrame, name: str) -> Any:

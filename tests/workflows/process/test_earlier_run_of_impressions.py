@@ -14,7 +14,8 @@ import pytest
 from towermill.columns import VECTOR
 from towermill.errors import DataError, RecipeError
 from towermill.workflows.config import FeatureConfig
-from towermill.workflows.process.impressions import process_impressions
+from towermill.workflows.process.impressions import Impressions
+from towermill.workflows.process.process import process
 from towermill.workflows.selecting.split import Split
 from towermill.workflows.tables import ImpressionTables
 from towermill.workflows.text.config import TextConfig
@@ -56,15 +57,13 @@ def made(
     found: ImpressionTables, out: Path, earlier: Path | None = None, **options: Any
 ) -> dict[str, Any]:
     out.mkdir()
-    process_impressions(
+    events = Impressions(
         found,
         Split(kind="given"),
         FeatureConfig.model_validate({**FEATURES, "history_size": 3, **options}),
         TextConfig(title_size=4, word_dim=4, min_frequency=1),
-        out,
-        earlier,
-        0.5,
     )
+    process(events, out, earlier, 0.5)
     names = ("users", "items", "histories", "seen")
     told = {name: pl.read_parquet(out / f"{name}.parquet") for name in names}
     told["train"] = pl.read_parquet(out / "train" / "*.parquet")

@@ -18,7 +18,8 @@ from towermill.errors import DataError, RecipeError
 from towermill.models.data.interactions import read_schema
 from towermill.workflows.config import FeatureConfig
 from towermill.workflows.graph.workflow import Workflow
-from towermill.workflows.process.impressions import process_impressions
+from towermill.workflows.process.impressions import Impressions
+from towermill.workflows.process.process import process
 from towermill.workflows.selecting.split import Split
 from towermill.workflows.tables import ImpressionTables
 from towermill.workflows.text.config import TextConfig
@@ -121,13 +122,13 @@ def mill(
         for entity, named in tables.features.items()
     }
     out.mkdir(parents=True)
-    process_impressions(
+    events = Impressions(
         replace(tables, features=proposed),
         Split(**(split or {"kind": "given"})),
         FeatureConfig.model_validate(features),
         TextConfig(**{"min_frequency": 1, "title_size": 4, **(text or {})}),
-        out,
     )
+    process(events, out)
     return Mill(out)
 
 
@@ -385,7 +386,7 @@ class TestText:
         made = run(replace(TABLES, items=None, vectors=None, features={}))
         assert made.items.columns == ["item_id", "raw_item_id", "train_count"]
         assert sorted(made.items["raw_item_id"]) == [10, 20, 30]
-        assert made.stats["text"] == {}
+        assert made.stats["text"] is None
 
     def test_vectors_without_an_items_table(self, run: Callable[..., Mill]) -> None:
         made = run(replace(TABLES, items=None, features={}))
