@@ -12,8 +12,8 @@ import pytest
 from merlin.schema import Tags
 
 from towermill.errors import DataError
-from towermill.workflows.text import items as items_module
 from towermill.processed import TextStats
+from towermill.workflows.text import items as items_module
 from towermill.workflows.text.config import TextConfig
 from towermill.workflows.text.items import EncodedText, encode_articles, joined
 from towermill.workflows.text.tokenizer import TextTokenizer
