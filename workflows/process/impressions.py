@@ -117,7 +117,8 @@ class Impressions(EventKind[ImpressionTables]):
         _encoded(workflow, "history", raw["histories"], [HISTORY]).write_parquet(out.histories)
         articles = _articles(self.tables, workflow, self.columns["item"], raw["fit"])
         given = None if self.tables.vectors is None else self.tables.vectors.collect()
-        met = articles[ITEM_ID].is_in(_met(raw["fit"], articles))
+        trained_on = pl.read_parquet(raw["trained_on"])[ITEM_ID]
+        met = articles[RAW_PREFIX + ITEM_ID].is_in(trained_on.implode())
         words = None if before is None else before.folder.text
         made = encode_articles(articles, met, given, self.text, out.text, words)
         articles = articles.with_columns(made.columns).join(
@@ -218,17 +219,6 @@ def _articles(
         ],
         how="horizontal",
     )
-
-
-def _met(fit: Path, articles: pl.DataFrame) -> pl.Series:
-    """Return the encoded ids of articles that were shown or read in training."""
-    frame = pl.scan_parquet(fit)
-    met = pl.concat(
-        frame.select(pl.col(name).explode(empty_as_null=False).alias(ITEM_ID)).unique()
-        for name in (INVIEW, HISTORY)
-    )
-    raw = met.unique().collect()[ITEM_ID]
-    return articles.filter(pl.col(RAW_PREFIX + ITEM_ID).is_in(raw.implode()))[ITEM_ID].implode()
 
 
 def _clicks(out: ProcessedFolder, before: Earlier | None) -> pl.DataFrame:

@@ -122,6 +122,18 @@ class TestArticlesAndReaders:
         news = dict(then["items"].select("raw_section", "section").iter_rows())
         assert news["c"] == max(news.values()) == 5  # behind a and b
 
+    def test_categories_of_test_articles_stay_unknown(self, both: Any, tmp_path: Path) -> None:
+        """Section c is met in training; d only by the article that the test split shows."""
+        new = tables(
+            [(1, None, [50, 10], [50], "train"), (1, None, [70, 10], [70], "test")],
+            [],
+            {50: ("the cat", "c"), 70: ("a dog", "d")},
+        )
+        items = made(new, tmp_path / "out", both[0]["path"])["items"]
+        found = dict(items.select("raw_item_id", "section").iter_rows())
+        assert (found[10], found[20], found[50], found[70]) == (3, 4, 5, 2)
+        assert items["item_id"].to_list() == list(range(3, 9))
+
     def test_tokenizer_is_kept(self, both: Any) -> None:
         files = [(side["path"] / "text" / "tokenizer.json").read_bytes() for side in both]
         assert files[0] == files[1]
