@@ -29,7 +29,7 @@ from rich.console import Console
 from rich.table import Table
 
 from towermill.workflows.config import FeatureConfig
-from towermill.workflows.prepare.check_interactions import check_tables
+from towermill.workflows.prepare.check_interactions import InteractionChecks
 from towermill.workflows.process.interaction_inputs import write_raw_splits
 from towermill.workflows.process.seen import write_seen
 from towermill.workflows.selecting.filters import Filters, apply_filters
@@ -121,7 +121,7 @@ def _run(case: str, folder: Path, scratch: Path) -> None:
     tables = read_tables(folder)
     assert isinstance(tables, Tables)
     if case == "prepare":
-        write_tables(tables, check_tables(tables), out)
+        write_tables(tables, InteractionChecks.check(tables), out)
     elif case == "seen":
         for key, table in (("user_id", tables.users), ("item_id", tables.items)):
             assert table is not None

@@ -8,13 +8,11 @@ needs none of them.
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from towermill.errors import DataError
 from towermill.pipelines.recipe.recipe import Recipe
 from towermill.runtime.device import Runtime
 from towermill.runtime.gpu import Use, claim
@@ -71,33 +69,10 @@ class Stage:
 
 
 def prepare(recipe: Recipe, inputs: Inputs, out: Path, runtime: Runtime) -> None:
-    """Read the source into canonical tables: Parquet, and ``features.json``."""
-    import polars as pl
+    """Read the source into canonical tables."""
+    from towermill.workflows.prepare.prepare import prepare as prepare_tables
 
-    from towermill.workflows.prepare.check_impressions import check_impressions, drop_null_users
-    from towermill.workflows.prepare.check_interactions import check_tables, drop_null_ids
-    from towermill.workflows.tables import ImpressionTables, write_tables
-
-    scratch = out / "scratch"
-    scratch.mkdir()
-    try:
-        tables = recipe.source.read(scratch)
-        on_null_id = recipe.source.on_null_id
-        if isinstance(tables, ImpressionTables):
-            counts = check_impressions(tables, on_null_id)
-            tables = drop_null_users(tables) if counts["null_ids_dropped"] else tables
-        else:
-            counts = check_tables(tables, on_null_id)
-            tables = drop_null_ids(tables) if counts["null_ids_dropped"] else tables
-        write_tables(tables, counts, out)
-    # Tables are lazy: a damaged file or a text among numbers shows only when its rows are read.
-    except pl.exceptions.PolarsError as error:
-        raise DataError(
-            "The raw data should be readable throughout. Reading it failed: "
-            f"{str(error).partition(chr(10))[0].rstrip('.')}. Mend the file, or the section "
-            f"`source` of the recipe (kind {recipe.source.kind})."
-        ) from error
-    shutil.rmtree(scratch)
+    prepare_tables(recipe.source, out)
 
 
 def process(recipe: Recipe, inputs: Inputs, out: Path, runtime: Runtime) -> None:
@@ -181,9 +156,7 @@ STAGES: tuple[Stage, ...] = (
             *_SHARED,
             "towermill.workflows.sources",
             "towermill.workflows.tables",
-            "towermill.workflows.prepare.check_interactions",
-            "towermill.workflows.prepare.check_impressions",
-            "towermill.workflows.tables",
+            "towermill.workflows.prepare",
             "towermill.workflows.streaming.group_by",
         ),
         ("polars",),

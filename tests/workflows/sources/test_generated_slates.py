@@ -10,7 +10,7 @@ import pytest
 
 from towermill.columns import ITEM_ID, USER_ID, VECTOR
 from towermill.errors import DataError
-from towermill.workflows.prepare.check_interactions import check_tables
+from towermill.workflows.prepare.check_interactions import InteractionChecks
 from towermill.workflows.process.interactions import Interactions
 from towermill.workflows.process.process import process
 from towermill.workflows.selecting.split import Split
@@ -39,7 +39,7 @@ class TestLog:
         assert not log.select(USER_ID, ITEM_ID).is_duplicated().any()
         assert log[USER_ID].is_between(1, 150).all()
         assert log[ITEM_ID].is_between(1, 200).all()
-        check_tables(tables, "error")
+        InteractionChecks.check(tables, "error")
 
     def test_clicks_follow_the_utilities(self, tables: Tables) -> None:
         log, world = tables.interactions.collect(), SOURCE.world()
