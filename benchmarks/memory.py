@@ -34,7 +34,7 @@ from towermill.workflows.process.interaction_inputs import write_raw_splits
 from towermill.workflows.process.seen import write_seen
 from towermill.workflows.selecting.filters import Filters, apply_filters
 from towermill.workflows.selecting.split import Split
-from towermill.workflows.tables import Tables, read_tables, write_tables
+from towermill.workflows.tables import FEATURES_FILE, Proposal, Tables, read_tables, write_tables
 
 #: Case to the sections `filters` and `split` of a recipe; None writes no splits.
 CASES: dict[str, tuple[dict[str, Any], dict[str, Any] | None]] = {
@@ -77,7 +77,7 @@ def main() -> None:
     results = []
     for rows in options.rows:
         folder = options.data / f"{rows}-{options.users}-{options.items}"
-        if not (folder / "features.json").is_file():
+        if not (folder / FEATURES_FILE).is_file():
             # In a process of its own too: a child's peak begins at that of its parent.
             args = (folder, rows, options.users, options.items)
             maker = multiprocessing.get_context("spawn").Process(target=make, args=args)
@@ -176,7 +176,7 @@ def make(folder: Path, rows: int, users: int, items: int) -> None:
     if writer is not None:
         writer.close()
     # Last, as the sign that the folder is whole.
-    (folder / "features.json").write_text("{}")
+    Proposal(version=1, features={}).write(folder)
 
 
 def _chunks(rng: np.random.Generator, rows: int, users: int, items: int) -> Iterator[pl.DataFrame]:
