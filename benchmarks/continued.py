@@ -32,6 +32,7 @@ from rich.table import Table
 from towermill.columns import FIRST_ID, ITEM_ID, RAW_PREFIX, SPLIT, USER_ID
 from towermill.pipelines import Recipe, Selection, load_recipe, run, validate_recipe
 from towermill.pipelines.recipe.sections import ContinueConfig
+from towermill.processed import ProcessedFolder, Stats
 from towermill.runtime.device import quiet_tensorflow
 from towermill.workflows.tables import Tables
 
@@ -219,7 +220,7 @@ def figures(ran: Ran, world: World) -> dict[str, Any]:
     told["new among those shown"] = float(is_new.to_numpy()[shown].mean())
     train = ran.folders["train"]
     history = json.loads((train / "history.json").read_text())["history"]
-    rows = json.loads((ran.folders["process"] / "stats.json").read_text())["rows"]
+    rows = Stats.read(ProcessedFolder(ran.folders["process"])).rows
     told["epochs"] = len(history)
     told["rows trained on"] = (rows["train"] + rows.get("replayed", 0)) * len(history)
     told["seconds in epochs"] = sum(epoch["seconds"] for epoch in history)
@@ -239,7 +240,7 @@ def one(data: str, seed: int, variants: Mapping[str, Mapping[str, Any]]) -> dict
         result: dict[str, Any] = {"rows": world.rows}
         for ran in runs(world, data, folder / "runs", seed, variants):
             result[ran.name] = figures(ran, world)
-            ids = pl.read_parquet(ran.folders["process"] / "items.parquet")
+            ids = pl.read_parquet(ProcessedFolder(ran.folders["process"]).items)
             ids = ids.select(ITEM_ID, RAW_PREFIX + ITEM_ID)
             if ran.name == "before":
                 known = ids

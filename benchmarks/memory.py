@@ -29,12 +29,12 @@ from rich.console import Console
 from rich.table import Table
 
 from towermill.workflows.config import FeatureConfig
-from towermill.workflows.prepare.check_interactions import check_tables
+from towermill.workflows.prepare.check_interactions import InteractionChecks
 from towermill.workflows.process.interaction_inputs import write_raw_splits
 from towermill.workflows.process.seen import write_seen
 from towermill.workflows.selecting.filters import Filters, apply_filters
 from towermill.workflows.selecting.split import Split
-from towermill.workflows.tables import Tables, read_tables, write_tables
+from towermill.workflows.tables import FEATURES_FILE, Proposal, Tables, read_tables, write_tables
 
 #: Case to the sections `filters` and `split` of a recipe; None writes no splits.
 CASES: dict[str, tuple[dict[str, Any], dict[str, Any] | None]] = {
@@ -77,7 +77,7 @@ def main() -> None:
     results = []
     for rows in options.rows:
         folder = options.data / f"{rows}-{options.users}-{options.items}"
-        if not (folder / "features.json").is_file():
+        if not (folder / FEATURES_FILE).is_file():
             # In a process of its own too: a child's peak begins at that of its parent.
             args = (folder, rows, options.users, options.items)
             maker = multiprocessing.get_context("spawn").Process(target=make, args=args)
@@ -121,7 +121,7 @@ def _run(case: str, folder: Path, scratch: Path) -> None:
     tables = read_tables(folder)
     assert isinstance(tables, Tables)
     if case == "prepare":
-        write_tables(tables, check_tables(tables), out)
+        write_tables(tables, InteractionChecks.check(tables), out)
     elif case == "seen":
         for key, table in (("user_id", tables.users), ("item_id", tables.items)):
             assert table is not None
@@ -176,7 +176,7 @@ def make(folder: Path, rows: int, users: int, items: int) -> None:
     if writer is not None:
         writer.close()
     # Last, as the sign that the folder is whole.
-    (folder / "features.json").write_text("{}")
+    Proposal(version=1, features={}).write(folder)
 
 
 def _chunks(rng: np.random.Generator, rows: int, users: int, items: int) -> Iterator[pl.DataFrame]:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
+from dataclasses import MISSING, dataclass, field, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar, Literal
 
 import polars as pl
-from pydantic import TypeAdapter
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 from towermill.errors import DataError
 from towermill.features import Features
@@ -36,10 +36,17 @@ class Tables:
         For ``user``, ``item`` and ``context``: which columns are features, and of what kind.
     """
 
+    events: ClassVar[str] = "interactions"
+
     interactions: pl.LazyFrame
     items: pl.LazyFrame | None = None
     users: pl.LazyFrame | None = None
     features: dict[str, Features] = field(default_factory=dict)
+
+    @property
+    def log(self) -> pl.LazyFrame:
+        """The events: `interactions`."""
+        return self.interactions
 
 
 @dataclass(frozen=True)
@@ -69,11 +76,24 @@ class ImpressionTables:
         For ``item`` and ``context``: which columns are features, and of what kind.
     """
 
+    events: ClassVar[str] = "impressions"
+
     impressions: pl.LazyFrame
     histories: pl.LazyFrame
     items: pl.LazyFrame | None = None
     vectors: pl.LazyFrame | None = None
     features: dict[str, Features] = field(default_factory=dict)
+
+    @property
+    def log(self) -> pl.LazyFrame:
+        """The events: `impressions`."""
+        return self.impressions
+
+
+#: Frames that hold hundreds of values a row.
+_LONG = ("histories", "vectors")
+#: What the source proposes as features.
+FEATURES_FILE = "features.json"
 
 
 def sink(frame: pl.LazyFrame, path: Path, group: int = ROW_GROUP) -> None:
@@ -86,34 +106,50 @@ def row_count(frame: pl.LazyFrame) -> int:
     return int(frame.select(pl.len()).collect(engine="streaming").item())
 
 
-#: Frames of each kind of tables, the one first that tells it and is never missing.
-_NAMES: dict[type[Tables | ImpressionTables], tuple[str, ...]] = {
-    Tables: ("interactions", "items", "users"),
-    ImpressionTables: ("impressions", "histories", "items", "vectors"),
-}
+class Proposal(BaseModel):
+    """``features.json``: the features that a source proposes.
 
+    Parameters
+    ----------
+    version
+        Of the file; another one is not read.
+    features
+        By entity.
+    """
 
-#: Of these, what must be there.
-_NEEDED = ("interactions", "impressions", "histories")
+    model_config = ConfigDict(extra="forbid", frozen=True)
 
+    version: Literal[1]
+    features: dict[str, Features]
 
-#: Of these, what holds hundreds of values a row.
-_LONG = ("histories", "vectors")
+    @classmethod
+    def read(cls, folder: Path) -> Proposal:
+        """Read the file; raise `DataError` if it is damaged or of another version."""
+        file = folder / FEATURES_FILE
+        try:
+            return cls.model_validate_json(file.read_bytes())
+        except ValidationError as error:
+            raise DataError(
+                f"Expected features of version 1 in {file}, as the `prepare` stage writes them. "
+                f"Found: {error}. Run the `prepare` stage again."
+            ) from error
 
-
-_FEATURES: TypeAdapter[dict[str, Features]] = TypeAdapter(dict[str, Features])
+    def write(self, folder: Path) -> None:
+        """Write the file."""
+        (folder / FEATURES_FILE).write_text(self.model_dump_json(indent=2, exclude_defaults=True))
 
 
 def write_tables(tables: Tables | ImpressionTables, counts: dict[str, Any], folder: Path) -> None:
-    """Write ``<table>.parquet``, ``features.json`` and ``stats.json``, streaming."""
-    for name in _NAMES[type(tables)]:
+    """Write ``<table>.parquet``, ``features.json`` and ``stats.json``, streaming.
+
+    ``stats.json`` is for people: no stage reads it.
+    """
+    for name in _frames(type(tables)):
         frame = getattr(tables, name)
         if frame is not None:
             group = LONG_ROW_GROUP if name in _LONG else ROW_GROUP
             sink(frame, folder / f"{name}.parquet", group)
-    (folder / "features.json").write_bytes(
-        _FEATURES.dump_json(tables.features, indent=2, exclude_defaults=True)
-    )
+    Proposal(version=1, features=tables.features).write(folder)
     (folder / "stats.json").write_text(json.dumps(counts, indent=2, default=str))
 
 
@@ -126,17 +162,21 @@ def read_tables(folder: Path) -> Tables | ImpressionTables:
         The folder does not hold them.
     """
     kind: type[Tables | ImpressionTables] = Tables
-    if (folder / "impressions.parquet").is_file():
+    if (folder / f"{ImpressionTables.events}.parquet").is_file():
         kind = ImpressionTables
-    found = {name: folder / f"{name}.parquet" for name in _NAMES[kind]}
-    needed = [found[name] for name in found if name in _NEEDED]
-    if not all(file.is_file() for file in [*needed, folder / "features.json"]):
+    found = {name: folder / f"{name}.parquet" for name in _frames(kind)}
+    needed = [found[name] for name, must in _frames(kind).items() if must]
+    if not all(file.is_file() for file in [*needed, folder / FEATURES_FILE]):
         names = ", ".join(file.name for file in needed)
         other = "" if kind is ImpressionTables else " (or impressions.parquet, histories.parquet)"
         raise DataError(
-            f"Expected {names}{other} and features.json in {folder}: the output of the `prepare` "
+            f"Expected {names}{other} and {FEATURES_FILE} in {folder}: the output of the `prepare` "
             "stage. Run it again."
         )
     frames = {name: pl.scan_parquet(file) for name, file in found.items() if file.is_file()}
-    features = _FEATURES.validate_json((folder / "features.json").read_bytes())
-    return kind(**frames, features=features)
+    return kind(**frames, features=Proposal.read(folder).features)
+
+
+def _frames(kind: type[Tables | ImpressionTables]) -> dict[str, bool]:
+    """Return the names of a kind's frames, and whether each must be there."""
+    return {f.name: f.default is MISSING for f in fields(kind) if f.name != "features"}

@@ -113,10 +113,10 @@ class Plain:
     def __init__(self, case: Case) -> None:
         data, sizes = case.data, case.sizes
         self.case, self.batch_size = case, case.options["batch_size"]
-        words = data.path / "text" / "words.npy"
+        words = data.folder.words
         self.model = PlainNRMS(
             _widened(data.tokens, sizes.title_size),
-            data.stats["text"]["tokens"],
+            data.text_stats.tokens,
             sizes,
             np.load(words) if words.is_file() else None,  # else uniform, as ours
             case.options["seed"],

@@ -236,10 +236,9 @@ def _category_table(rows: int, dim: int, name: str, seed: int) -> Any:
 
 def _initial_words(data: ImpressionData, seed: int) -> NDArray[np.float32]:
     """Return the vectors of words at the start: those given, or small random ones."""
-    given = data.path / "text" / "words.npy"
-    if given.is_file():
-        found: NDArray[np.float32] = np.load(given)
+    if data.folder.words.is_file():
+        found: NDArray[np.float32] = np.load(data.folder.words)
         return found
-    text = data.stats["text"]
+    text = data.text_stats
     rng = np.random.default_rng(seed)
-    return rng.uniform(-0.05, 0.05, (text["tokens"], text["word_dim"])).astype(np.float32)
+    return rng.uniform(-0.05, 0.05, (text.tokens, text.word_dim)).astype(np.float32)

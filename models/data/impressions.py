@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -31,6 +30,7 @@ from towermill.columns import (
 )
 from towermill.errors import RecipeError, SchemaError
 from towermill.models.data.interactions import Processed
+from towermill.processed import TextStats
 
 #: The column of an article's age at the end of the data: see `age_buckets`.
 AGE: Final = "age"
@@ -107,15 +107,9 @@ class Slates:
 
 
 class ImpressionData(Processed):
-    """Processed impressions, as `process_impressions` writes them (read lazily)."""
+    """Processed impressions, as `process` writes them (read lazily)."""
 
     events: ClassVar[Events] = "impressions"
-
-    @cached_property
-    def stats(self) -> dict[str, Any]:
-        """Counts of the processing."""
-        found: dict[str, Any] = json.loads((self.path / "stats.json").read_text())
-        return found
 
     @cached_property
     def query_schema(self) -> Schema:
@@ -135,7 +129,7 @@ class ImpressionData(Processed):
     @cached_property
     def items(self) -> pl.DataFrame:
         """The catalogue: row i is the article of encoded id ``i + 3``."""
-        items = pl.read_parquet(self.path / "items.parquet")
+        items = pl.read_parquet(self.folder.items)
         if PUBLISHED not in items.columns:
             return items
         age = age_buckets(self.as_of - _moments(items[PUBLISHED]))
@@ -144,7 +138,17 @@ class ImpressionData(Processed):
     @property
     def as_of(self) -> np.datetime64:
         """The moment of the last impression."""
-        return np.datetime64(self.stats["as_of"], "us")
+        return np.datetime64(self.stats.as_of, "us")
+
+    @property
+    def text_stats(self) -> TextStats:
+        """Counts of the text; raise `SchemaError` if there is no text."""
+        if self.stats.text is None:
+            raise SchemaError(
+                "The model needs the text of articles; the processed data has none. Use a source "
+                "whose items have text, and name its columns in `text.columns`."
+            )
+        return self.stats.text
 
     @property
     def history_size(self) -> int:
@@ -189,7 +193,7 @@ class ImpressionData(Processed):
 
     @cached_property
     def _read(self) -> pl.DataFrame:
-        return pl.read_parquet(self.path / "histories.parquet", columns=[HISTORY])
+        return pl.read_parquet(self.folder.histories, columns=[HISTORY])
 
     @cached_property
     def published(self) -> NDArray[np.datetime64] | None:

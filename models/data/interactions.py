@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from towermill.columns import COLD_USER, FIRST_ID, ITEM_ID, TRAIN_ROWS, USER_ID, Events
 from towermill.errors import DataError, SchemaError
 from towermill.models.data.lists import Lists
+from towermill.processed import ProcessedFolder, Stats
 
 #: Feature name to values; a list feature stands as ``<name>__values`` and ``<name>__offsets``, as
 #: Merlin's dataloader gives it.
@@ -67,13 +68,20 @@ class Processed:
     events: ClassVar[Events] = "interactions"
 
     def __init__(self, path: Path) -> None:
-        self.path = path
+        self.path, self.folder = path, ProcessedFolder(path)
+
+    @cached_property
+    def stats(self) -> Stats:
+        """What processing found out about the data."""
+        return Stats.read(self.folder)
 
     @cached_property
     def schema(self) -> Schema:
         """Merlin's schema of the splits."""
-        if not (self.path / "schema.pbtxt").is_file():
-            raise DataError(f"Expected a processed data set with schema.pbtxt in {self.path}.")
+        if not self.folder.schema.is_file():
+            raise DataError(
+                f"Expected a processed data set with {self.folder.schema.name} in {self.path}."
+            )
         return read_schema(self.path)
 
     def column(self, name: str) -> ColumnSchema:
@@ -99,7 +107,7 @@ class Processed:
     @cached_property
     def items(self) -> pl.DataFrame:
         """The catalogue: row i is the item of encoded id ``i + 3``."""
-        return pl.read_parquet(self.path / "items.parquet")
+        return pl.read_parquet(self.folder.items)
 
     @cached_property
     def ranking_order(self) -> NDArray[np.int64]:
@@ -128,7 +136,7 @@ class Processed:
     @cached_property
     def users(self) -> pl.DataFrame:
         """The users seen in training, by encoded id."""
-        return pl.read_parquet(self.path / "users.parquet")
+        return pl.read_parquet(self.folder.users)
 
     def query_sample(self, rows: int) -> pl.DataFrame:
         """Return a few rows with the inputs of the query tower."""
@@ -140,7 +148,7 @@ class Processed:
 
     def has(self, split: str) -> bool:
         """Tell whether the split was made and holds rows."""
-        return any((self.path / split).glob("*.parquet")) and self.rows(split) > 0
+        return any(self.folder.split(split).glob("*.parquet")) and self.rows(split) > 0
 
     def rows(self, split: str) -> int:
         """Return the number of rows of a split."""
@@ -148,12 +156,12 @@ class Processed:
 
     def scan(self, split: str) -> pl.LazyFrame:
         """Return a split's encoded rows."""
-        return pl.scan_parquet(self.path / split / "*.parquet")
+        return pl.scan_parquet(self.folder.split(split) / "*.parquet")
 
     def dataset(self, split: str) -> Dataset:
         """Return a split as a Merlin dataset of the model inputs."""
         schema = Schema([*self.query_schema, *self.item_schema])
-        files = sorted(str(p) for p in (self.path / split).glob("*.parquet"))
+        files = sorted(str(p) for p in self.folder.split(split).glob("*.parquet"))
         # Stock Merlin sizes partitions by the machine's memory, and with them the order of rows.
         return Dataset(files, engine="parquet", schema=schema, part_size=PARTITION)
 
@@ -264,7 +272,7 @@ class Processed:
     def _distinct(self, splits: Sequence[pl.LazyFrame]) -> pl.DataFrame:
         known = (pl.col(ITEM_ID) >= FIRST_ID) & (pl.col(USER_ID) >= FIRST_ID)
         pairs = pl.concat([frame.select(USER_ID, ITEM_ID) for frame in splits])
-        if (before := self.path / "seen_before.parquet").is_file():
+        if (before := self.folder.seen_before).is_file():
             lists = pl.scan_parquet(before).explode(ITEM_ID, empty_as_null=False)
             pairs = pl.concat([pairs, lists.select(USER_ID, ITEM_ID)])
         return pairs.filter(known).unique().collect()

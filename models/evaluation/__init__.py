@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from towermill.columns import Events
+from towermill.processed import ProcessedFolder
 from towermill.registry import Registry
 
 if TYPE_CHECKING:
@@ -22,4 +23,4 @@ PROTOCOLS: Registry[Protocol] = Registry(
 
 def events_of(processed: Path) -> Events:
     """Return what a processed data set holds."""
-    return "impressions" if (processed / "histories.parquet").is_file() else "interactions"
+    return "impressions" if ProcessedFolder(processed).histories.is_file() else "interactions"

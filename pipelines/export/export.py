@@ -16,9 +16,17 @@ from merlin.schema import Schema
 from numpy.typing import NDArray
 
 from towermill import __version__
-from towermill.columns import EVENT_TIMESTAMP, FIRST_ID, ITEM_ID, NULL_ID, OOV_ID, PADDING_ID
+from towermill.columns import (
+    EVENT_TIMESTAMP,
+    FIRST_ID,
+    ITEM_ID,
+    NULL_ID,
+    OOV_ID,
+    PADDING_ID,
+    Entity,
+)
 from towermill.errors import BundleError
-from towermill.features import Feature
+from towermill.features import Features
 from towermill.models.build import load_model
 from towermill.models.contracts.ranker import Ranker
 from towermill.models.contracts.retriever import Retriever, Spread
@@ -79,25 +87,24 @@ def export_bundle(
     data, model = load_model(inputs["process"], inputs["train"], recipe.model)
     shutil.rmtree(out, ignore_errors=True)
     out.mkdir(parents=True)
-    for folder in ("workflow", "text"):
-        if (data.path / folder).is_dir():
-            shutil.copytree(data.path / folder, out / folder)
-    stats = json.loads((data.path / "stats.json").read_text())
-    _write_features(data, stats["as_of"], recipe.name, out)
+    for folder in (data.folder.workflow, data.folder.text):
+        if folder.is_dir():
+            shutil.copytree(folder, out / folder.name)
+    _write_features(data, recipe.name, out)
     model.spread = spread
-    served = _EXPORTS[model.contract](data, model, recipe, stats, out)
-    files = files_of(out)
+    served = _EXPORTS[model.contract](data, model, recipe, out)
+    files, told = files_of(out), data.stats.model_dump(mode="json")
     manifest: dict[str, Any] = {
         "format": FORMAT,
-        "id": content_id({name: told["sha256"] for name, told in files.items()}),
+        "id": content_id({name: file["sha256"] for name, file in files.items()}),
         "towermill": __version__,
         "packages": dict(packages),
         "recipe": recipe.model_dump(mode="json"),
         "ids": {"padding": PADDING_ID, "null": NULL_ID, "unknown": OOV_ID, "first": FIRST_ID},
         **served,
-        "item_columns": stats["columns"]["item"],
-        "as_of": stats["as_of"],
-        "title": stats["title"],
+        "item_columns": told["columns"]["item"],
+        "as_of": told["as_of"],
+        "title": told["title"],
         "rows": {"users": data.users.height, "items": data.items.height},
         "metrics": json.loads((inputs["evaluate"] / "metrics.json").read_text()),
         "files": files,
@@ -105,14 +112,14 @@ def export_bundle(
     _publish(out, manifest, data, model, recipe)
 
 
-def _write_features(data: Processed, as_of: str | None, name: str, out: Path) -> None:
+def _write_features(data: Processed, name: str, out: Path) -> None:
     """Write users, items and what was seen: for other systems, for Feast, and for the reader."""
-    moment = datetime(1970, 1, 1) if as_of is None else datetime.fromisoformat(as_of)
+    moment = data.stats.as_of or datetime(1970, 1, 1)
     stamp = pl.lit(moment.replace(tzinfo=UTC), pl.Datetime("us", "UTC")).alias(EVENT_TIMESTAMP)
     data.users.with_columns(stamp).write_parquet(out / "user_features.parquet")
     data.items.with_columns(stamp).write_parquet(out / "item_features.parquet")
-    shutil.copy(data.path / "seen.parquet", out / "seen_items.parquet")
-    write_tables(data.users, data.items, pl.read_parquet(data.path / "seen.parquet"), out)
+    shutil.copy(data.folder.seen, out / "seen_items.parquet")
+    write_tables(data.users, data.items, pl.read_parquet(data.folder.seen), out)
     write_feast(out, name)
 
 
@@ -136,7 +143,7 @@ def _publish(
 
 
 def _export_retriever(
-    data: Processed, retriever: Retriever, recipe: Recipe, stats: Mapping[str, Any], out: Path
+    data: Processed, retriever: Retriever, recipe: Recipe, out: Path
 ) -> dict[str, Any]:
     """Write the towers, the items' embeddings and their index; return what the manifest tells."""
     embeddings = retriever.embed_items(data.items)
@@ -151,7 +158,7 @@ def _export_retriever(
         save_signature(tower, tower.schema, out / name, "embedding")
         write_onnx(out / name, out / onnx_file(name))
     query_features = describe_inputs(
-        retriever.query_tower.schema, out, _features(stats, "user", "context")
+        retriever.query_tower.schema, out, _features(data, "user", "context")
     )
     RawTower(retriever.query_tower, query_features, out).save(out / "query_tower_raw")
     columns = {str(i): embeddings[:, i] for i in range(embeddings.shape[1])}
@@ -170,9 +177,7 @@ def _export_retriever(
     return {
         "kind": "retriever",
         "query_features": query_features,
-        "item_features": describe_inputs(
-            retriever.item_tower.schema, out, _features(stats, "item")
-        ),
+        "item_features": describe_inputs(retriever.item_tower.schema, out, _features(data, "item")),
         "raw_inputs": raw_inputs(query_features),
         "dim": int(embeddings.shape[1]),
         "index": index,
@@ -181,9 +186,7 @@ def _export_retriever(
     }
 
 
-def _export_ranker(
-    data: Processed, ranker: Ranker, recipe: Recipe, stats: Mapping[str, Any], out: Path
-) -> dict[str, Any]:
+def _export_ranker(data: Processed, ranker: Ranker, recipe: Recipe, out: Path) -> dict[str, Any]:
     """Write the ranker; return what the manifest tells of it."""
     queries = data.users.select(ranker.query_schema.column_names)
     items = data.items.select(ranker.item_schema.column_names)
@@ -200,21 +203,17 @@ def _export_ranker(
     return {
         "kind": "ranker",
         "query_features": describe_inputs(
-            ranker.query_schema, out, _features(stats, "user", "context")
+            ranker.query_schema, out, _features(data, "user", "context")
         ),
-        "item_features": describe_inputs(ranker.item_schema, out, _features(stats, "item")),
+        "item_features": describe_inputs(ranker.item_schema, out, _features(data, "item")),
         "onnx": {"ranker": _onnx("ranker", "score")},
         "parity": _parity(differences, recipe.export.tolerance, len(users)),
     }
 
 
-def _features(stats: Mapping[str, Any], *entities: str) -> dict[str, Feature]:
-    columns = stats["columns"]
-    return {
-        name: Feature.model_validate(told)
-        for entity in entities
-        for name, told in columns.get(entity, {}).items()
-    }
+def _features(data: Processed, *entities: Entity) -> Features:
+    columns = data.stats.columns
+    return {n: f for entity in entities for n, f in columns.get(entity, {}).items()}
 
 
 def _onnx(name: str, output: str) -> dict[str, str]:

@@ -157,7 +157,7 @@ def _by_workflow(bundle: Bundle, table: pl.DataFrame, wanted: list[str]) -> pl.D
     from towermill.workflows.dataset import open_dataset
     from towermill.workflows.graph.workflow import Workflow
     from towermill.workflows.graph.write import to_table
-    from towermill.workflows.process.interaction_inputs import filled
+    from towermill.workflows.process.inputs import filled
 
     part = Workflow.load(bundle.path / "workflow").get_subworkflow("item")
     known = _raw_types(bundle)
@@ -180,7 +180,7 @@ def _by_workflow(bundle: Bundle, table: pl.DataFrame, wanted: list[str]) -> pl.D
 
 def _as_in_training(bundle: Bundle, values: pl.Series, kind: pl.DataType) -> pl.Series:
     """Return a raw column in the type in which the workflow was fitted on it."""
-    from towermill.workflows.process.interaction_inputs import typed
+    from towermill.workflows.process.inputs import typed
 
     name = values.name
     told = bundle.manifest.get("item_columns", {}).get(name)

@@ -7,37 +7,29 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from towermill.pipelines.stages.base import Inputs, Stage
+from towermill.workflows.process import PROCESSES
 
 if TYPE_CHECKING:
     from towermill.pipelines.recipe.recipe import Recipe
+    from towermill.registry import Place
     from towermill.runtime.device import Runtime
     from towermill.runtime.gpu import Use
 
 
 def process(recipe: Recipe, inputs: Inputs, out: Path, runtime: Runtime) -> None:
     """Filter, split and encode; see `towermill.workflows.process`."""
-    from towermill.workflows.tables import ImpressionTables, read_tables
+    from towermill.workflows.process.process import process as process_tables
+    from towermill.workflows.tables import read_tables
 
     tables = read_tables(inputs["prepare"])
-    earlier = inputs.get("earlier.process")
     share = recipe.continue_from.replay if recipe.continue_from else 0.0
-    if isinstance(tables, ImpressionTables):
-        from towermill.workflows.process.impressions import process_impressions
+    events = PROCESSES.get(tables.events).of_recipe(tables, recipe)
+    process_tables(events, out, inputs.get("earlier.process"), share)
 
-        process_impressions(tables, recipe.split, recipe.features, recipe.text, out, earlier, share)
-        return
-    from towermill.workflows.process.interactions import process as process_tables
 
-    process_tables(
-        tables,
-        recipe.filters,
-        recipe.split,
-        recipe.features,
-        out,
-        recipe.text,
-        earlier=earlier,
-        share=share,
-    )
+def events(recipe: Recipe) -> Sequence[Place]:
+    """Return where the processing of the recipe's events is defined."""
+    return (PROCESSES.place(recipe.events),)
 
 
 def text_files(recipe: Recipe) -> Sequence[Path]:
@@ -56,6 +48,7 @@ STAGE = Stage(
     ("filters", "split", "features", "text", "continue_from.replay"),
     __name__,
     process,
+    parts=events,
     files=text_files,
     earlier=("process",),
     spreads=True,

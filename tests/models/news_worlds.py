@@ -1,8 +1,7 @@
-"""Tiny processed impressions with a knowable answer, in the layout `process_impressions` writes."""
+"""Tiny processed impressions with a knowable answer, in the layout that `process` writes."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -29,6 +28,7 @@ from towermill.columns import (
     USER_ID,
     VECTOR,
 )
+from towermill.processed import ProcessedFolder, Stats, TextStats
 
 IDS = pl.List(pl.Int32)
 IMPRESSIONS = {
@@ -147,12 +147,13 @@ def write_impressions(
         )
     TensorflowMetadata.from_merlin_schema(Schema(columns)).to_proto_text_file(str(folder))
     last = max(frame[TIMESTAMP].max() for frame in splits.values() if frame.height)  # type: ignore[type-var]
-    stats = {
-        "rows": {name: frame.height for name, frame in splits.items()},
-        "as_of": last.isoformat(),  # type: ignore[union-attr]
-        "text": {"tokens": words, "word_dim": word_dim},
-    }
-    (folder / "stats.json").write_text(json.dumps(stats))
+    Stats(
+        rows={name: frame.height for name, frame in splits.items()},
+        users=latest.height,
+        items=items.height,
+        as_of=last,  # type: ignore[arg-type]
+        text=TextStats(tokens=words, word_dim=word_dim),
+    ).write(ProcessedFolder(folder))
     return folder
 
 

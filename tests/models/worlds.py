@@ -29,7 +29,7 @@ def write_processed(
     items: pl.DataFrame,
     sides: Mapping[str, Tags],
 ) -> Path:
-    """Write encoded rows as `towermill.workflows.process.interactions` does.
+    """Write encoded rows as `towermill.workflows.process.process` does.
 
     Parameters
     ----------

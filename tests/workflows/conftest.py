@@ -13,7 +13,8 @@ import polars as pl
 import pytest
 
 from towermill.workflows.config import FeatureConfig
-from towermill.workflows.process.interactions import process
+from towermill.workflows.process.interactions import Interactions
+from towermill.workflows.process.process import process
 from towermill.workflows.selecting.filters import Filters
 from towermill.workflows.selecting.split import Split
 from towermill.workflows.tables import Tables
@@ -70,15 +71,13 @@ def _milled(
         None if users is None else users.lazy(),
     )
     (folder / out).mkdir()
-    process(
+    events = Interactions(
         tables,
-        Filters(**filters or {}),
-        Split(**{"kind": "given", "cold": "keep", **(split or {})}),
-        FeatureConfig.model_validate({**(features or {}), **config}),
-        folder / out,
-        earlier=None if earlier is None else earlier.path,
-        share=share,
+        split=Split(**{"kind": "given", "cold": "keep", **(split or {})}),
+        features=FeatureConfig.model_validate({**(features or {}), **config}),
+        filters=Filters(**filters or {}),
     )
+    process(events, folder / out, None if earlier is None else earlier.path, share)
     return Mill(folder / out)
 
 

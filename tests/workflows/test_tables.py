@@ -126,3 +126,10 @@ class TestRefused:
     def test_empty_folder(self, tmp_path: Path) -> None:
         with pytest.raises(DataError, match=r"interactions\.parquet"):
             read_tables(tmp_path)
+
+    @pytest.mark.parametrize("text", ["", "{}", "[]", '{"version": 2, "features": {}}'])
+    def test_features_of_another_version(self, tmp_path: Path, text: str) -> None:
+        write_tables(Tables(INTERACTIONS.lazy()), {}, tmp_path)
+        (tmp_path / "features.json").write_text(text)
+        with pytest.raises(DataError, match=r"(?s)features of version 1.*`prepare` stage again"):
+            read_tables(tmp_path)

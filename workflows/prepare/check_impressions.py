@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import polars as pl
 
@@ -19,7 +19,12 @@ from towermill.columns import (
     VECTOR,
 )
 from towermill.errors import DataError
-from towermill.workflows.prepare.check_interactions import EARLIEST, EXAMPLES, LATEST
+from towermill.workflows.prepare.base import (
+    TableChecks,
+    require_distinct,
+    require_times,
+    time_counts,
+)
 from towermill.workflows.streaming.group_by import COUNT, counted, tallies
 from towermill.workflows.tables import ImpressionTables, row_count
 
@@ -27,84 +32,92 @@ _IMPRESSIONS = (IMPRESSION_ID, USER_ID, TIMESTAMP, HISTORY_ID, INVIEW, CLICKED)
 _HISTORIES = (HISTORY_ID, USER_ID, HISTORY)
 
 
-def check_impressions(
-    tables: ImpressionTables, on_null_id: Literal["error", "drop"] = "error"
-) -> dict[str, Any]:
-    """Look through the tables, streaming, and return counts for ``stats.json``.
+class ImpressionChecks(TableChecks[ImpressionTables]):
+    """What must hold of impressions, histories, items and vectors."""
 
-    Impressions are read four times and histories twice. Memory grows with the distinct users and
-    items, not with what was shown or read.
+    kind: ClassVar[str] = "impressions"
 
-    Parameters
-    ----------
-    tables
-        As a source reads them.
-    on_null_id
-        With ``drop``, impressions without a user are counted, and everything else is counted
-        without them; `drop_null_users` takes them away.
+    @staticmethod
+    def check(
+        tables: ImpressionTables, on_null_id: Literal["error", "drop"] = "error"
+    ) -> dict[str, Any]:
+        """Look through the tables, streaming, and return counts for ``stats.json``.
 
-    Returns
-    -------
-    dict
-        Of the impressions ``rows``, ``users``, ``first``, ``last`` (ISO text),
-        ``null_ids_dropped``, and how many are ``unlabelled`` (clicks not told), ``without_click``
-        (told that there was none), ``without_negative`` (all shown was clicked),
-        ``without_history``, ``without_inview`` (nothing shown) and ``with_click_not_shown``;
-        ``clicks_not_shown`` (an item in ``clicked`` that is not in ``inview``, once an impression)
-        and ``null_inview`` (nulls among what was shown). ``items_shown``, ``items_clicked`` and
-        ``items_read`` (in histories) are distinct ids, and with an items table each with
-        ``_without_row``, and ``item_rows``. ``histories`` (rows), and with vectors
-        ``vector_rows``, ``vector_size``.
+        Impressions are read four times and histories twice. Memory grows with the distinct users
+        and items, not with what was shown or read.
 
-    Raises
-    ------
-    DataError
-        A column is missing, or ids are of unlike types; no impressions; null user ids (unless
-        dropped); null timestamps, or any before 1970 or after 2100; ``history_id`` of impressions
-        that no history has; duplicate or null ids in `items` or `vectors`; vectors of unlike
-        lengths, or not finite.
-    """
-    _check_types(tables)
-    nulls = _null_users(tables)
-    if nulls and on_null_id == "error":
-        raise DataError(
-            f"Impressions should have a user_id. {nulls} have none. Mend the source, or set "
-            "`source.on_null_id: drop`."
+        Parameters
+        ----------
+        tables
+            As a source reads them.
+        on_null_id
+            With ``drop``, impressions without a user are counted, and everything else is counted
+            without them; `drop_null_ids` takes them away.
+
+        Returns
+        -------
+        dict
+            Of the impressions ``rows``, ``users``, ``first``, ``last`` (ISO text),
+            ``null_ids_dropped``, and how many are ``unlabelled`` (clicks unknown),
+            ``without_click`` (known to have none), ``without_negative`` (all shown was clicked),
+            ``without_history``, ``without_inview`` (nothing shown) and ``with_click_not_shown``;
+            ``clicks_not_shown`` (an item in ``clicked`` that is not in ``inview``, once per
+            impression) and ``null_inview`` (nulls among what was shown). ``items_shown``,
+            ``items_clicked`` and ``items_read`` (in histories) are distinct ids, and with an items
+            table each with ``_without_row``, and ``item_rows``. ``histories`` (rows), and with
+            vectors ``vector_rows``, ``vector_size``.
+
+        Raises
+        ------
+        DataError
+            A column is missing, or ids are of different types; no impressions; null user ids
+            (unless dropped); null timestamps, or any before 1970 or after 2100; ``history_id`` of
+            impressions that no history has; duplicate or null ids in `items` or `vectors`; vectors
+            of different lengths, or not finite.
+        """
+        _check_types(tables)
+        nulls = _null_users(tables)
+        if nulls and on_null_id == "error":
+            raise DataError(
+                f"Impressions should have a user_id. {nulls} have none. Mend the source, or set "
+                "`source.on_null_id: drop`."
+            )
+        tables = ImpressionChecks.drop_null_ids(tables) if nulls else tables
+        counts = (
+            tables.impressions.select(_scalars()).collect(engine="streaming").row(0, named=True)
         )
-    tables = drop_null_users(tables) if nulls else tables
-    counts = tables.impressions.select(_scalars()).collect(engine="streaming").row(0, named=True)
-    if counts["rows"] == 0:
-        raise DataError("There should be impressions. Found none: look at `source`.")
-    _check_times(counts)
-    histories = _check_histories(tables.histories, counts.pop("last_history"))
-    seen = {
-        "shown": _distinct(tables.impressions, INVIEW),
-        "clicked": _distinct(tables.impressions, CLICKED),
-        "read": _distinct(tables.histories, HISTORY),
-    }
-    stats: dict[str, Any] = {
-        "rows": counts.pop("rows"),
-        "users": _distinct(tables.impressions, USER_ID).height,
-        "null_ids_dropped": nulls,
-        **counts,
-        "histories": histories,
-        **{f"items_{name}": ids.height for name, ids in seen.items()},
-    }
-    if tables.items is not None:
-        items = _check_ids(tables.items, "items")
-        stats["item_rows"] = items.height
-        for name, ids in seen.items():
-            lone = ids.join(items, on=ITEM_ID, how="anti")
-            stats[f"items_{name}_without_row"] = lone.height
-    if tables.vectors is not None:
-        stats["vector_rows"] = _check_ids(tables.vectors, "vectors").height
-        stats["vector_size"] = _check_vectors(tables.vectors)
-    return stats
+        if counts["rows"] == 0:
+            raise DataError("There should be impressions. Found none: look at `source`.")
+        _check_times(counts)
+        histories = _check_histories(tables.histories, counts.pop("last_history"))
+        seen = {
+            "shown": _distinct(tables.impressions, INVIEW),
+            "clicked": _distinct(tables.impressions, CLICKED),
+            "read": _distinct(tables.histories, HISTORY),
+        }
+        stats: dict[str, Any] = {
+            "rows": counts.pop("rows"),
+            "users": _distinct(tables.impressions, USER_ID).height,
+            "null_ids_dropped": nulls,
+            **counts,
+            "histories": histories,
+            **{f"items_{name}": ids.height for name, ids in seen.items()},
+        }
+        if tables.items is not None:
+            items = _check_ids(tables.items, "items")
+            stats["item_rows"] = items.height
+            for name, ids in seen.items():
+                lone = ids.join(items, on=ITEM_ID, how="anti")
+                stats[f"items_{name}_without_row"] = lone.height
+        if tables.vectors is not None:
+            stats["vector_rows"] = _check_ids(tables.vectors, "vectors").height
+            stats["vector_size"] = _check_vectors(tables.vectors)
+        return stats
 
-
-def drop_null_users(tables: ImpressionTables) -> ImpressionTables:
-    """Return `tables`, lazily, without impressions whose user id is null."""
-    return replace(tables, impressions=tables.impressions.filter(pl.col(USER_ID).is_not_null()))
+    @staticmethod
+    def drop_null_ids(tables: ImpressionTables) -> ImpressionTables:
+        """Return `tables`, lazily, without impressions whose user id is null."""
+        return replace(tables, impressions=tables.impressions.filter(pl.col(USER_ID).is_not_null()))
 
 
 def _check_types(tables: ImpressionTables) -> None:
@@ -156,20 +169,14 @@ def _null_users(tables: ImpressionTables) -> int:
 
 
 def _scalars() -> list[pl.Expr]:
-    shown, clicked, time = pl.col(INVIEW), pl.col(CLICKED), pl.col(TIMESTAMP)
+    shown, clicked = pl.col(INVIEW), pl.col(CLICKED)
     told = clicked.is_not_null()
     empty = shown.list.len().fill_null(0) == 0
-    outside = (time < EARLIEST) | (time >= LATEST)
     not_shown = clicked.list.set_difference(shown.fill_null([])).list.drop_nulls().list.len()
     not_clicked = shown.list.set_difference(clicked).list.drop_nulls().list.len()
     return [
         pl.len().alias("rows"),
-        time.null_count().alias("null_times"),
-        outside.sum().alias("outside"),
-        # As text: a year past 9999 has no Python value.
-        time.filter(outside).first().dt.to_string("iso").alias("example"),
-        time.min().dt.to_string("iso").alias("first"),
-        time.max().dt.to_string("iso").alias("last"),
+        *time_counts(pl.col(TIMESTAMP)),
         (~told).sum().alias("unlabelled"),
         (told & (clicked.list.len() == 0)).sum().alias("without_click"),
         (told & ~empty & (not_clicked == 0)).sum().alias("without_negative"),
@@ -192,11 +199,7 @@ def _check_times(counts: dict[str, Any]) -> None:
         raise DataError(
             f"Impressions should have timestamps throughout. {nulls} are null. Mend the source."
         )
-    if outside:
-        raise DataError(
-            f"Timestamps should lie between 1970 and 2100. {outside} lie outside, such as "
-            f"{example}. Does the column mix units (seconds, milliseconds …)?"
-        )
+    require_times(outside, example)
 
 
 def _check_histories(histories: pl.LazyFrame, last: int | None) -> int:
@@ -242,13 +245,7 @@ def _check_ids(frame: pl.LazyFrame, table: str) -> pl.DataFrame:
             "the source."
         )
     found = _tally(ids)
-    twice = found.filter(pl.col(COUNT) > 1).sort(ITEM_ID)
-    if twice.height:
-        examples = ", ".join(map(repr, twice[ITEM_ID].head(EXAMPLES).to_list()))
-        raise DataError(
-            f"The {table} should have one row an id. {twice.height} ids have more, such as "
-            f"{examples}. Keep one row of each."
-        )
+    require_distinct(found, ITEM_ID, table)
     return found.select(ITEM_ID)
 
 

@@ -3,103 +3,112 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import polars as pl
 
 from towermill.columns import ITEM_ID, TIMESTAMP, USER_ID
 from towermill.errors import DataError
+from towermill.workflows.prepare.base import (
+    TableChecks,
+    require_distinct,
+    require_times,
+    time_counts,
+)
 from towermill.workflows.streaming.group_by import COUNT, counted, tallies
 from towermill.workflows.tables import Tables
 
-#: What a timestamp may be: from the first of these to before the second.
-EARLIEST = pl.datetime(1970, 1, 1, time_unit="us")
-LATEST = pl.datetime(2101, 1, 1, time_unit="us")
-#: Ids that an error names.
-EXAMPLES = 3
 
+class InteractionChecks(TableChecks[Tables]):
+    """What must hold of interactions, users and items."""
 
-def check_tables(tables: Tables, on_null_id: Literal["error", "drop"] = "error") -> dict[str, Any]:
-    """Look through the tables, streaming, and return counts for ``stats.json``.
+    kind: ClassVar[str] = "interactions"
 
-    Interactions are read twice. Memory grows with the distinct users and items, not with the rows.
+    @staticmethod
+    def check(tables: Tables, on_null_id: Literal["error", "drop"] = "error") -> dict[str, Any]:
+        """Look through the tables, streaming, and return counts for ``stats.json``.
 
-    Parameters
-    ----------
-    tables
-        As a source reads them.
-    on_null_id
-        With ``drop``, rows without an id are counted, and everything else is counted without
-        them; `drop_null_ids` takes them away.
+        Interactions are read twice. Memory grows with the distinct users and items, not with the
+        rows.
 
-    Returns
-    -------
-    dict
-        ``rows``, ``users``, ``items`` (distinct ids) of the interactions; ``null_user_ids``,
-        ``null_item_ids``, ``null_ids_dropped`` (their rows); ``first``, ``last`` (ISO text; with a
-        timestamp). With an items table ``item_rows``, ``item_rows_dropped``,
-        ``items_without_row`` (ids) and ``interactions_without_item_row``; the same with ``user``.
+        Parameters
+        ----------
+        tables
+            As a source reads them.
+        on_null_id
+            With ``drop``, rows without an id are counted, and everything else is counted without
+            them; `drop_null_ids` takes them away.
 
-    Raises
-    ------
-    DataError
-        No interactions; null or NaN ids (unless dropped); null timestamps, or any before 1970 or
-        after 2100; duplicate ids in `items` or `users`; ids of unlike types.
-    """
-    frame = tables.interactions
-    schema = frame.collect_schema()
-    no_user, no_item = _missing(schema, USER_ID), _missing(schema, ITEM_ID)
-    whole = ~(no_user | no_item)
-    scalars = [
-        pl.len().alias("all"),
-        whole.sum().alias("rows"),
-        no_user.sum().alias("null_user_ids"),
-        no_item.sum().alias("null_item_ids"),
-        *_time_scalars(schema, whole),
-    ]
-    kept = frame.filter(whole)
-    counts = frame.select(scalars).collect(engine="streaming").row(0, named=True)
-    dropped = counts["all"] - counts["rows"]
-    if counts["all"] == 0:
-        raise DataError("The interactions should hold rows. Found none: look at `source`.")
-    if dropped and on_null_id == "error":
-        raise DataError(
-            f"Interactions should have a user_id and an item_id. Of {counts['all']} rows, "
-            f"{counts['null_user_ids']} have no user_id and {counts['null_item_ids']} no item_id "
-            "(null or NaN). Mend the source, or set `source.on_null_id: drop`."
+        Returns
+        -------
+        dict
+            ``rows``, ``users``, ``items`` (distinct ids) of the interactions; ``null_user_ids``,
+            ``null_item_ids``, ``null_ids_dropped`` (their rows); ``first``, ``last`` (ISO text;
+            with a timestamp). With an items table ``item_rows``, ``item_rows_dropped``,
+            ``items_without_row`` (ids) and ``interactions_without_item_row``; the same with
+            ``user``.
+
+        Raises
+        ------
+        DataError
+            No interactions; null or NaN ids (unless dropped); null timestamps, or any before 1970
+            or after 2100; duplicate ids in `items` or `users`; ids of different types.
+        """
+        frame = tables.interactions
+        schema = frame.collect_schema()
+        no_user, no_item = _missing(schema, USER_ID), _missing(schema, ITEM_ID)
+        whole = ~(no_user | no_item)
+        scalars = [
+            pl.len().alias("all"),
+            whole.sum().alias("rows"),
+            no_user.sum().alias("null_user_ids"),
+            no_item.sum().alias("null_item_ids"),
+            *_time_scalars(schema, whole),
+        ]
+        kept = frame.filter(whole)
+        counts = frame.select(scalars).collect(engine="streaming").row(0, named=True)
+        dropped = counts["all"] - counts["rows"]
+        if counts["all"] == 0:
+            raise DataError("The interactions should hold rows. Found none: look at `source`.")
+        if dropped and on_null_id == "error":
+            raise DataError(
+                f"Interactions should have a user_id and an item_id. Of {counts['all']} rows, "
+                f"{counts['null_user_ids']} have no user_id and {counts['null_item_ids']} no "
+                "item_id (null or NaN). Mend the source, or set `source.on_null_id: drop`."
+            )
+        if counts["rows"] == 0:
+            raise DataError(
+                f"Interactions should have a user_id and an item_id. None of {counts['all']} has "
+                "both."
+            )
+        by_user, by_item = tallies(
+            counted(kept.select(USER_ID, ITEM_ID)), [USER_ID, ITEM_ID], pl.col(COUNT).sum()
         )
-    if counts["rows"] == 0:
-        raise DataError(
-            f"Interactions should have a user_id and an item_id. None of {counts['all']} has both."
+        stats: dict[str, Any] = {
+            "rows": counts["rows"],
+            "users": by_user.height,
+            "items": by_item.height,
+            "null_user_ids": counts["null_user_ids"],
+            "null_item_ids": counts["null_item_ids"],
+            "null_ids_dropped": dropped,
+        }
+        if TIMESTAMP in schema:
+            stats |= _check_times(kept, counts)
+        if tables.items is not None:
+            stats |= _check_side(by_item, tables.items, ITEM_ID, "item", on_null_id)
+        if tables.users is not None:
+            stats |= _check_side(by_user, tables.users, USER_ID, "user", on_null_id)
+        return stats
+
+    @staticmethod
+    def drop_null_ids(tables: Tables) -> Tables:
+        """Return the tables, lazily, without rows whose user or item id is null or NaN."""
+        return replace(
+            tables,
+            interactions=_without_nulls(tables.interactions, USER_ID, ITEM_ID),
+            items=None if tables.items is None else _without_nulls(tables.items, ITEM_ID),
+            users=None if tables.users is None else _without_nulls(tables.users, USER_ID),
         )
-    by_user, by_item = tallies(
-        counted(kept.select(USER_ID, ITEM_ID)), [USER_ID, ITEM_ID], pl.col(COUNT).sum()
-    )
-    stats: dict[str, Any] = {
-        "rows": counts["rows"],
-        "users": by_user.height,
-        "items": by_item.height,
-        "null_user_ids": counts["null_user_ids"],
-        "null_item_ids": counts["null_item_ids"],
-        "null_ids_dropped": dropped,
-    }
-    if TIMESTAMP in schema:
-        stats |= _check_times(kept, counts)
-    if tables.items is not None:
-        stats |= _check_side(by_item, tables.items, ITEM_ID, "item", on_null_id)
-    if tables.users is not None:
-        stats |= _check_side(by_user, tables.users, USER_ID, "user", on_null_id)
-    return stats
-
-
-def drop_null_ids(tables: Tables) -> Tables:
-    """Return `tables`, lazily, without interactions, items and users whose id is null or NaN."""
-    return replace(
-        tables,
-        interactions=_without_nulls(tables.interactions, USER_ID, ITEM_ID),
-        items=None if tables.items is None else _without_nulls(tables.items, ITEM_ID),
-        users=None if tables.users is None else _without_nulls(tables.users, USER_ID),
-    )
 
 
 def _without_nulls(frame: pl.LazyFrame, *columns: str) -> pl.LazyFrame:
@@ -125,16 +134,7 @@ def _time_scalars(schema: pl.Schema, whole: pl.Expr) -> list[pl.Expr]:
         raise DataError(
             f"The interactions' timestamp should be a Datetime. Its type is {schema[TIMESTAMP]}."
         )
-    time = pl.col(TIMESTAMP).filter(whole)
-    outside = (time < EARLIEST) | (time >= LATEST)
-    # As text: a year past 9999 has no Python value.
-    return [
-        time.null_count().alias("null_times"),
-        outside.sum().alias("outside"),
-        time.filter(outside).first().dt.to_string("iso").alias("example"),
-        time.min().dt.to_string("iso").alias("first"),
-        time.max().dt.to_string("iso").alias("last"),
-    ]
+    return time_counts(pl.col(TIMESTAMP).filter(whole))
 
 
 def _check_times(kept: pl.LazyFrame, counts: dict[str, Any]) -> dict[str, str]:
@@ -146,12 +146,7 @@ def _check_times(kept: pl.LazyFrame, counts: dict[str, Any]) -> dict[str, str]:
             f"text that is no time; the first is that of {shown}. Mend the source, or leave "
             "`timestamp` out."
         )
-    if counts["outside"]:
-        raise DataError(
-            f"Timestamps should lie between 1970 and 2100. {counts['outside']} lie outside, such "
-            f"as {counts['example']}. Does the column mix units (seconds, milliseconds …), or is "
-            "it no time at all?"
-        )
+    require_times(counts["outside"], counts["example"])
     return {"first": counts["first"], "last": counts["last"]}
 
 
@@ -167,7 +162,6 @@ def _check_side(
             f"and {schema[column]} in the {name}s."
         )
     (by_id,) = tallies(counted(side.select(column)), [column], pl.col(COUNT).sum())
-    by_id = by_id.sort(column)
     nulls = int(by_id.filter(missing)[COUNT].sum())
     if nulls and on_null_id == "error":
         raise DataError(
@@ -175,13 +169,7 @@ def _check_side(
             "none (null or NaN). Take them out of the source."
         )
     by_id = by_id.filter(~missing)
-    twice = by_id.filter(pl.col(COUNT) > 1)
-    if twice.height:
-        examples = ", ".join(map(repr, twice[column].head(EXAMPLES).to_list()))
-        raise DataError(
-            f"The {name}s should have one row an id. {twice.height} ids have more, such as "
-            f"{examples}. Keep one row of each."
-        )
+    require_distinct(by_id, column, f"{name}s")
     lone = seen.join(by_id, on=column, how="anti")
     return {
         f"{name}_rows": by_id.height,

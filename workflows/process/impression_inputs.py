@@ -24,7 +24,7 @@ from towermill.columns import (
 )
 from towermill.errors import DataError
 from towermill.features import Features
-from towermill.workflows.process.interaction_inputs import filled, typed
+from towermill.workflows.process.inputs import filled, typed, with_columns
 from towermill.workflows.selecting.split import Split, split
 from towermill.workflows.tables import ImpressionTables, row_count, sink
 
@@ -36,9 +36,14 @@ def write_raw_impressions(
     history_size: int,
     folder: Path,
 ) -> dict[str, Path]:
-    """Write what the workflow reads: each split, histories, items, and all that it is fitted on.
+    """Write what the workflow reads: each split, histories, and all that it is fitted on.
 
     Each file has every column of ``fit``; those that it has nothing for are null, or empty lists.
+
+    The vocabulary of article ids is fitted on all articles, so that new ones can be recommended.
+    Statistics of their features (means, deviations, category frequencies) come from training alone:
+    from the articles that training impressions show or whose reading they look up, one row for each
+    distinct article. Other articles are in ``fit`` with their id, without features.
 
     Parameters
     ----------
@@ -53,8 +58,8 @@ def write_raw_impressions(
     -------
     dict of str to Path
         ``train``, ``valid``, ``test`` and ``hidden`` as far as they are there, ``histories`` (row 0
-        the empty one), ``items`` where the source has them, and ``fit``: the training impressions,
-        the histories they look up, and all items.
+        the empty one), ``trained_on`` (the ids of the articles in training), and ``fit``: the
+        training impressions, the histories they look up, and all articles.
 
     Raises
     ------
@@ -78,24 +83,30 @@ def write_raw_impressions(
         pl.col(HISTORY).list.drop_nulls().list.tail(history_size),
     )
     nobody = pl.LazyFrame({HISTORY_ID: [0], HISTORY: [[]]}, schema_overrides=read.collect_schema())
-    frames = {**parts, "histories": pl.concat([nobody, read])}
+    used = read.join(parts["train"].select(HISTORY_ID).unique(), on=HISTORY_ID, how="semi")
+    paths = {
+        name: folder / f"{name}.parquet" for name in (*parts, "histories", "trained_on", "fit")
+    }
+    shown = [parts["train"].select(INVIEW), used.select(HISTORY)]
+    met = [frame.select(pl.first().explode().alias(ITEM_ID)).drop_nulls() for frame in shown]
+    sink(pl.concat(met).unique(), paths["trained_on"])
+    fit_on = [parts["train"], used.select(HISTORY)]
     if tables.items is not None:
-        wanted = {n: f for n, f in own.items() if f.kind != "title"}
-        frames["items"] = typed(tables.items.select(ITEM_ID, *wanted), wanted, "item")
-    used = parts["train"].select(HISTORY_ID).unique()
-    fit_on = [
-        parts["train"],
-        read.join(used, on=HISTORY_ID, how="semi").select(HISTORY),
-        *([frames["items"]] if "items" in frames else []),
-    ]
+        fit_on.append(_articles(tables.items, own, pl.scan_parquet(paths["trained_on"])))
     whole = filled(pl.concat(fit_on, how="diagonal"))
-    paths = {"fit": folder / "fit.parquet"}
     sink(with_columns(whole, {ITEM_ID: _inner(tables.impressions, INVIEW)}), paths["fit"])
     types = pl.read_parquet_schema(paths["fit"])
-    for name, frame in frames.items():
-        paths[name] = folder / f"{name}.parquet"
+    for name, frame in {**parts, "histories": pl.concat([nobody, read])}.items():
         sink(filled(with_columns(frame, types)), paths[name])
     return paths
+
+
+def _articles(items: pl.LazyFrame, features: Features, trained_on: pl.LazyFrame) -> pl.LazyFrame:
+    """Return all ids, and the features of those trained on."""
+    wanted = {n: f for n, f in features.items() if f.kind != "title"}
+    articles = typed(items.select(ITEM_ID, *wanted), wanted, "item")
+    found = articles.join(trained_on, on=ITEM_ID, how="semi", maintain_order="left")
+    return articles.select(ITEM_ID).join(found, on=ITEM_ID, how="left", maintain_order="left")
 
 
 def labelled(impressions: pl.LazyFrame) -> pl.LazyFrame:
@@ -150,14 +161,6 @@ def split_impressions(
         )
     parts |= split(told, config.model_copy(update={"cold": "keep"}), folder)
     return {name: part.drop(SPLIT, strict=False) for name, part in parts.items()}
-
-
-def with_columns(frame: pl.LazyFrame, types: Mapping[str, Any]) -> pl.LazyFrame:
-    """Add a column of nulls for each of `types` that `frame` lacks."""
-    held = frame.collect_schema()
-    return frame.with_columns(
-        pl.lit(None, dtype=kind).alias(name) for name, kind in types.items() if name not in held
-    )
 
 
 def _inner(frame: pl.LazyFrame, name: str) -> Any:

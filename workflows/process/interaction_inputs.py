@@ -9,8 +9,8 @@ import polars as pl
 
 from towermill.columns import COLD_ITEM, COLD_USER, ID_OF, ITEM_ID, USER_ID, Entity
 from towermill.features import Features
+from towermill.workflows.process.inputs import filled, typed
 from towermill.workflows.selecting.split import Split, split
-from towermill.workflows.sources.reading.casting import feature_expr
 from towermill.workflows.tables import Tables, sink
 
 
@@ -63,20 +63,3 @@ def _side(table: pl.LazyFrame | None, entity: Entity, features: Features) -> pl.
     if table is None or not wanted:
         return None
     return typed(table.select(ID_OF[entity], *wanted), wanted, entity)
-
-
-def typed(frame: pl.LazyFrame, features: Features, entity: Entity) -> pl.LazyFrame:
-    """Check that each column can be of its feature's kind; cut text of kind ``list``."""
-    types, columns = frame.collect_schema(), []
-    for name, feature in features.items():
-        if name in types and feature.kind not in ("hour", "weekday"):
-            column = feature_expr(frame, name, feature, f"features.{entity}")
-            truth = types[name] == pl.Boolean and feature.kind == "number"
-            columns.append(column.cast(pl.Int8) if truth else column)
-    return frame.with_columns(columns)
-
-
-def filled(frame: pl.LazyFrame) -> pl.LazyFrame:
-    """Make missing lists empty: Categorify takes no null ones."""
-    lists = {n: kind for n, kind in frame.collect_schema().items() if isinstance(kind, pl.List)}
-    return frame.with_columns(pl.col(n).fill_null(pl.lit([], kind)) for n, kind in lists.items())

@@ -10,7 +10,6 @@ import numpy as np
 import polars as pl
 import pyarrow.parquet as pq
 
-from towermill.columns import HISTORY_ID
 from towermill.workflows.graph.write import plain
 from towermill.workflows.process.earlier_run import Earlier
 from towermill.workflows.tables import ROW_GROUP, row_count
@@ -62,23 +61,6 @@ def replay(
             metas[0].schema.to_arrow_schema(), train / "_metadata", metadata_collector=metas
         )
     return rows.height
-
-
-def replay_impressions(earlier: Earlier, out: Path, share: float) -> int:
-    """Do so with impressions, in ``train/`` of `out`: their histories go behind its own."""
-    path = out / "histories.parquet"
-    own = pl.read_parquet(path)
-    behind: list[pl.DataFrame] = []
-
-    def adapt(rows: pl.DataFrame) -> pl.DataFrame:
-        used = rows[HISTORY_ID].unique().sort()
-        behind.append(pl.read_parquet(earlier.path / "histories.parquet")[used])
-        place = used.search_sorted(rows[HISTORY_ID]) + own.height
-        return rows.with_columns(place.cast(pl.Int32).alias(HISTORY_ID))
-
-    replayed = replay(earlier, out / "train", share, adapt)
-    pl.concat([own, *behind]).write_parquet(path)
-    return replayed
 
 
 def _mix(

@@ -8,6 +8,7 @@ from pathlib import Path
 import polars as pl
 
 from towermill.columns import ITEM_ID, RAW_PREFIX, USER_ID
+from towermill.processed import ProcessedFolder
 from towermill.workflows.streaming.group_by import COUNT, counted, tallies
 from towermill.workflows.streaming.partition import PART, PART_ROWS, partitioned
 
@@ -34,8 +35,9 @@ def write_seen(
         Pairs of encoded ids that were seen before.
     """
     pairs = log.select(USER_ID, ITEM_ID)
-    for key, table in ((USER_ID, "users"), (ITEM_ID, "items")):
-        ids = pl.scan_parquet(out / f"{table}.parquet").select(key, RAW_PREFIX + key)
+    processed = ProcessedFolder(out)
+    for key, table in ((USER_ID, processed.users), (ITEM_ID, processed.items)):
+        ids = pl.scan_parquet(table).select(key, RAW_PREFIX + key)
         pairs = pairs.join(ids, left_on=key, right_on=RAW_PREFIX + key).drop(key)
         pairs = pairs.rename({f"{key}_right": key})
     if earlier is not None:
@@ -53,7 +55,7 @@ def write_seen(
         if not files:
             files.append(Path(folder) / "empty.parquet")
             _lists(pairs.limit(0).collect()).write_parquet(files[-1])
-        pl.scan_parquet(files).sink_parquet(out / "seen.parquet", row_group_size=_ROW_GROUP)
+        pl.scan_parquet(files).sink_parquet(processed.seen, row_group_size=_ROW_GROUP)
 
 
 def _lists(pairs: pl.DataFrame) -> pl.DataFrame:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import polars as pl
@@ -14,6 +13,7 @@ from numpy.typing import NDArray
 
 from towermill.columns import ITEM_ID, RAW_PREFIX, TOKENS, VECTOR
 from towermill.errors import DataError, did_you_mean
+from towermill.processed import WORDS, TextStats
 from towermill.workflows.text.config import LSA, TextConfig
 from towermill.workflows.text.lsa import lsa_vectors
 from towermill.workflows.text.sentences import sentence_vectors
@@ -33,7 +33,7 @@ class EncodedText:
 
     columns: list[pl.Series] = field(default_factory=list)
     schema: list[ColumnSchema] = field(default_factory=list)
-    stats: dict[str, Any] = field(default_factory=dict)
+    stats: TextStats | None = None
 
 
 def encode_articles(
@@ -110,17 +110,17 @@ def _encode_text(
     tokens = tokenizer.encode(texts, config.title_size).alias(TOKENS)
     dim = config.word_dim
     if config.words is not None:
-        given = None if earlier is None else np.load(earlier / "words.npy")
+        given = None if earlier is None else np.load(earlier / WORDS)
         matrix = word_matrix(config.words, tokenizer) if given is None else given
-        np.save(out / "words.npy", matrix)
+        np.save(out / WORDS, matrix)
         dim = matrix.shape[1]
     lengths = tokens.list.len()
-    made.stats = {
-        "tokens": tokenizer.size,
-        "word_dim": dim,
-        "without_text": int((lengths == 0).sum()),
-        "mean_length": float(lengths.mean() or 0.0),  # type: ignore[arg-type]
-    }
+    made.stats = TextStats(
+        tokens=tokenizer.size,
+        word_dim=dim,
+        without_text=int((lengths == 0).sum()),
+        mean_length=float(lengths.mean() or 0.0),  # type: ignore[arg-type]
+    )
     made.columns.append(tokens)
     made.schema.append(
         ColumnSchema(

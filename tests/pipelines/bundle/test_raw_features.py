@@ -18,8 +18,8 @@ from towermill.pipelines.bundle.tables import IdTable
 from towermill.pipelines.export.input_specs import _missing, describe_inputs
 from towermill.pipelines.export.tables import write_tables
 from towermill.workflows.config import FeatureConfig
-from towermill.workflows.process.interactions import process
-from towermill.workflows.selecting.filters import Filters
+from towermill.workflows.process.interactions import Interactions
+from towermill.workflows.process.process import process
 from towermill.workflows.selecting.split import Split
 from towermill.workflows.tables import Tables
 
@@ -73,7 +73,8 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, pl.DataFrame, 
     tables = Tables(rows.lazy(), None, users.lazy(), {})
     out = folder / "processed"
     out.mkdir()
-    process(tables, Filters(), Split(kind="random"), FeatureConfig.model_validate(FEATURES), out)
+    features = FeatureConfig.model_validate(FEATURES)
+    process(Interactions(tables, Split(kind="random"), features), out)
     write_tables(
         pl.read_parquet(out / "users.parquet"),
         pl.read_parquet(out / "items.parquet"),

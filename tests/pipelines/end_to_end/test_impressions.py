@@ -18,7 +18,7 @@ from towermill.pipelines import Bundle, plan, run
 from towermill.pipelines.bundle.tables import to_batch
 from towermill.pipelines.gates.saved_models import run_saved
 from towermill.pipelines.stages.encode_on_cluster import spread_over_cluster
-from towermill.pipelines.stages.evaluate import evaluate_model
+from towermill.pipelines.stages.evaluate import evaluate
 from towermill.runtime.cluster import cluster_client
 from towermill.runtime.device import Runtime
 from towermill.workflows.tables import ImpressionTables
@@ -382,10 +382,9 @@ class TestOnCluster:
         monkeypatch.setattr(retrievers, "ENCODE_ROWS", 30)
         with cluster_client(Runtime(cluster="local"), workers=1) as client:
             runtime = Runtime(cluster=client.scheduler.address)
-            spread = spread_over_cluster(news.stages, news.recipe, runtime)
-            found = evaluate_model(
-                news.stages["process"], news.stages["train"], news.recipe, spread
-            )
+            spread = spread_over_cluster(news.stages, news.recipe.model, runtime)
+            evaluate(news.recipe, news.stages, tmp_path, runtime)
+            found = json.loads((tmp_path / "metrics.json").read_text())
             from towermill.pipelines.export.export import export_bundle
 
             export_bundle(news.stages, news.recipe, tmp_path / "bundle", spread)

@@ -11,7 +11,7 @@ import polars as pl
 import pytest
 
 from towermill.errors import DataError
-from towermill.workflows.prepare.check_impressions import check_impressions, drop_null_users
+from towermill.workflows.prepare.check_impressions import ImpressionChecks
 from towermill.workflows.tables import ImpressionTables
 
 WHEN = datetime(2024, 1, 1)
@@ -77,7 +77,7 @@ class TestCounts:
             items=[1, 2, 3, 7, 10],
             vectors={1: [0.0, 1.0], 2: [1.0, 1.0]},
         )
-        assert check_impressions(tables) == {
+        assert ImpressionChecks.check(tables) == {
             "rows": 6,
             "users": 4,
             "null_ids_dropped": 0,
@@ -104,7 +104,7 @@ class TestCounts:
         }
 
     def test_nothing_but_impressions(self) -> None:
-        stats = check_impressions(make([(1, None, [1], None)], histories=[]))
+        stats = ImpressionChecks.check(make([(1, None, [1], None)], histories=[]))
         assert (stats["unlabelled"], stats["histories"], stats["items_read"]) == (1, 0, 0)
         assert stats["without_negative"] == 0
         assert "item_rows" not in stats
@@ -112,10 +112,12 @@ class TestCounts:
 
     def test_nulls_dropped(self) -> None:
         tables = make([(None, None, [1], [1]), (2, 0, [2, 3], [3])])
-        stats = check_impressions(tables, "drop")
+        stats = ImpressionChecks.check(tables, "drop")
         assert (stats["rows"], stats["users"], stats["null_ids_dropped"]) == (1, 1, 1)
         assert stats["items_shown"] == 2
-        assert drop_null_users(tables).impressions.collect()["user_id"].to_list() == [2]
+        assert ImpressionChecks.drop_null_ids(tables).impressions.collect()[
+            "user_id"
+        ].to_list() == [2]
 
 
 GOOD = [(1, 0, [1, 2], [2])]
@@ -124,11 +126,11 @@ GOOD = [(1, 0, [1, 2], [2])]
 class TestRefused:
     def test_no_impressions(self) -> None:
         with pytest.raises(DataError, match="Found none"):
-            check_impressions(make([]))
+            ImpressionChecks.check(make([]))
 
     def test_null_user(self) -> None:
         with pytest.raises(DataError, match="1 have none"):
-            check_impressions(make([*GOOD, (None, None, [1], [1])]))
+            ImpressionChecks.check(make([*GOOD, (None, None, [1], [1])]))
 
     @pytest.mark.parametrize(
         ("time", "message"), [(None, "1 are null"), (datetime(1901, 1, 1), "such as 1901-01-01")]
@@ -137,60 +139,60 @@ class TestRefused:
         tables = make(GOOD)
         frame = tables.impressions.with_columns(timestamp=pl.lit(time, pl.Datetime("us")))
         with pytest.raises(DataError, match=message):
-            check_impressions(replace(tables, impressions=frame))
+            ImpressionChecks.check(replace(tables, impressions=frame))
 
     def test_time_of_another_type(self) -> None:
         tables = make(GOOD)
         frame = tables.impressions.with_columns(timestamp=pl.lit(3))
         with pytest.raises(DataError, match="should be a Datetime"):
-            check_impressions(replace(tables, impressions=frame))
+            ImpressionChecks.check(replace(tables, impressions=frame))
 
     @pytest.mark.parametrize("name", ["items", "vectors"])
     def test_ids_twice(self, name: str) -> None:
         frame = pl.LazyFrame({"item_id": [1, 2, 1], "vector": [[0.0]] * 3})
         with pytest.raises(DataError, match=f"The {name} should have one row an id. 1 ids .* as 1"):
-            check_impressions(replace(make(GOOD), **{name: frame}))
+            ImpressionChecks.check(replace(make(GOOD), **{name: frame}))
 
     def test_item_without_id(self) -> None:
         with pytest.raises(DataError, match="1 rows have none"):
-            check_impressions(make(GOOD, items=[1, None]))
+            ImpressionChecks.check(make(GOOD, items=[1, None]))
 
     def test_unlike_item_ids(self) -> None:
         with pytest.raises(DataError, match=r"`item_id` .*Int64 in inview.* String in items"):
-            check_impressions(make(GOOD, items=["1"]))
+            ImpressionChecks.check(make(GOOD, items=["1"]))
 
     def test_unlike_users(self) -> None:
         tables = make(GOOD)
         frame = tables.histories.with_columns(pl.col("user_id").cast(pl.String))
         with pytest.raises(DataError, match=r"`user_id` .*String in histories"):
-            check_impressions(replace(tables, histories=frame))
+            ImpressionChecks.check(replace(tables, histories=frame))
 
     def test_ids_that_are_no_lists(self) -> None:
         tables = make(GOOD)
         frame = tables.impressions.with_columns(clicked=pl.lit(1))
         with pytest.raises(DataError, match="`clicked` should hold lists"):
-            check_impressions(replace(tables, impressions=frame))
+            ImpressionChecks.check(replace(tables, impressions=frame))
 
     @pytest.mark.parametrize("column", ["inview", "clicked", "history_id"])
     def test_missing_column(self, column: str) -> None:
         tables = make(GOOD)
         with pytest.raises(DataError, match=f"should have a column '{column}'"):
-            check_impressions(replace(tables, impressions=tables.impressions.drop(column)))
+            ImpressionChecks.check(replace(tables, impressions=tables.impressions.drop(column)))
 
     def test_history_that_is_not_there(self) -> None:
         with pytest.raises(DataError, match=r"which has 2. Received: 2"):
-            check_impressions(make([(1, 2, [1], [1])]))
+            ImpressionChecks.check(make([(1, 2, [1], [1])]))
 
     def test_histories_out_of_order(self) -> None:
         tables = make(GOOD)
         with pytest.raises(DataError, match="should number the rows"):
-            check_impressions(replace(tables, histories=tables.histories.reverse()))
+            ImpressionChecks.check(replace(tables, histories=tables.histories.reverse()))
 
     def test_vectors_of_unlike_lengths(self) -> None:
         with pytest.raises(DataError, match="lengths from 1 to 2"):
-            check_impressions(make(GOOD, vectors={1: [0.0], 2: [1.0, 1.0]}))
+            ImpressionChecks.check(make(GOOD, vectors={1: [0.0], 2: [1.0, 1.0]}))
 
     @pytest.mark.parametrize("wrong", [float("nan"), float("inf"), None])
     def test_vectors_that_are_not_finite(self, wrong: float | None) -> None:
         with pytest.raises(DataError, match="1 have a null, NaN or infinity"):
-            check_impressions(make(GOOD, vectors={1: [0.0, 2.0], 2: [1.0, wrong]}))
+            ImpressionChecks.check(make(GOOD, vectors={1: [0.0, 2.0], 2: [1.0, wrong]}))

@@ -9,7 +9,7 @@ import polars as pl
 import pytest
 
 from towermill.errors import DataError
-from towermill.workflows.prepare.check_interactions import check_tables, drop_null_ids
+from towermill.workflows.prepare.check_interactions import InteractionChecks
 from towermill.workflows.tables import Tables
 
 WHEN = datetime(2024, 1, 1)
@@ -39,7 +39,7 @@ class TestCounts:
             items=["a", "b", "z"],
             users=[2, 1],
         )
-        assert check_tables(tables) == {
+        assert InteractionChecks.check(tables) == {
             "rows": 5,
             "users": 2,
             "items": 4,
@@ -59,14 +59,14 @@ class TestCounts:
         }
 
     def test_interactions_alone(self) -> None:
-        assert set(check_tables(make([1], ["a"]))) == {
+        assert set(InteractionChecks.check(make([1], ["a"]))) == {
             *("rows", "users", "items", "null_user_ids", "null_item_ids", "null_ids_dropped"),
         }
 
     def test_order_of_rows_does_not_matter(self) -> None:
         tables = make([1, 2, 3], ["a", "b", "b"], [WHEN] * 3, items=["b"])
         shuffled = Tables(tables.interactions.reverse(), items=tables.items)
-        assert check_tables(tables) == check_tables(shuffled)
+        assert InteractionChecks.check(tables) == InteractionChecks.check(shuffled)
 
 
 class TestNullIds:
@@ -74,16 +74,16 @@ class TestNullIds:
 
     def test_error_has_the_counts(self) -> None:
         with pytest.raises(DataError, match="Of 4 rows, 2 have no user_id and 2 no item_id"):
-            check_tables(self.TABLES)
+            InteractionChecks.check(self.TABLES)
 
     def test_drop_counts_and_counts_the_rest_without_them(self) -> None:
-        stats = check_tables(self.TABLES, "drop")
+        stats = InteractionChecks.check(self.TABLES, "drop")
         assert (stats["null_user_ids"], stats["null_item_ids"]) == (2, 2)
         assert (stats["null_ids_dropped"], stats["rows"], stats["users"]) == (3, 1, 1)
         assert (stats["user_rows"], stats["user_rows_dropped"]) == (1, 1)
 
     def test_drop_null_ids(self) -> None:
-        out = drop_null_ids(self.TABLES)
+        out = InteractionChecks.drop_null_ids(self.TABLES)
         assert out.interactions.collect().rows() == [(1, "a", WHEN)]
         assert out.users is not None
         assert out.users.collect().rows() == [(1,)]
@@ -93,22 +93,22 @@ class TestNullIds:
     def test_nan(self) -> None:
         frame = pl.LazyFrame({"user_id": [1.0, float("nan"), None], "item_id": [1, 2, 3]})
         with pytest.raises(DataError, match="Of 3 rows, 2 have no user_id and 0 no item_id"):
-            check_tables(Tables(frame))
-        assert drop_null_ids(Tables(frame)).interactions.collect().height == 1
+            InteractionChecks.check(Tables(frame))
+        assert InteractionChecks.drop_null_ids(Tables(frame)).interactions.collect().height == 1
 
     def test_nothing_else(self) -> None:
         with pytest.raises(DataError, match="None of 2 has both"):
-            check_tables(make([None, 1], ["a", None]), "drop")
+            InteractionChecks.check(make([None, 1], ["a", None]), "drop")
 
     def test_side(self) -> None:
         with pytest.raises(DataError, match="1 of 2 rows have none"):
-            check_tables(make([1], ["a"], items=["a", None]))
+            InteractionChecks.check(make([1], ["a"], items=["a", None]))
 
 
 class TestErrors:
     def test_empty(self) -> None:
         with pytest.raises(DataError, match="Found none"):
-            check_tables(make([], []))
+            InteractionChecks.check(make([], []))
 
     @pytest.mark.parametrize(
         ("sides", "message"),
@@ -122,35 +122,37 @@ class TestErrors:
     )
     def test_duplicates(self, sides: dict[str, list[Any]], message: str) -> None:
         with pytest.raises(DataError, match=message):
-            check_tables(make([1], ["a"], **sides))
+            InteractionChecks.check(make([1], ["a"], **sides))
 
     def test_unlike_types(self) -> None:
         with pytest.raises(DataError, match="String in the interactions and Int64 in the items"):
-            check_tables(make([1], ["a"], items=[1]))
+            InteractionChecks.check(make([1], ["a"], items=[1]))
 
     def test_no_id_column(self) -> None:
         with pytest.raises(DataError, match="should have a column 'item_id'"):
-            check_tables(Tables(pl.LazyFrame({"user_id": [1]})))
+            InteractionChecks.check(Tables(pl.LazyFrame({"user_id": [1]})))
 
 
 class TestTimes:
     @pytest.mark.parametrize("year", [1969, 2101, 9999])
     def test_outside(self, year: int) -> None:
         with pytest.raises(DataError, match=f"1 lie outside, such as {year}-06-01"):
-            check_tables(make([1, 1], ["a", "b"], [WHEN, datetime(year, 6, 1)]))
+            InteractionChecks.check(make([1, 1], ["a", "b"], [WHEN, datetime(year, 6, 1)]))
 
     def test_just_inside(self) -> None:
         times = [datetime(1970, 1, 1), datetime(2100, 12, 31, 23, 59)]
-        assert check_tables(make([1, 1], ["a", "b"], times))["rows"] == 2
+        assert InteractionChecks.check(make([1, 1], ["a", "b"], times))["rows"] == 2
 
     def test_null_names_a_row(self) -> None:
         with pytest.raises(DataError, match=r"1 are null.*'user_id': 1, 'item_id': 'b'"):
-            check_tables(make([1, 1], ["a", "b"], [WHEN, None]))
+            InteractionChecks.check(make([1, 1], ["a", "b"], [WHEN, None]))
 
     def test_a_row_that_is_dropped_does_not_count(self) -> None:
-        assert check_tables(make([1, None], ["a", "b"], [WHEN, None]), "drop")["rows"] == 1
+        assert (
+            InteractionChecks.check(make([1, None], ["a", "b"], [WHEN, None]), "drop")["rows"] == 1
+        )
 
     def test_type(self) -> None:
         frame = pl.LazyFrame({"user_id": [1], "item_id": [1], "timestamp": [5]})
         with pytest.raises(DataError, match=r"should be a Datetime\. Its type is Int64"):
-            check_tables(Tables(frame))
+            InteractionChecks.check(Tables(frame))

@@ -14,7 +14,8 @@ import pytest
 from towermill.columns import VECTOR
 from towermill.errors import DataError, RecipeError
 from towermill.workflows.config import FeatureConfig
-from towermill.workflows.process.impressions import process_impressions
+from towermill.workflows.process.impressions import Impressions
+from towermill.workflows.process.process import process
 from towermill.workflows.selecting.split import Split
 from towermill.workflows.tables import ImpressionTables
 from towermill.workflows.text.config import TextConfig
@@ -56,15 +57,13 @@ def made(
     found: ImpressionTables, out: Path, earlier: Path | None = None, **options: Any
 ) -> dict[str, Any]:
     out.mkdir()
-    process_impressions(
+    events = Impressions(
         found,
         Split(kind="given"),
         FeatureConfig.model_validate({**FEATURES, "history_size": 3, **options}),
         TextConfig(title_size=4, word_dim=4, min_frequency=1),
-        out,
-        earlier,
-        0.5,
     )
+    process(events, out, earlier, 0.5)
     names = ("users", "items", "histories", "seen")
     told = {name: pl.read_parquet(out / f"{name}.parquet") for name in names}
     told["train"] = pl.read_parquet(out / "train" / "*.parquet")
@@ -122,6 +121,18 @@ class TestArticlesAndReaders:
         assert then["items"].filter(kept).select(names).equals(before)
         news = dict(then["items"].select("raw_section", "section").iter_rows())
         assert news["c"] == max(news.values()) == 5  # behind a and b
+
+    def test_categories_of_test_articles_stay_unknown(self, both: Any, tmp_path: Path) -> None:
+        """Section c is met in training; d only by the article that the test split shows."""
+        new = tables(
+            [(1, None, [50, 10], [50], "train"), (1, None, [70, 10], [70], "test")],
+            [],
+            {50: ("the cat", "c"), 70: ("a dog", "d")},
+        )
+        items = made(new, tmp_path / "out", both[0]["path"])["items"]
+        found = dict(items.select("raw_item_id", "section").iter_rows())
+        assert (found[10], found[20], found[50], found[70]) == (3, 4, 5, 2)
+        assert items["item_id"].to_list() == list(range(3, 9))
 
     def test_tokenizer_is_kept(self, both: Any) -> None:
         files = [(side["path"] / "text" / "tokenizer.json").read_bytes() for side in both]

@@ -7,7 +7,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any
+from statistics import fmean, stdev
+from typing import Any, ClassVar
 
 import polars as pl
 import pytest
@@ -18,7 +19,8 @@ from towermill.errors import DataError, RecipeError
 from towermill.models.data.interactions import read_schema
 from towermill.workflows.config import FeatureConfig
 from towermill.workflows.graph.workflow import Workflow
-from towermill.workflows.process.impressions import process_impressions
+from towermill.workflows.process.impressions import Impressions
+from towermill.workflows.process.process import process
 from towermill.workflows.selecting.split import Split
 from towermill.workflows.tables import ImpressionTables
 from towermill.workflows.text.config import TextConfig
@@ -121,13 +123,13 @@ def mill(
         for entity, named in tables.features.items()
     }
     out.mkdir(parents=True)
-    process_impressions(
+    events = Impressions(
         replace(tables, features=proposed),
         Split(**(split or {"kind": "given"})),
         FeatureConfig.model_validate(features),
         TextConfig(**{"min_frequency": 1, "title_size": 4, **(text or {})}),
-        out,
     )
+    process(events, out)
     return Mill(out)
 
 
@@ -275,10 +277,12 @@ class TestFeatures:
         assert milled.split("test")["device"].to_list() == [2, 3, 3]
 
     def test_categories_and_numbers_of_articles(self, milled: Mill) -> None:
+        """Training has 10, 20 and 30: one of politics, one of sport, lengths 2 and 6."""
         items = milled.items
-        assert items["section"].to_list() == [3, 4, 1, 3]
-        # Mean 4, deviation of the sample 2; what is missing is the mean.
-        assert items["length"].to_list() == [-1.0, 1.0, 0.0, 0.0]
+        assert items["section"].to_list() == [4, 3, 1, 4]
+        # Mean 4, deviation of the sample the root of 8; what is missing is the mean.
+        expected = [-2 / 8**0.5, 2 / 8**0.5, 0.0, 0.0]
+        assert items["length"].to_list() == pytest.approx(expected)
 
     def test_raw_columns_stand_beside(self, milled: Mill) -> None:
         assert milled.items["raw_section"].to_list() == ["sport", "politics", None, "sport"]
@@ -294,13 +298,14 @@ class TestFeatures:
         assert milled.items["train_count"].to_list() == [1, 2, 1, 0]
 
     def test_frequency_threshold_of_a_category(self, run: Callable[..., Mill]) -> None:
-        made = run(item={"section": {"freq_threshold": 2}})
-        assert made.items["section"].to_list() == [3, 2, 1, 3]
+        sections = ITEMS.with_columns(section=pl.Series(["sport", "sport", "sport", "politics"]))
+        made = run(replace(TABLES, items=sections.lazy()), item={"section": {"freq_threshold": 2}})
+        assert made.items["section"].to_list() == [3, 2, 3, 3]
 
     def test_lists_of_articles(self, run: Callable[..., Mill]) -> None:
         tagged = ITEMS.with_columns(tags=pl.Series(["x|y", "x", None, ""]))
         made = run(replace(TABLES, items=tagged.lazy()), item={"tags": "list"})
-        assert made.items["tags"].to_list() == [[3], [], [], [3, 4]]
+        assert made.items["tags"].to_list() == [[3], [], [], [3, 2]]  # y is not in training
         assert made.stats["title"] is None
 
     def test_vocabulary_of_articles_joined(self, run: Callable[..., Mill]) -> None:
@@ -346,6 +351,66 @@ class TestFeatures:
             run(**features)
 
 
+class TestFittedOnTrainingAlone:
+    """Articles 10, 20 and 30 are shown in training and 40 is read there; 90 to 94 are of tests."""
+
+    LENGTHS: ClassVar[dict[int, float]] = {10: 2.0, 20: 6.0, 30: 7.0, 40: 11.0}
+
+    @pytest.fixture(scope="class")
+    @classmethod
+    def made(cls, tmp_path_factory: pytest.TempPathFactory) -> Mill:
+        rare, often, new = ["sport"], ["politics"], ["breaking"]
+        late = list(range(90, 95))
+        items = pl.DataFrame(
+            {
+                "item_id": [*cls.LENGTHS, *late],
+                "title": "some words",
+                # In training, politics is met once and sport thrice: so sport comes first.
+                "section": rare * 3 + often + often * 4 + new,
+                "tags": [["x"], ["x", "y"], [], ["x"], *([["y", "z"]] * 5)],
+                "length": [*cls.LENGTHS.values(), *([1e9] * 5)],
+            }
+        )
+        rows = [*ROWS, (107, 1, 1, [*late, 10], [94], "test", "phone")]
+        return mill(
+            tmp_path_factory.mktemp("fitted") / "out",
+            with_rows(rows, items=items.lazy(), vectors=None),
+            history_size=4,
+            item={"section": "category", "tags": "list", "length": "number"},
+        )
+
+    def of(self, made: Mill, column: str) -> dict[int, Any]:
+        return dict(made.items.select("raw_item_id", column).iter_rows())
+
+    def test_ids_cover_every_article(self, made: Mill) -> None:
+        assert set(made.ids) == {*self.LENGTHS, *range(90, 95)}
+        last = made.split("test").row(-1, named=True)
+        assert last["inview"] == [made.ids[i] for i in (*range(90, 95), 10)]
+
+    def test_mean_and_deviation(self, made: Mill) -> None:
+        mean, deviation = fmean(self.LENGTHS.values()), stdev(self.LENGTHS.values())
+        for item, found in self.of(made, "length").items():
+            value = self.LENGTHS.get(item, 1e9)
+            assert found == pytest.approx((value - mean) / deviation, rel=1e-5)
+
+    def test_categories(self, made: Mill) -> None:
+        """Sport 3, politics 4; breaking news are out of vocabulary."""
+        found = self.of(made, "section")
+        assert [found[i] for i in (10, 20, 30, 40)] == [3, 3, 3, 4]
+        assert [found[i] for i in range(90, 95)] == [4, 4, 4, 4, 2]
+        assert made.stats["vocabularies"]["section"] == 5
+
+    def test_lists(self, made: Mill) -> None:
+        found = self.of(made, "tags")
+        assert [found[i] for i in (10, 20, 30, 40, 90)] == [[3], [3, 4], [], [3], [4, 2]]
+
+    def test_no_value_in_training(self, run: Callable[..., Mill]) -> None:
+        late = pl.when(pl.col("item_id") == 50).then(pl.col("section"))
+        tables = replace(TABLES, items=ITEMS.with_columns(section=late).lazy())
+        with pytest.raises(DataError, match="'section' should have values; in the training split"):
+            run(tables)
+
+
 class TestText:
     def test_tokens_are_the_tokenizers_own(self, milled: Mill) -> None:
         tokenizer = TextTokenizer.load(milled.path / "text")
@@ -385,7 +450,7 @@ class TestText:
         made = run(replace(TABLES, items=None, vectors=None, features={}))
         assert made.items.columns == ["item_id", "raw_item_id", "train_count"]
         assert sorted(made.items["raw_item_id"]) == [10, 20, 30]
-        assert made.stats["text"] == {}
+        assert made.stats["text"] is None
 
     def test_vectors_without_an_items_table(self, run: Callable[..., Mill]) -> None:
         made = run(replace(TABLES, items=None, features={}))

@@ -277,6 +277,8 @@ class TestFolder:
             **{"genre": "category", "tags": "list", "price": "number", "title": "title"},
         }
         assert made.stats == {
+            "version": 1,
+            "text": None,
             "columns": made.stats["columns"],
             "rows": {"train": 5, "test": 2},
             "title": "title",

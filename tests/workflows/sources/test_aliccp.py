@@ -8,7 +8,7 @@ import polars as pl
 import pytest
 
 from towermill.errors import DataError
-from towermill.workflows.prepare.check_interactions import check_tables
+from towermill.workflows.prepare.check_interactions import InteractionChecks
 from towermill.workflows.selecting.split import Split, split
 from towermill.workflows.sources.aliccp import (
     DEFAULT_ITEM_FEATURES,
@@ -79,11 +79,11 @@ class TestRaw:
         source = AliCCP(path=str(raw))
         tables = source.read(raw)
         assert source.on_null_id == "drop"
-        stats = check_tables(tables, source.on_null_id)
+        stats = InteractionChecks.check(tables, source.on_null_id)
         assert stats["null_user_ids"] == stats["null_ids_dropped"] == 1
         assert (stats["rows"], stats["users"], stats["user_rows"]) == (3, 2, 2)
         with pytest.raises(DataError, match="Of 4 rows, 1 have no user_id"):
-            check_tables(tables)
+            InteractionChecks.check(tables)
 
     def test_features_are_those_of_the_published_example(self, raw: Path) -> None:
         features = AliCCP(path=str(raw)).read(raw).features
@@ -161,7 +161,7 @@ class TestNumberedCsv:
     @pytest.mark.skipif(not SHARED.is_dir(), reason="no shared data")
     def test_real_sample(self, tmp_path: Path) -> None:
         tables = AliCCP(path=str(SHARED)).read(tmp_path)
-        assert check_tables(tables, "drop")["rows"] == 200
+        assert InteractionChecks.check(tables, "drop")["rows"] == 200
         parts = split(tables.interactions, Split(kind="given", cold="keep"), tmp_path)
         assert {k: v.collect().height for k, v in parts.items()} == {
             "train": 100,

@@ -14,8 +14,8 @@ import pytest
 
 from towermill.errors import DataError
 from towermill.features import Feature
-from towermill.workflows.prepare.check_impressions import check_impressions
-from towermill.workflows.prepare.check_interactions import check_tables
+from towermill.workflows.prepare.check_impressions import ImpressionChecks
+from towermill.workflows.prepare.check_interactions import InteractionChecks
 from towermill.workflows.sources.news_logs.ebnerd import EbNerd
 from towermill.workflows.sources.news_logs.ebnerd_articles import SENTIMENTS
 from towermill.workflows.tables import ImpressionTables, Tables
@@ -170,7 +170,7 @@ class TestParts:
         assert hidden["history_id"].to_list() == [3, None]
         assert hidden["is_beyond_accuracy"].to_list() == [False, True]
         assert frame["is_beyond_accuracy"].null_count() == 6
-        stats = check_impressions(tables)
+        stats = ImpressionChecks.check(tables)
         assert (stats["rows"], stats["unlabelled"], stats["histories"]) == (8, 2, 4)
 
     def test_test_folder_beside_the_others(
@@ -333,7 +333,7 @@ class TestClicks:
         ]
         assert "history_id" not in frame.columns
         assert frame["age"].to_list() == [40] * 6
-        assert check_tables(tables)["items_without_row"] == 1  # 5
+        assert InteractionChecks.check(tables)["items_without_row"] == 1  # 5
 
 
 class TestRefused:
@@ -387,7 +387,7 @@ class TestRealSample:
         for name, real in zip(("behaviors", "history"), names, strict=True):
             target = Path(SHARED or "") / "ebnerd-sample" / f"{real}.parquet"
             (tmp_path / "part" / f"{name}.parquet").symlink_to(target)
-        stats = check_impressions(read(tmp_path / "s", path=str(tmp_path / "part")))
+        stats = ImpressionChecks.check(read(tmp_path / "s", path=str(tmp_path / "part")))
         keys = ("rows", "users", "histories", "items_shown", "items_clicked", "items_read")
         assert tuple(stats[key] for key in keys) == expected
         clean = ("without_history", "clicks_not_shown", "without_click", "null_inview")

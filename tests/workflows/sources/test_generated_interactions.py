@@ -11,7 +11,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from towermill.workflows.prepare.check_interactions import check_tables
+from towermill.workflows.prepare.check_interactions import InteractionChecks
 from towermill.workflows.sources.aliccp import DEFAULT_ITEM_FEATURES, DEFAULT_USER_FEATURES
 from towermill.workflows.sources.generated import interactions as synthetic
 from towermill.workflows.sources.generated.interactions import Synthetic
@@ -59,7 +59,7 @@ class TestRetail:
         source = Synthetic(**SMALL)
         tables = source.read(tmp_path)
         assert source.files() == []
-        stats = check_tables(tables)
+        stats = InteractionChecks.check(tables)
         assert (stats["rows"], stats["user_rows"], stats["item_rows"]) == (20_000, 200, 100)
         assert stats["users_without_row"] == stats["items_without_row"] == 0
         assert tables.items is not None
@@ -149,7 +149,7 @@ class TestAliCCP:
         ]
         assert tuple(tables.features["item"]) == DEFAULT_ITEM_FEATURES
         assert tuple(tables.features["user"]) == DEFAULT_USER_FEATURES
-        check_tables(tables)
+        InteractionChecks.check(tables)
         rows = tables.interactions.collect()
         assert rows["split"].value_counts(sort=True).rows()[0] == ("train", 16_000)
         assert rows["split"].unique(maintain_order=True).to_list() == ["train", "valid", "test"]

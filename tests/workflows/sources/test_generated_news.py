@@ -11,8 +11,8 @@ import numpy as np
 import polars as pl
 import pytest
 
-from towermill.workflows.prepare.check_impressions import check_impressions
-from towermill.workflows.prepare.check_interactions import check_tables
+from towermill.workflows.prepare.check_impressions import ImpressionChecks
+from towermill.workflows.prepare.check_interactions import InteractionChecks
 from towermill.workflows.sources.generated.news import News
 from towermill.workflows.tables import ImpressionTables, Tables
 
@@ -74,7 +74,7 @@ class TestImpressions:
     def test_counts(self, made: tuple[News, ImpressionTables]) -> None:
         source, tables = made
         assert source.files() == []
-        stats = check_impressions(tables)
+        stats = ImpressionChecks.check(tables)
         assert stats["rows"] == 2000 + 400 + 800 + 100
         assert stats["unlabelled"] == 100
         assert stats["item_rows"] == 1000
@@ -136,7 +136,7 @@ class TestImpressions:
         source = News(**SMALL, rows="clicks")
         tables = source.read(tmp_path)
         assert isinstance(tables, Tables)
-        stats = check_tables(tables)
+        stats = InteractionChecks.check(tables)
         clicks = source.oracle().filter(pl.col("split") != "hidden")["clicked"].list.len().sum()
         assert (stats["rows"], stats["items_without_row"]) == (clicks, 0)
 
@@ -175,7 +175,7 @@ class TestHistories:
             s for s in range(200) if News(**{**SMALL, "users": 1, "seed": s}).world().anonymous[0]
         )
         _, tables = generate(tmp_path, users=1, seed=seed, impressions=50)
-        assert check_impressions(tables)["without_history"] == 50 + 10 + 20 + 100
+        assert ImpressionChecks.check(tables)["without_history"] == 50 + 10 + 20 + 100
 
 
 class TestArticles:

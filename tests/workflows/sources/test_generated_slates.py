@@ -10,10 +10,9 @@ import pytest
 
 from towermill.columns import ITEM_ID, USER_ID, VECTOR
 from towermill.errors import DataError
-from towermill.workflows.config import FeatureConfig
-from towermill.workflows.prepare.check_interactions import check_tables
-from towermill.workflows.process.interactions import process
-from towermill.workflows.selecting.filters import Filters
+from towermill.workflows.prepare.check_interactions import InteractionChecks
+from towermill.workflows.process.interactions import Interactions
+from towermill.workflows.process.process import process
 from towermill.workflows.selecting.split import Split
 from towermill.workflows.sources.generated.slates import Slates
 from towermill.workflows.tables import Tables
@@ -40,7 +39,7 @@ class TestLog:
         assert not log.select(USER_ID, ITEM_ID).is_duplicated().any()
         assert log[USER_ID].is_between(1, 150).all()
         assert log[ITEM_ID].is_between(1, 200).all()
-        check_tables(tables, "error")
+        InteractionChecks.check(tables, "error")
 
     def test_clicks_follow_the_utilities(self, tables: Tables) -> None:
         log, world = tables.interactions.collect(), SOURCE.world()
@@ -52,7 +51,7 @@ class TestLog:
 class TestText:
     def test_neighbours_by_text_are_of_the_category(self, tables: Tables, tmp_path: Path) -> None:
         text = TextConfig(columns=("headline", "short_description"), vectors="lsa")
-        process(tables, Filters(), Split(kind="random"), FeatureConfig(), tmp_path, text)
+        process(Interactions(tables, Split(kind="random"), text=text), tmp_path)
         items = pl.read_parquet(tmp_path / "items.parquet")
         vectors = items[VECTOR].to_numpy()
         cosines = vectors @ vectors.T
@@ -64,11 +63,15 @@ class TestText:
     def test_missing_column(self, tables: Tables, tmp_path: Path) -> None:
         text = TextConfig(columns=("headlin",), vectors="lsa")
         with pytest.raises(DataError, match="'headlin', which the items lack"):
-            process(tables, Filters(), Split(kind="random"), FeatureConfig(), tmp_path, text)
+            process(Interactions(tables, Split(kind="random"), text=text), tmp_path)
 
     def test_no_items(self, tables: Tables, tmp_path: Path) -> None:
         with pytest.raises(DataError, match="the source has no items table"):
             process(
-                *(Tables(tables.interactions), Filters(), Split(kind="random"), FeatureConfig()),
-                *(tmp_path, TextConfig(vectors="lsa")),
+                Interactions(
+                    Tables(tables.interactions),
+                    Split(kind="random"),
+                    text=TextConfig(vectors="lsa"),
+                ),
+                tmp_path,
             )

@@ -12,7 +12,7 @@ import polars as pl
 import pytest
 
 from towermill.errors import DataError
-from towermill.workflows.prepare.check_impressions import check_impressions
+from towermill.workflows.prepare.check_impressions import ImpressionChecks
 from towermill.workflows.sources.news_logs.mind import Mind
 from towermill.workflows.tables import ImpressionTables, Tables
 
@@ -86,7 +86,7 @@ class TestImpressions:
         # The first impression is a day and a second before the last of train.
         splits = ["train", "valid", "train", "valid", "valid", "test", "hidden", "hidden"]
         assert frame["split"].to_list() == splits
-        stats = check_impressions(tables)
+        stats = ImpressionChecks.check(tables)
         assert (stats["rows"], stats["without_click"], stats["unlabelled"]) == (8, 1, 2)
 
     def test_histories(self, with_test: Path, tmp_path: Path) -> None:
@@ -152,7 +152,7 @@ class TestItems:
         assert tables.vectors.collect().rows() == [("N1", [2.0, 3.0]), ("N6", [5.0, 6.0])]
         assert tables.vectors.collect_schema()["vector"] == pl.List(pl.Float32)
         assert [file.name for file in source.files()[-2:]] == ["entity_embedding.vec"] * 2
-        assert check_impressions(tables)["vector_size"] == 2
+        assert ImpressionChecks.check(tables)["vector_size"] == 2
 
 
 class TestRefused:
@@ -189,7 +189,7 @@ SHARED = os.environ.get("TOWERMILL_SHARED_DATA")
 @pytest.mark.skipif(not SHARED, reason="needs TOWERMILL_SHARED_DATA, a folder with samples")
 class TestRealSample:
     def test_whole(self, tmp_path: Path) -> None:
-        stats = check_impressions(read(tmp_path, path=str(Path(SHARED or "") / "mind-sample")))
+        stats = ImpressionChecks.check(read(tmp_path, path=str(Path(SHARED or "") / "mind-sample")))
         expected = {
             "rows": 5000,
             "users": 4637,

@@ -12,6 +12,7 @@ import pytest
 from merlin.schema import Tags
 
 from towermill.errors import DataError
+from towermill.processed import TextStats
 from towermill.workflows.text import items as items_module
 from towermill.workflows.text.config import TextConfig
 from towermill.workflows.text.items import EncodedText, encode_articles, joined
@@ -99,15 +100,13 @@ class TestTokens:
         (tokens,) = made.schema
         assert tokens.name == "tokens"
         assert Tags.ITEM in tokens.tags
-        assert tokens.int_domain.max == made.stats["tokens"] - 1
+        assert tokens.int_domain.max == made.stats.tokens - 1
         assert tokens.value_count.max == 7
 
     def test_counts(self, tmp_path: Path) -> None:
         made = encode(tmp_path, word_dim=12)
         # <unk>, the, cat, dog, unseen, words, and the padding
-        assert made.stats == {
-            **{"tokens": 7, "word_dim": 12, "without_text": 1, "mean_length": 6 / 4}
-        }
+        assert made.stats == TextStats(tokens=7, word_dim=12, without_text=1, mean_length=6 / 4)
 
     def test_config_is_kept(self, tmp_path: Path) -> None:
         encode(tmp_path, title_size=7)
@@ -119,8 +118,8 @@ class TestTokens:
         file.write_text("the 1 2 3\ncat 4 5 6\n")
         made = encode(tmp_path, words=str(file))
         matrix = np.load(tmp_path / "text" / "words.npy")
-        assert matrix.shape == (made.stats["tokens"], 3)
-        assert made.stats["word_dim"] == 3
+        assert matrix.shape == (made.stats.tokens, 3)
+        assert made.stats.word_dim == 3
         the, cat = column(made, "tokens")[0]
         assert matrix[[the, cat]].tolist() == [[1, 2, 3], [4, 5, 6]]
 

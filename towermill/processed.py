@@ -1,0 +1,169 @@
+"""The processed folder: what `workflows` writes and `models` reads."""
+
+from __future__ import annotations
+
+import json
+from datetime import datetime
+from pathlib import Path
+from typing import Final
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from towermill.columns import HIDDEN, Entity
+from towermill.errors import DataError
+from towermill.features import Features
+
+#: Splits that a processed folder may hold. Only impressions have hidden ones.
+SPLITS: Final = ("train", "valid", "test", HIDDEN)
+#: In the folder of text: the given word vectors.
+WORDS: Final = "words.npy"
+#: Version of ``stats.json``; another one is not read.
+VERSION: Final = 1
+
+
+class ProcessedFolder:
+    """Where each part of a processed data set is.
+
+    Encoded ids are int32, lists are lists of int32, numbers are float32.
+
+    Parameters
+    ----------
+    path
+        The folder.
+
+    Attributes
+    ----------
+    users, items
+        Parquet, one row per known id, by encoded id from 3: encoded features, raw columns as
+        ``raw_<name>``, and ``train_count``, the occurrences of the id in training (of articles:
+        their clicks). Users of impressions have their latest ``history``; items may have
+        ``vector``, and of impressions ``tokens`` and ``published``.
+    seen
+        Parquet: the known items that each known user has interacted with, over the whole log.
+    seen_before
+        The same of the run being continued; only in a continued run of interactions.
+    histories
+        Parquet, only of impressions: row i is what ``history_id`` i had read, the most recent
+        article last. Row 0 is the empty history.
+    schema
+        Merlin's schema: all that a model is built from.
+    workflow
+        The fitted NVTabular workflow.
+    text, words
+        Folder of the tokenizer, and in it the given word vectors (NumPy); only of impressions.
+    stats
+        JSON: see `Stats`.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> from towermill.processed import ProcessedFolder
+    >>> ProcessedFolder(Path("out")).split("train").as_posix()
+    'out/train'
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.users, self.items = self.table("user"), self.table("item")
+        self.seen, self.seen_before = path / "seen.parquet", path / "seen_before.parquet"
+        self.histories = path / "histories.parquet"
+        self.schema, self.workflow = path / "schema.pbtxt", path / "workflow"
+        self.text, self.words = path / "text", path / "text" / WORDS
+        self.stats = path / "stats.json"
+
+    def split(self, name: str) -> Path:
+        """Return the folder with the Parquet files of a split."""
+        return self.path / name
+
+    def table(self, entity: Entity) -> Path:
+        """Return the Parquet file of users or items."""
+        return self.path / f"{entity}s.parquet"
+
+
+class TextStats(BaseModel):
+    """What was made of the text of articles.
+
+    Parameters
+    ----------
+    tokens
+        Size of the tokenizer's vocabulary.
+    word_dim
+        Length of a word vector.
+    without_text
+        Articles without a token.
+    mean_length
+        Mean number of tokens per article.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    tokens: int
+    word_dim: int
+    without_text: int = 0
+    mean_length: float = 0.0
+
+
+class Stats(BaseModel):
+    """What `process` found out about the data: ``stats.json``.
+
+    Parameters
+    ----------
+    rows
+        Row counts by split; of a continued run also ``replayed``, the earlier rows in training.
+    users, items
+        Known ids.
+    title
+        The item feature that people read, if there is one.
+    vocabularies
+        Number of encoded ids by column, those of no category included.
+    as_of
+        Moment of the last training interaction, or of the last impression; None without times.
+    columns
+        How each column is read, by entity.
+    text
+        Counts of the articles' text; None where no text was tokenised.
+
+    Examples
+    --------
+    >>> from towermill.processed import Stats
+    >>> Stats(rows={"train": 8}, users=2, items=3).version
+    1
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    version: int = VERSION
+    rows: dict[str, int]
+    users: int
+    items: int
+    title: str | None = None
+    vocabularies: dict[str, int] = {}
+    as_of: datetime | None = None
+    columns: dict[Entity, Features] = {}
+    text: TextStats | None = None
+
+    @classmethod
+    def read(cls, folder: ProcessedFolder) -> Stats:
+        """Read the statistics of a processed folder.
+
+        Raises
+        ------
+        DataError
+            The file is missing, cannot be read, or is of another version.
+        """
+        try:
+            content = json.loads(folder.stats.read_text())
+            version = content.get("version") if isinstance(content, dict) else None
+            if version == VERSION:
+                return cls.model_validate(content)
+            found = f"version {version}" if version else "no version: it is of an older Towermill"
+        except (OSError, ValidationError, ValueError) as error:
+            found = str(error)
+        raise DataError(
+            f"Expected statistics of version {VERSION} in {folder.stats}, as the `process` stage "
+            f"writes them. Found {found}. Run the `process` stage again."
+        )
+
+    def write(self, folder: ProcessedFolder) -> None:
+        """Write the statistics into a processed folder."""
+        folder.stats.write_text(self.model_dump_json(indent=2))

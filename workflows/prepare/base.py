@@ -1,0 +1,70 @@
+"""The checks that depend on the kind of events, and what they share."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import Any, ClassVar, Generic, Literal, TypeVar
+
+import polars as pl
+
+from towermill.errors import DataError
+from towermill.workflows.streaming.group_by import COUNT
+from towermill.workflows.tables import ImpressionTables, Tables
+
+T = TypeVar("T", bound=Tables | ImpressionTables)
+
+#: What a timestamp may be: from the first of these to before the second.
+_EARLIEST = pl.datetime(1970, 1, 1, time_unit="us")
+_LATEST = pl.datetime(2101, 1, 1, time_unit="us")
+#: Ids that an error names.
+_EXAMPLES = 3
+
+
+class TableChecks(ABC, Generic[T]):
+    """What must hold of tables of one kind of events before any long work begins."""
+
+    kind: ClassVar[str]
+
+    @staticmethod
+    @abstractmethod
+    def check(tables: T, on_null_id: Literal["error", "drop"] = "error") -> dict[str, Any]:
+        """Look through the tables, streaming, and return counts for ``stats.json``."""
+
+    @staticmethod
+    @abstractmethod
+    def drop_null_ids(tables: T) -> T:
+        """Return the tables, lazily, without rows that lack an id."""
+
+
+def time_counts(time: pl.Expr) -> list[pl.Expr]:
+    """Return what `require_times` needs of a column of timestamps, and its first and last."""
+    outside = (time < _EARLIEST) | (time >= _LATEST)
+    # As text: a year past 9999 has no Python value.
+    return [
+        time.null_count().alias("null_times"),
+        outside.sum().alias("outside"),
+        time.filter(outside).first().dt.to_string("iso").alias("example"),
+        time.min().dt.to_string("iso").alias("first"),
+        time.max().dt.to_string("iso").alias("last"),
+    ]
+
+
+def require_times(outside: int, example: str | None) -> None:
+    """Raise `DataError` if timestamps are unlikely."""
+    if outside:
+        raise DataError(
+            f"Timestamps should lie between 1970 and 2100. {outside} lie outside, such as "
+            f"{example}. Does the column mix units (seconds, milliseconds …), or is it no time at "
+            "all?"
+        )
+
+
+def require_distinct(tallied: pl.DataFrame, column: str, table: str) -> None:
+    """Raise `DataError` if an id has more than one row of `COUNT`."""
+    twice = tallied.filter(pl.col(COUNT) > 1).sort(column)
+    if twice.height:
+        examples = ", ".join(map(repr, twice[column].head(_EXAMPLES).to_list()))
+        raise DataError(
+            f"The {table} should have one row an id. {twice.height} ids have more, such as "
+            f"{examples}. Keep one row of each."
+        )

@@ -1,0 +1,40 @@
+"""A source to canonical tables: read, check, write."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import polars as pl
+
+from towermill.errors import DataError
+from towermill.workflows.prepare import CHECKS
+from towermill.workflows.sources.base import SourceConfig
+from towermill.workflows.tables import write_tables
+
+
+def prepare(source: SourceConfig, out: Path) -> None:
+    """Write the canonical tables into the empty folder `out`: see `write_tables`.
+
+    Raises
+    ------
+    DataError
+        The raw data cannot be read, or the tables are not as `CHECKS` of their kind require.
+    """
+    scratch = out / "scratch"
+    scratch.mkdir()
+    try:
+        tables = source.read(scratch)
+        checks = CHECKS.get(tables.events)
+        counts = checks.check(tables, source.on_null_id)
+        if counts["null_ids_dropped"]:
+            tables = checks.drop_null_ids(tables)
+        write_tables(tables, counts, out)
+    # Tables are lazy: a damaged file or a text among numbers shows only when its rows are read.
+    except pl.exceptions.PolarsError as error:
+        raise DataError(
+            "The raw data should be readable throughout. Reading it failed: "
+            f"{str(error).partition(chr(10))[0].rstrip('.')}. Mend the file, or the section "
+            f"`source` of the recipe (kind {getattr(source, 'kind', type(source).__name__)})."
+        ) from error
+    shutil.rmtree(scratch)

@@ -1,0 +1,61 @@
+"""Raw columns as NVTabular reads them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from towermill.columns import Entity
+from towermill.errors import DataError
+from towermill.features import Features
+from towermill.workflows.sources.reading.casting import feature_expr
+
+
+def typed(frame: pl.LazyFrame, features: Features, entity: Entity) -> pl.LazyFrame:
+    """Check that each column can be of its feature's kind; cut text of kind ``list``."""
+    types, columns = frame.collect_schema(), []
+    for name, feature in features.items():
+        if name in types and feature.kind not in ("hour", "weekday"):
+            column = feature_expr(frame, name, feature, f"features.{entity}")
+            truth = types[name] == pl.Boolean and feature.kind == "number"
+            columns.append(column.cast(pl.Int8) if truth else column)
+    return frame.with_columns(columns)
+
+
+def filled(frame: pl.LazyFrame) -> pl.LazyFrame:
+    """Make missing lists empty: Categorify takes no null ones."""
+    lists = {n: kind for n, kind in frame.collect_schema().items() if isinstance(kind, pl.List)}
+    return frame.with_columns(pl.col(n).fill_null(pl.lit([], kind)) for n, kind in lists.items())
+
+
+def with_columns(frame: pl.LazyFrame, types: Mapping[str, Any]) -> pl.LazyFrame:
+    """Add a column of nulls for each of `types` that `frame` lacks."""
+    held = frame.collect_schema()
+    return frame.with_columns(
+        pl.lit(None, dtype=kind).alias(name) for name, kind in types.items() if name not in held
+    )
+
+
+def require_values(fit: Path, features: Mapping[Entity, Features]) -> None:
+    """Refuse categories and lists without a value in training: there is no vocabulary to make."""
+    frame = pl.scan_parquet(fit)
+    types = frame.collect_schema()
+    kinds = {n: f for named in features.values() for n, f in named.items() if f.is_category}
+    counts = frame.select(
+        (
+            pl.col(n).list.drop_nulls().list.len().sum()
+            if isinstance(types[n], pl.List)
+            else pl.col(n).count()
+        ).alias(n)
+        for n in kinds
+        if n in types
+    ).collect(engine="streaming")
+    if empty := [n for n in counts.columns if not counts[n].item()]:
+        raise DataError(
+            f"The feature {empty[0]!r} should have values; in the training split it has none. Look "
+            "at the column, and at whether the ids of its table are those of the log, or leave "
+            "the feature out."
+        )
