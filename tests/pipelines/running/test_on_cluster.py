@@ -76,7 +76,7 @@ class TestEncoding:
         monkeypatch.setattr(retriever, "ENCODE_ROWS", 20)
         runtime = Runtime(cluster=default_client().scheduler.address)
         stages, config = trained.stages, trained.recipe.model
-        spread = spread_over_cluster(stages, trained.recipe, runtime)
+        spread = spread_over_cluster(stages, trained.recipe.model, runtime)
         data, alone = load_model(stages["process"], stages["train"], config)
         _, over = load_model(stages["process"], stages["train"], config)
         over.spread = spread
@@ -94,7 +94,7 @@ class TestEncoding:
 
     def test_error_of_a_worker(self, client: Any, trained: Any, tmp_path: Path) -> None:
         stages = {**trained.stages, "train": tmp_path}
-        spread = spread_over_cluster(stages, trained.recipe, Runtime(cluster="tcp://x"))
+        spread = spread_over_cluster(stages, trained.recipe.model, Runtime(cluster="tcp://x"))
         assert spread is not None
         with pytest.raises(DataError, match="Expected the weights of this model"):
             list(spread("item", [pl.DataFrame()]))
@@ -102,7 +102,7 @@ class TestEncoding:
 
 class TestWithoutCluster:
     def test_nothing_is_spread(self, trained: Any) -> None:
-        assert spread_over_cluster(trained.stages, trained.recipe, Runtime()) is None
+        assert spread_over_cluster(trained.stages, trained.recipe.model, Runtime()) is None
 
 
 class TestKilledWorker:
