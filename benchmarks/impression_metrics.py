@@ -25,7 +25,7 @@ import numpy as np
 from rich.console import Console
 from sklearn.metrics import ndcg_score, roc_auc_score
 
-from towermill.models.metrics.impressions import per_impression
+from towermill.models.metrics.impressions.ranking import per_impression
 
 CUTS = (5, 10)
 TIMES_FASTER, DIFFERENCE = 50, 1e-9

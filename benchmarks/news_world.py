@@ -24,7 +24,7 @@ import polars as pl
 from rich.console import Console
 from rich.table import Table
 
-from towermill.models.metrics.impressions import impression_metrics
+from towermill.models.metrics.impressions.ranking import impression_metrics
 from towermill.pipelines import Selection, load_recipe, run
 from towermill.runtime.device import quiet_tensorflow
 

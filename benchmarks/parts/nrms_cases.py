@@ -29,7 +29,7 @@ from towermill.models.configs.nrms import NRMSConfig
 from towermill.models.configs.train import TrainConfig
 from towermill.models.data.impressions import ImpressionData, Slates
 from towermill.models.evaluation.scoring import slate_scorer
-from towermill.models.metrics.impressions import impression_metrics
+from towermill.models.metrics.impressions.ranking import impression_metrics
 from towermill.models.training.fit import fit
 from towermill.runtime.device import seed_everything
 

@@ -14,7 +14,7 @@ from towermill.models.data.lists import ScoreBlock
 from towermill.models.evaluation.baselines import popularity_scores, random_scores
 from towermill.models.evaluation.protocol import Model, Protocol, Ranking, Validation
 from towermill.models.evaluation.top_k import top_k
-from towermill.models.metrics.catalogue import ranking_metrics
+from towermill.models.metrics.catalogue.ranking import ranking_metrics
 from towermill.progress import progress
 
 logger = logging.getLogger(__name__)

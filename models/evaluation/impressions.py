@@ -25,7 +25,7 @@ from towermill.models.evaluation.scoring import SlateScorer, slate_scorer
 from towermill.models.evaluation.slices import clicked_ages, report_slices, slices
 from towermill.models.metrics.beyond_accuracy import slate_metrics, top_of_slates
 from towermill.models.metrics.clicks import auroc, best_threshold, f1_score
-from towermill.models.metrics.impressions import impression_metrics, per_impression
+from towermill.models.metrics.impressions.ranking import impression_metrics, per_impression
 
 logger = logging.getLogger(__name__)
 

@@ -12,7 +12,10 @@ from towermill.errors import DataError
 from towermill.models.data.lists import check_positive
 from towermill.models.data.ragged import blocks, check_entries, check_items, check_offsets
 from towermill.models.data.random import philox
-from towermill.models.metrics.catalogue import check_cuts, item_weights, list_means
+from towermill.models.metrics.catalogue.base import list_means
+from towermill.models.metrics.catalogue.novelty import Novelty
+from towermill.models.metrics.catalogue.ranking import check_counts
+from towermill.models.metrics.cuts import check_cuts
 
 Floats = NDArray[np.float64]
 
@@ -187,7 +190,7 @@ def per_slate(
     if item_counts is not None:
         catalogue = len(np.atleast_1d(np.asarray(item_counts)))
         _check_top(top, catalogue, "item_counts")
-        weight = item_weights(item_counts, catalogue)["novelty"]
+        weight = Novelty().of_items(check_counts(item_counts, catalogue))
         for cut, values in list_means(top, weight, cuts).items():
             result[f"novelty@{cut}"] = values
     if vectors is not None:

@@ -10,7 +10,7 @@ from towermill.errors import DataError, TowermillError
 from towermill.models.data.lists import Lists
 from towermill.models.evaluation.baselines import popularity_scores, random_scores
 from towermill.models.evaluation.top_k import top_k
-from towermill.models.metrics.catalogue import ranking_metrics
+from towermill.models.metrics.catalogue.ranking import ranking_metrics
 
 
 class TestPopularityScores:

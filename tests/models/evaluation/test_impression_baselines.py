@@ -11,7 +11,7 @@ from towermill.models.evaluation.baselines import (
     popularity_of_entries,
     recency_of_entries,
 )
-from towermill.models.metrics.impressions import impression_metrics
+from towermill.models.metrics.impressions.ranking import impression_metrics
 
 
 class TestPopularity:

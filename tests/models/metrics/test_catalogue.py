@@ -15,7 +15,8 @@ from sklearn.metrics import (
 from towermill.errors import DataError, TowermillError
 from towermill.models.data.lists import Lists, TopK
 from towermill.models.evaluation.top_k import top_k
-from towermill.models.metrics.catalogue import hits, per_query, ranking_metrics
+from towermill.models.metrics.catalogue.base import hits
+from towermill.models.metrics.catalogue.ranking import per_query, ranking_metrics
 
 ACCURACY = ["recall", "precision", "hit_rate", "ndcg", "mrr", "map"]
 
@@ -220,7 +221,7 @@ class TestBlocks:
         world = World(0)
         args = (world.top, lists_of(world.relevant), world.cuts, world.counts, world.items)
         whole = per_query(*args)
-        monkeypatch.setattr("towermill.models.metrics.catalogue._BLOCK", size)
+        monkeypatch.setattr("towermill.models.metrics.catalogue.base._BLOCK", size)
         for name, values in per_query(*args).items():
             np.testing.assert_array_equal(values, whole[name])
 

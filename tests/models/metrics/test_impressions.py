@@ -9,8 +9,8 @@ import pytest
 from sklearn.metrics import ndcg_score, roc_auc_score
 
 from towermill.errors import DataError, TowermillError
-from towermill.models.metrics import impressions as module
-from towermill.models.metrics.impressions import impression_metrics, per_impression
+from towermill.models.metrics.impressions import ranking as module
+from towermill.models.metrics.impressions.ranking import impression_metrics, per_impression
 
 CUTS = (1, 2, 5, 10)
 

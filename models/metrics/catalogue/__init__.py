@@ -1,0 +1,1 @@
+"""Metrics of lists that are ranked from the whole catalogue."""

@@ -1,0 +1,1 @@
+"""Metrics of what was shown, ranked within each impression."""
