@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from towermill.pipelines.stages.base import Inputs, Stage
+from towermill.pipelines.stages.base import Inputs, Stage, feature_kinds
 
 if TYPE_CHECKING:
     from towermill.pipelines.recipe.recipe import Recipe
@@ -56,6 +56,7 @@ STAGE = Stage(
     ("filters", "split", "features", "text", "continue_from.replay"),
     __name__,
     process,
+    parts=feature_kinds,
     files=text_files,
     earlier=("process",),
     spreads=True,

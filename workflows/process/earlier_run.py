@@ -27,7 +27,7 @@ from towermill.columns import (
     Entity,
 )
 from towermill.errors import DataError, RecipeError
-from towermill.features import Features
+from towermill.features.config import Features
 from towermill.workflows.config import described
 from towermill.workflows.graph.workflow import Workflow
 from towermill.workflows.process.interaction_inputs import typed

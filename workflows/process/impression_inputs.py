@@ -23,7 +23,7 @@ from towermill.columns import (
     Entity,
 )
 from towermill.errors import DataError
-from towermill.features import Features
+from towermill.features.config import Features
 from towermill.workflows.process.interaction_inputs import filled, typed
 from towermill.workflows.selecting.split import Split, split
 from towermill.workflows.tables import ImpressionTables, row_count, sink
@@ -69,7 +69,7 @@ def write_raw_impressions(
         (pl.col(HISTORY_ID).cast(pl.Int32) + 1).fill_null(0),
         pl.col(INVIEW).list.drop_nulls(),
         CLICKED,
-        *(n for n, f in context.items() if f.kind != "title"),
+        *(n for n, f in context.items() if f.encoder.is_input),
         *([SPLIT] if SPLIT in tables.impressions.collect_schema() else []),
     )
     parts = split_impressions(labelled(impressions), config, folder)
@@ -80,7 +80,7 @@ def write_raw_impressions(
     nobody = pl.LazyFrame({HISTORY_ID: [0], HISTORY: [[]]}, schema_overrides=read.collect_schema())
     frames = {**parts, "histories": pl.concat([nobody, read])}
     if tables.items is not None:
-        wanted = {n: f for n, f in own.items() if f.kind != "title"}
+        wanted = {n: f for n, f in own.items() if f.encoder.is_input}
         frames["items"] = typed(tables.items.select(ITEM_ID, *wanted), wanted, "item")
     used = parts["train"].select(HISTORY_ID).unique()
     fit_on = [

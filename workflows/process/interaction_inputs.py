@@ -8,9 +8,8 @@ from pathlib import Path
 import polars as pl
 
 from towermill.columns import COLD_ITEM, COLD_USER, ID_OF, ITEM_ID, USER_ID, Entity
-from towermill.features import Features
+from towermill.features.config import Features
 from towermill.workflows.selecting.split import Split, split
-from towermill.workflows.sources.reading.casting import feature_expr
 from towermill.workflows.tables import Tables, sink
 
 
@@ -59,7 +58,7 @@ def write_raw_splits(
 
 def _side(table: pl.LazyFrame | None, entity: Entity, features: Features) -> pl.LazyFrame | None:
     """Return the id and the features that the workflow takes."""
-    wanted = {n: f for n, f in features.items() if f.kind != "title"}
+    wanted = {n: f for n, f in features.items() if f.encoder.is_input}
     if table is None or not wanted:
         return None
     return typed(table.select(ID_OF[entity], *wanted), wanted, entity)
@@ -69,10 +68,9 @@ def typed(frame: pl.LazyFrame, features: Features, entity: Entity) -> pl.LazyFra
     """Check that each column can be of its feature's kind; cut text of kind ``list``."""
     types, columns = frame.collect_schema(), []
     for name, feature in features.items():
-        if name in types and feature.kind not in ("hour", "weekday"):
-            column = feature_expr(frame, name, feature, f"features.{entity}")
-            truth = types[name] == pl.Boolean and feature.kind == "number"
-            columns.append(column.cast(pl.Int8) if truth else column)
+        encoder = feature.encoder
+        if name in types and encoder.from_column:
+            columns.append(encoder.cast(frame, name, feature, f"features.{entity}"))
     return frame.with_columns(columns)
 
 

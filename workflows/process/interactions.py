@@ -25,7 +25,7 @@ from towermill.columns import (
     Entity,
 )
 from towermill.errors import DataError, did_you_mean
-from towermill.features import Features
+from towermill.features.config import Features
 from towermill.workflows.config import FeatureConfig, described
 from towermill.workflows.dataset import open_dataset
 from towermill.workflows.graph.build import build_workflow, require_timestamp
@@ -135,7 +135,7 @@ def process(
     replayed = 0 if before is None else _go_on(before, out, share)
     stats = {
         "rows": rows | ({"replayed": replayed} if replayed else {}),
-        "title": next((n for n, f in columns["item"].items() if f.kind == "title"), None),
+        "title": next((n for n, f in columns["item"].items() if not f.encoder.is_input), None),
         "users": row_count(pl.scan_parquet(out / "users.parquet")),
         "items": row_count(pl.scan_parquet(out / "items.parquet")),
         "vocabularies": {c.name: int(c.int_domain.max) + 1 for c in schema if c.int_domain},
@@ -158,7 +158,7 @@ def _check_columns(
         frame = frames[entity]
         held = [] if frame is None else frame.collect_schema().names()
         for name, feature in named.items():
-            if feature.kind in ("hour", "weekday"):
+            if not feature.encoder.from_column:
                 continue
             if name not in held:
                 raise DataError(
@@ -193,7 +193,7 @@ def _check_numbers(tables: Tables, features: Mapping[Entity, Features]) -> None:
     frames = {"user": tables.users, "item": tables.items, "context": tables.interactions}
     for entity, named in features.items():
         frame = frames[entity]
-        numbers = {n: f for n, f in named.items() if f.kind == "number"}
+        numbers = {n: f for n, f in named.items() if f.encoder.raw_numbers}
         if frame is None or not numbers:
             continue
         columns = {n: pl.col(n).cast(pl.Float64) for n in numbers}

@@ -73,7 +73,7 @@ class TestRecommend:
 
     def test_more_than_there_are(self, bundle: Bundle, busiest: int) -> None:
         found = bundle.recommend(busiest, 10**9, filter_seen=False)
-        assert len(found.items) == bundle.manifest["rows"]["items"]
+        assert len(found.items) == bundle.manifest.rows.items
 
     @pytest.mark.parametrize("k", [0, -1, 1.5, True, "3", None])
     def test_k(self, bundle: Bundle, k: Any) -> None:
@@ -211,7 +211,7 @@ class TestContextAndLists:
         return Bundle.open(folder / "runs/context/latest/bundle")
 
     def test_every_user_and_none(self, made: Bundle) -> None:
-        assert set(made.manifest["query_features"]) == {"user_id", "likes", "hour"}
+        assert set(made.manifest.query_features) == {"user_id", "likes", "hour"}
         for user_id in range(8):
             found = made.recommend(user_id, 12)
             assert found.known

@@ -11,11 +11,12 @@ import polars as pl
 import pytest
 
 from towermill.errors import BundleError
-from towermill.features import Feature
+from towermill.features.config import Feature
+from towermill.features.shared.vocabulary import first_unused
 from towermill.models.data.interactions import Processed
 from towermill.pipelines.bundle.raw_features import RawFeatures
 from towermill.pipelines.bundle.tables import IdTable
-from towermill.pipelines.export.input_specs import _missing, describe_inputs
+from towermill.pipelines.export.input_specs import describe_inputs
 from towermill.pipelines.export.tables import write_tables
 from towermill.workflows.config import FeatureConfig
 from towermill.workflows.process.interactions import process
@@ -136,7 +137,7 @@ class TestEncode:
             for name, feature in described.items():
                 if name == "hashed":
                     assert batch[name].tolist() == [2]
-                elif feature["list"]:
+                elif feature.list:
                     assert batch[f"{name}__values"].tolist() == expected[name]
                 else:
                     assert batch[name][0] == pytest.approx(expected[name], abs=1e-5), name
@@ -212,7 +213,7 @@ class TestMissing:
         ],
     )
     def test_is_no_value_of_the_training(self, values: Any, kind: str, expected: Any) -> None:
-        assert _missing(pl.Series(values), kind) == expected
+        assert first_unused(pl.Series(values), kind) == expected
 
 
 class TestRawTower:
@@ -226,7 +227,7 @@ class TestRawTower:
         from towermill.pipelines.export.raw_tower import RawTower, raw_inputs
         from towermill.pipelines.gates.saved_models import raw_batch, run_saved
 
-        scalars = [name for name, feature in described.items() if not feature["list"]]
+        scalars = [name for name, feature in described.items() if not feature.list]
 
         class Shows:
             """A tower whose embedding is what it is given; of the list, lengths and sums."""
@@ -247,8 +248,7 @@ class TestRawTower:
             {"hashed": 1},
             {"user_id": "nobody", "city": "", "likes": ["z", None], "hashed": 1},
         ]
-        manifest = {"raw_inputs": raw_inputs(described), "query_features": described}
-        found = run_saved(tmp_path / "raw", raw_batch(manifest, given))
+        found = run_saved(tmp_path / "raw", raw_batch(raw_inputs(described), given))
         for row, query in zip(found, given, strict=True):
             batch = raw.encode(query)
             lists = batch["likes__values"]

@@ -11,8 +11,9 @@ import pytest
 from pydantic import ValidationError
 
 from towermill.errors import DataError
-from towermill.features import Feature
-from towermill.workflows.sources.reading.casting import feature_expr, id_expr, time_expr
+from towermill.features.config import Feature
+from towermill.features.shared.times import time_expr
+from towermill.workflows.sources.reading.casting import id_expr
 from towermill.workflows.sources.reading.files import find_files, scan
 from towermill.workflows.sources.table import Table
 
@@ -137,7 +138,8 @@ class TestFeatures:
     )
     def test_read(self, kind: Any, values: list[Any], expected: list[Any]) -> None:
         frame = pl.LazyFrame({"f": values})
-        out = frame.select(feature_expr(frame, "f", Feature(kind=kind), "t")).collect()
+        feature = Feature(kind=kind)
+        out = frame.select(feature.encoder.cast(frame, "f", feature, "t")).collect()
         assert out["f"].to_list() == expected
 
     @pytest.mark.parametrize(
@@ -152,9 +154,9 @@ class TestFeatures:
         ],
     )
     def test_refused(self, kind: Any, values: list[Any]) -> None:
-        frame = pl.LazyFrame({"f": values})
+        frame, feature = pl.LazyFrame({"f": values}), Feature(kind=kind)
         with pytest.raises(DataError, match="'f' should hold"):
-            feature_expr(frame, "f", Feature(kind=kind), "t")
+            feature.encoder.cast(frame, "f", feature, "t")
 
 
 class TestIdsOfText:
