@@ -245,8 +245,8 @@ def parse_manifest(bundle: Path) -> Manifest:
     if manifest is None:
         advice = "Update it." if found > FORMAT else "Export again."
         raise BundleError(
-            f"The bundle is of format {found}; this Towermill reads format {FORMAT}, and "
-            f"{min(_UPGRADES)}. {advice}"
+            f"The bundle is of format {found}; this Towermill reads formats {min(_UPGRADES)} to "
+            f"{FORMAT}. {advice}"
         )
     result: Manifest = manifest
     return result

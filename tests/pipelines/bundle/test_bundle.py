@@ -157,18 +157,6 @@ class TestDamage:
         with pytest.raises(BundleError, match="Export it again"):
             Bundle.open(copy)
 
-    @pytest.mark.parametrize("text", ["", "{", "[]", "{}", '{"format": 3}', '{"format": "x"}', "1"])
-    def test_manifest(self, copy: Path, text: str) -> None:
-        (copy / "manifest.json").write_text(text)
-        with pytest.raises(BundleError, match="is not a bundle's manifest"):
-            Bundle.open(copy)
-
-    @pytest.mark.parametrize(("found", "advice"), [(4, "Update it"), (2, "Export again")])
-    def test_another_format(self, copy: Path, found: int, advice: str) -> None:
-        (copy / "manifest.json").write_text(f'{{"format": {found}, "files": {{}}}}')
-        with pytest.raises(BundleError, match=rf"is of format {found}; .* format 3\. {advice}"):
-            Bundle.open(copy)
-
     def test_no_bundle(self, tmp_path: Path) -> None:
         for path in (tmp_path, tmp_path / "nowhere"):
             with pytest.raises(BundleError, match="No bundle at"):
