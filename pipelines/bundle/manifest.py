@@ -1,4 +1,4 @@
-"""The manifest of a bundle: what it is of, and which files it has, each as it was published."""
+"""The manifest of a bundle: its records, and how it is read, written and checked."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class File:
 
 @dataclass(frozen=True)
 class ReservedIds:
-    """Encoded ids that stand for no value, and the first that does."""
+    """Encoded ids with a special meaning, and the first id of a value."""
 
     padding: int = PADDING_ID
     null: int = NULL_ID
@@ -63,7 +63,7 @@ class OnnxModel:
 
 @dataclass(frozen=True)
 class Parity:
-    """How far reloaded models were from the trained ones, at most, on so many rows."""
+    """Largest difference between reloaded and trained models, on a number of rows."""
 
     max_abs_difference: dict[str, float]
     tolerance: float
@@ -72,20 +72,20 @@ class Parity:
 
 @dataclass(frozen=True, kw_only=True)
 class Manifest:
-    """What a bundle tells of itself.
+    """What a bundle is.
 
     Attributes
     ----------
     format
         Of the manifest.
     id
-        Tells one bundle from another: see `content_id`.
+        Identifies the bundle: see `content_id`.
     towermill, packages
         Versions of what wrote it.
     recipe
         As plain JSON.
     ids
-        Encoded ids with a meaning of their own.
+        Encoded ids with a special meaning.
     kind
         ``retriever`` or ``ranker``.
     query_features, item_features
@@ -93,13 +93,13 @@ class Manifest:
     raw_inputs
         What ``query_tower_raw`` takes, by name; a ranker has none.
     dim
-        Of embeddings; 0 of a ranker.
+        Dimension of the embeddings; 0 for a ranker.
     index
-        None of a ranker.
+        None for a ranker.
     onnx
         The models in ONNX, by name.
     parity
-        How exact reloaded models are.
+        How closely reloaded models match the trained ones.
     item_columns
         What the recipe says of the items' columns, as plain JSON.
     as_of
@@ -109,7 +109,7 @@ class Manifest:
     rows
         Sizes of the tables.
     metrics
-        What was evaluated, as ``metrics.json`` has it.
+        The contents of ``metrics.json``.
     files
         Every file but the manifest, by relative path.
     gates
@@ -153,7 +153,7 @@ class Manifest:
         return float(self.recipe["export"]["gates"][gate])
 
     def require_index(self) -> PublishedIndex:
-        """Return what is told of the index; raise `BundleError` if there is none."""
+        """Return the description of the index; raise `BundleError` if there is none."""
         if self.index is None:
             raise BundleError(
                 "A ranker's bundle has no embeddings to compare; ask that of a retriever."
@@ -167,7 +167,7 @@ def onnx_file(name: str) -> str:
 
 
 def content_id(files: dict[str, File]) -> str:
-    """Return what tells one bundle from another: a digest of its files' digests."""
+    """Return an id of a bundle: a digest of the digests of its files."""
     text = "\n".join(f"{name} {files[name].sha256}" for name in sorted(files))
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
@@ -221,7 +221,7 @@ def load_manifest(bundle: Path) -> Manifest:
 
 
 def parse_manifest(bundle: Path) -> Manifest:
-    """Return the manifest in a folder, whatever other files are there.
+    """Return the manifest in a folder without checking the other files.
 
     Raises
     ------
@@ -255,7 +255,7 @@ def parse_manifest(bundle: Path) -> Manifest:
 def _from_3(told: dict[str, Any]) -> dict[str, Any]:
     """Return a manifest of format 3 in format 4.
 
-    Format 3 told a list by its input alone, and times of ``raw_inputs`` by the features.
+    Format 3 names lists ``category``, and does not mark the times among ``raw_inputs``.
     """
     for features in (told["query_features"], told["item_features"]):
         for feature in features.values():
@@ -267,7 +267,7 @@ def _from_3(told: dict[str, Any]) -> dict[str, Any]:
     return told | {"format": FORMAT}
 
 
-#: Formats that are read, each by the function that brings it to the newest.
+#: Formats that can be read, with the function that upgrades each to the newest.
 _UPGRADES: Final[dict[int, Callable[[dict[str, Any]], dict[str, Any]]]] = {3: _from_3, FORMAT: dict}
 
 

@@ -13,12 +13,12 @@ _ACCEPTED: Final[dict[Any, tuple[type, ...]]] = {float: (float, int)}
 def from_json(kind: Any, value: Any, at: str = "it") -> Any:
     """Return a JSON value as a type: a dataclass, a dict, a list, a union or a plain type.
 
-    Keys that a dataclass does not have are left out.
+    Unknown keys are ignored.
 
     Raises
     ------
     TypeError, KeyError
-        The value is not of the type, or lacks a field; the message names the place.
+        The value is of another type, or a field is missing; the message says where.
 
     Examples
     --------
@@ -49,7 +49,7 @@ def from_json(kind: Any, value: Any, at: str = "it") -> Any:
 
 
 def _classes(kind: Any) -> tuple[type, ...]:
-    """Return the classes of JSON values that may stand for a type."""
+    """Return the Python classes that a type may have in JSON."""
     if is_dataclass(kind):
         return (dict,)
     return _ACCEPTED.get(kind, (get_origin(kind) or kind,))

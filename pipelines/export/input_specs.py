@@ -1,4 +1,4 @@
-"""What a bundle's models take, and how each input is made of raw values."""
+"""The inputs of a bundle's models, and how each is made from raw values."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _IDS: Final = {USER_ID: Feature(), ITEM_ID: Feature(), HISTORY: Feature(kind="li
 def describe_inputs(
     schema: Schema, bundle: Path, features: dict[str, Feature]
 ) -> dict[str, ModelInput]:
-    """Return name to what a tower takes and how it is made of raw values.
+    """Return the inputs of a tower, and how each is made from raw values.
 
     Parameters
     ----------
@@ -34,7 +34,7 @@ def describe_inputs(
     bundle
         The folder with the fitted ``workflow``.
     features
-        What the recipe says of the columns; ids and histories are not among them.
+        The recipe's features; ids and histories are not among them.
     """
     workflow = Workflow.load(bundle / "workflow")
     moments: dict[str, tuple[float, float]] = {}

@@ -1,4 +1,4 @@
-"""What is told of an index: what opens it, and how well it searches."""
+"""Records of an index: what opens it, and its measured recall."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class IndexDescription:
     longest
         Length of the longest vector.
     library, parameters
-        Of its graph; None of ``exact``, which has none.
+        Of its graph; None and empty for ``exact``.
     files
         By name.
     """
@@ -55,6 +55,6 @@ class Recall:
 
 @dataclass(frozen=True)
 class PublishedIndex(IndexDescription):
-    """An index that was measured, too."""
+    """An index with its measured recall, as the manifest stores it."""
 
     recall: Recall = field(kw_only=True)

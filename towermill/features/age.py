@@ -38,20 +38,20 @@ class Age(Numeric):
 
         return [name] >> ops.LambdaOp(days_since, dependency=[TIMESTAMP])
 
-    def raw_inputs(self, name: str, told: ModelInput) -> dict[str, RawInput]:
+    def raw_inputs(self, name: str, spec: ModelInput) -> dict[str, RawInput]:
         """Return the timestamp and the date, in seconds since 1970."""
-        del told
+        del spec
         return {TIMESTAMP: TIME_INPUT, name: TIME_INPUT}
 
-    def number(self, name: str, told: ModelInput, values: Mapping[str, Any]) -> float | None:
+    def number(self, name: str, spec: ModelInput, values: Mapping[str, Any]) -> float | None:
         """Return the days; None if one of the two is missing."""
-        del told
+        del spec
         moment, since = seconds(TIMESTAMP, values.get(TIMESTAMP)), seconds(name, values.get(name))
         return None if moment is None or since is None else (moment - since) / SECONDS_A_DAY
 
-    def number_tensor(self, name: str, told: ModelInput, tensors: Mapping[str, Any]) -> Any:
+    def number_tensor(self, name: str, spec: ModelInput, tensors: Mapping[str, Any]) -> Any:
         """Return the days, in TensorFlow."""
-        del told
+        del spec
         import tensorflow as tf
 
         moment, since = tensors[TIMESTAMP], tensors[name]

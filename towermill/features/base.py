@@ -27,16 +27,16 @@ _OWNERS: Final = {USER_ID: USER_ID, ITEM_ID: ITEM_ID, HISTORY: ITEM_ID}
 
 @dataclass(frozen=True)
 class Fitted:
-    """What the fitted workflow holds for one input.
+    """What the fitted workflow knows about one input.
 
     Attributes
     ----------
     name
         Of the input.
     vocabulary, values
-        Path of its vocabulary in the bundle, and the values, where it has one.
+        Path of its vocabulary in the bundle, and the values; None without a vocabulary.
     mean, std
-        Of a standardised number.
+        Training moments, if the number is standardised.
     """
 
     name: str
@@ -49,8 +49,8 @@ class Fitted:
 class FeatureKind:
     """How raw values become a model's input, in NVTabular, in NumPy and in TensorFlow.
 
-    The three encoders of a kind stand side by side and give the same for the same raw values. A
-    kind has no state. Most extend `towermill.features.shared.categorical.Categorical` or
+    The three encoders of a kind give the same result for the same raw values. A kind has no state.
+    Most kinds extend `towermill.features.shared.categorical.Categorical` or
     `towermill.features.shared.numeric.Numeric`. A bundle is read with NumPy and PyArrow alone, so
     NVTabular, Polars and TensorFlow are imported inside the methods that use them.
 
@@ -63,19 +63,19 @@ class FeatureKind:
     is_input
         Whether it is an input of models; a title is only shown to people.
     from_column
-        Whether it is made of the raw column of its name; an hour is made of the timestamp.
+        Whether it is made from the raw column of its name; an hour is made from the timestamp.
     needs_timestamp
-        Whether it is made of the interaction's timestamp.
+        Whether it is made from the interaction's timestamp.
     reads_text
         Whether its column in a CSV file is read as text, whatever it looks like.
     raw_numbers
-        Whether its raw values are numbers, which have to be finite.
+        Whether its raw values are numbers, which must be finite.
     shares_vocabulary
         Whether it may name another feature in `shared_with`, or be named there.
     whole_numbers
-        Whether what its vocabulary holds are whole numbers, even if stored as floats.
+        Whether the values of its vocabulary are whole numbers, even if stored as floats.
     takes
-        Which it takes of the options that not every kind does.
+        Options it takes that not every kind does: `boundaries`, `max_length`, `options`.
     """
 
     kind: ClassVar[str]
@@ -90,7 +90,7 @@ class FeatureKind:
     takes: ClassVar[tuple[str, ...]] = ()
 
     def check(self, feature: Feature) -> str | None:
-        """Return what is wrong with a feature's options, to go after its name; None if nothing."""
+        """Return what is wrong with a feature's options, as the rest of a sentence; else None."""
         if feature.freq_threshold and feature.max_size:
             return "should have `freq_threshold` or `max_size`, not both"
         for option, what in _NEEDS.items():
@@ -124,14 +124,14 @@ class FeatureKind:
         raise NotImplementedError
 
     def node(self, name: str, feature: Feature) -> Any:
-        """Return the NVTabular node of a feature: its number, or what its vocabulary holds.
+        """Return the NVTabular node of a feature: its number, or the value to look up.
 
         Functions in it are named and importable, never lambdas.
         """
         raise NotImplementedError
 
     def describe(self, feature: Feature, fitted: Fitted) -> RawEncoding:
-        """Return how the input is made of raw values, as the bundle stores it."""
+        """Return how the input is made from raw values, as the bundle stores it."""
         from towermill.features.shared.vocabulary import first_unused, type_of
 
         edges = None if feature.boundaries is None else list(feature.boundaries)
@@ -160,48 +160,48 @@ class FeatureKind:
             options=feature.options,
         )
 
-    def raw_inputs(self, name: str, told: ModelInput) -> dict[str, RawInput]:
-        """Return what the query tower of raw features takes to make this input."""
+    def raw_inputs(self, name: str, spec: ModelInput) -> dict[str, RawInput]:
+        """Return the inputs of the query tower for raw features that this input is made from."""
         raise NotImplementedError
 
     def encode(
-        self, name: str, told: ModelInput, values: Mapping[str, Any], look_up: Callable[[Any], int]
+        self, name: str, spec: ModelInput, values: Mapping[str, Any], look_up: Callable[[Any], int]
     ) -> Any:
-        """Return the encoded input of one row: a number, or of a list a list of them.
+        """Return the encoded input of one row: a number, or a list of numbers.
 
         Parameters
         ----------
-        name, told
-            The input, and how it is made.
+        name, spec
+            The input.
         values
-            Raw values of the row by name, the timestamp among them; what is missing may be absent.
+            Raw values of the row by name, including the timestamp; missing ones may be absent.
         look_up
-            Value to its id in the vocabulary, or that of unknown values.
+            Returns the id of a value in the vocabulary, or that of unknown values.
 
         Raises
         ------
         BundleError
-            The value cannot be of this kind.
+            A value is of the wrong type.
         """
         raise NotImplementedError
 
     def encode_tensors(
-        self, name: str, told: ModelInput, tensors: Mapping[str, Any], look_up: Callable[[Any], Any]
+        self, name: str, spec: ModelInput, tensors: Mapping[str, Any], look_up: Callable[[Any], Any]
     ) -> Any:
-        """Return the same in a TensorFlow graph: a tensor of rows, of a list values and offsets.
+        """Return the same in a TensorFlow graph: one tensor, or the values and offsets of lists.
 
         Parameters
         ----------
-        name, told, look_up
-            As of `encode`, for tensors.
+        name, spec, look_up
+            As in `encode`, for tensors.
         tensors
-            What `raw_inputs` names, by name.
+            The inputs that `raw_inputs` names; lists as ``<name>__values`` and ``<name>__offsets``.
         """
         raise NotImplementedError
 
 
 def taken_encoded(why: str) -> RawEncoding:
-    """Return the encoding of an input that cannot be made of raw values."""
+    """Return the encoding of an input that cannot be made from raw values."""
     return RawEncoding("encoded", why=why)
 
 

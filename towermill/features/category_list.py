@@ -38,19 +38,19 @@ class CategoryList(Categorical):
         return cut.alias(column)
 
     def encode(
-        self, name: str, told: ModelInput, values: Mapping[str, Any], look_up: Callable[[Any], int]
+        self, name: str, spec: ModelInput, values: Mapping[str, Any], look_up: Callable[[Any], int]
     ) -> Any:
         """Return the ids of the first values; none of a missing list."""
         given = [checked(name, value) for value in values.get(name) or ()]
         ids = [OOV_ID if is_missing(value) else look_up(value) for value in given]
-        return ids[: told.raw.max_length] if told.raw.max_length else ids
+        return ids[: spec.raw.max_length] if spec.raw.max_length else ids
 
     def encode_tensors(
-        self, name: str, told: ModelInput, tensors: Mapping[str, Any], look_up: Callable[[Any], Any]
+        self, name: str, spec: ModelInput, tensors: Mapping[str, Any], look_up: Callable[[Any], Any]
     ) -> Any:
         """Return the ids of the first values, and offsets."""
         values, offsets = look_up(tensors[f"{name}__values"]), tensors[f"{name}__offsets"]
-        return _first(values, offsets, told.raw.max_length)
+        return _first(values, offsets, spec.raw.max_length)
 
 
 def _first(values: Any, offsets: Any, length: int | None) -> tuple[Any, Any]:

@@ -1,4 +1,4 @@
-"""The kind ``encoded``: an input of a bundle that cannot be made of raw values."""
+"""The kind ``encoded``: an input of a bundle that cannot be made from raw values."""
 
 from __future__ import annotations
 
@@ -23,40 +23,40 @@ class Encoded(FeatureKind):
 
     def check(self, feature: Feature) -> str | None:
         """Refuse it in a recipe."""
-        return f"should be of a kind that is made of raw values, not {feature.kind}"
+        return f"should be of a kind that is made from raw values, not {feature.kind}"
 
-    def raw_inputs(self, name: str, told: ModelInput) -> dict[str, RawInput]:
+    def raw_inputs(self, name: str, spec: ModelInput) -> dict[str, RawInput]:
         """Return the input itself."""
-        return {name: RawInput(told.dtype, told.list)}
+        return {name: RawInput(spec.dtype, spec.list)}
 
     def encode(
-        self, name: str, told: ModelInput, values: Mapping[str, Any], look_up: Callable[[Any], int]
+        self, name: str, spec: ModelInput, values: Mapping[str, Any], look_up: Callable[[Any], int]
     ) -> Any:
         """Return what is given, if it can be an encoded value."""
         del look_up
         value = values.get(name)
-        if told.list:
-            return [_checked(name, told, one, OOV_ID) for one in value or ()]
-        return _checked(name, told, value, NULL_ID)
+        if spec.list:
+            return [_checked(name, spec, one, OOV_ID) for one in value or ()]
+        return _checked(name, spec, value, NULL_ID)
 
     def encode_tensors(
-        self, name: str, told: ModelInput, tensors: Mapping[str, Any], look_up: Callable[[Any], Any]
+        self, name: str, spec: ModelInput, tensors: Mapping[str, Any], look_up: Callable[[Any], Any]
     ) -> Any:
         """Return what is given."""
         del look_up
-        if told.list:
+        if spec.list:
             return tensors[f"{name}__values"], tensors[f"{name}__offsets"]
         return tensors[name]
 
 
-def _checked(name: str, told: ModelInput, value: Any, missing: int) -> float:
+def _checked(name: str, spec: ModelInput, value: Any, missing: int) -> float:
     if is_missing(value):
         return missing
-    if told.ids is None and isinstance(value, Real):
+    if spec.ids is None and isinstance(value, Real):
         return float(value)
-    if not isinstance(value, Integral) or told.ids is None or not 0 <= int(value) < told.ids:
+    if not isinstance(value, Integral) or spec.ids is None or not 0 <= int(value) < spec.ids:
         raise BundleError(
-            f"`features.{name}` should be a number, or an id from 0 to {(told.ids or 1) - 1}: "
-            f"{told.raw.why}. Received: {value!r}"
+            f"`features.{name}` should be a number, or an id from 0 to {(spec.ids or 1) - 1}: "
+            f"{spec.raw.why}. Received: {value!r}"
         )
     return int(value)

@@ -1,4 +1,4 @@
-"""The inputs of a bundle's models, and how each is made of raw values, as the manifest has it."""
+"""Records of a bundle's manifest: model inputs, and how each is made from raw values."""
 
 from __future__ import annotations
 
@@ -8,12 +8,13 @@ from typing import Any
 
 @dataclass(frozen=True)
 class RawEncoding:
-    """How an input is made of raw values.
+    """How an input is made from raw values.
 
     Attributes
     ----------
     kind
-        That of the feature, as the recipe names it; ``encoded`` if it cannot be made of raw values.
+        Name of the feature kind in the recipe; ``encoded`` if the input cannot be made from raw
+        values.
     vocabulary
         A Parquet file of the bundle; value i is encoded as i + 3. None of a number.
     type
@@ -21,15 +22,15 @@ class RawEncoding:
     ids_of
         ``user_id`` or ``item_id``, if the vocabulary is that of an id.
     missing
-        The raw value that stands for none where a null cannot, such as in a tensor.
+        Raw value that marks a missing one in a tensor, which has no null.
     max_length
-        Lists are cut to so many values.
+        Lists are cut to this many values.
     boundaries, log, mean, std
-        Of numbers: intervals, or log(1 + x) and then the mean and deviation of the training.
+        For numbers: edges of intervals, or log(1 + x) and the training mean and deviation.
     why
-        Of ``encoded``: why it cannot be made of raw values.
+        For ``encoded``: why it cannot be made from raw values.
     options
-        Those of a kind from another package.
+        Options of a kind from another package.
     """
 
     kind: str
@@ -47,23 +48,23 @@ class RawEncoding:
 
     @property
     def from_raw(self) -> bool:
-        """Whether the input can be made of raw values."""
+        """Whether the input can be made from raw values."""
         return self.why is None
 
 
 @dataclass(frozen=True)
 class ModelInput:
-    """What a model takes.
+    """One input of a model.
 
     Attributes
     ----------
     dtype, list
-        Type of the values, and whether there are several a row: these are passed as
+        Type of the values, and whether a row has several: a list is passed as
         ``<name>__values`` and ``<name>__offsets``.
     ids
         Number of encoded ids; None of a number.
     raw
-        How it is made of raw values.
+        How it is made from raw values.
     """
 
     dtype: str
@@ -74,14 +75,14 @@ class ModelInput:
 
 @dataclass(frozen=True)
 class RawInput:
-    """What the query tower of raw features takes.
+    """One input of the query tower for raw features.
 
     Attributes
     ----------
     dtype, list
-        As of `ModelInput`.
+        As in `ModelInput`.
     missing
-        The value that stands for none; None of a float, where NaN does.
+        Value that marks a missing one; None for floats, where NaN does.
     time
         Whether it is a time, in whole seconds since 1970.
     """

@@ -35,9 +35,9 @@ class Number(Numeric):
             return pl.col(column).cast(pl.Float64 if dtype == pl.Decimal else pl.Int8)
         return pl.col(column) if dtype.is_numeric() else None
 
-    def number(self, name: str, told: ModelInput, values: Mapping[str, Any]) -> float | None:
+    def number(self, name: str, spec: ModelInput, values: Mapping[str, Any]) -> float | None:
         """Return the value; None if it is missing or NaN."""
-        del told
+        del spec
         value = values.get(name)
         if value is None:
             return None

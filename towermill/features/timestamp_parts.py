@@ -47,20 +47,20 @@ class _TimestampPart(Categorical):
 
         return [TIMESTAMP] >> ops.LambdaOp(type(self).of_column) >> ops.Rename(name=name)
 
-    def raw_inputs(self, name: str, told: ModelInput) -> dict[str, RawInput]:
+    def raw_inputs(self, name: str, spec: ModelInput) -> dict[str, RawInput]:
         """Return the timestamp, in seconds since 1970."""
-        del name, told
+        del name, spec
         return {TIMESTAMP: TIME_INPUT}
 
-    def value(self, name: str, told: ModelInput, values: Mapping[str, Any]) -> Any:
+    def value(self, name: str, spec: ModelInput, values: Mapping[str, Any]) -> Any:
         """Return the part; None if the timestamp is missing."""
-        del name, told
+        del name, spec
         moment = seconds(TIMESTAMP, values.get(TIMESTAMP))
         return None if moment is None else self.of_seconds(moment)
 
-    def tensor(self, name: str, told: ModelInput, tensors: Mapping[str, Any]) -> tuple[Any, Any]:
+    def tensor(self, name: str, spec: ModelInput, tensors: Mapping[str, Any]) -> tuple[Any, Any]:
         """Return the part, and where the timestamp is missing."""
-        del name, told
+        del name, spec
         moment = tensors[TIMESTAMP]
         return self.of_seconds(moment), moment == MISSING
 

@@ -25,13 +25,13 @@ class FirstLetter(Categorical):
 
         return [name] >> ops.LambdaOp(first_letter)
 
-    def raw_inputs(self, name: str, told: ModelInput) -> dict[str, RawInput]:
+    def raw_inputs(self, name: str, spec: ModelInput) -> dict[str, RawInput]:
         return {name: RawInput("string", list=False, missing="")}
 
-    def value(self, name: str, told: ModelInput, values: Mapping[str, Any]) -> Any:
-        return (super().value(name, told, values) or "")[:1] or None
+    def value(self, name: str, spec: ModelInput, values: Mapping[str, Any]) -> Any:
+        return (super().value(name, spec, values) or "")[:1] or None
 
-    def tensor(self, name: str, told: ModelInput, tensors: Mapping[str, Any]) -> tuple[Any, Any]:
+    def tensor(self, name: str, spec: ModelInput, tensors: Mapping[str, Any]) -> tuple[Any, Any]:
         import tensorflow as tf
 
         return tf.strings.substr(tensors[name], 0, 1, unit="UTF8_CHAR"), tensors[name] == ""
@@ -63,17 +63,17 @@ class PriceClass(Categorical):
 
         return [name] >> ops.LambdaOp(Magnitude(feature.options["base"]))
 
-    def raw_inputs(self, name: str, told: ModelInput) -> dict[str, RawInput]:
+    def raw_inputs(self, name: str, spec: ModelInput) -> dict[str, RawInput]:
         return {name: RawInput("float64", list=False)}
 
-    def value(self, name: str, told: ModelInput, values: Mapping[str, Any]) -> Any:
-        price = Number().number(name, told, values)
-        return None if price is None else int(np.log1p(price) // np.log(told.raw.options["base"]))
+    def value(self, name: str, spec: ModelInput, values: Mapping[str, Any]) -> Any:
+        price = Number().number(name, spec, values)
+        return None if price is None else int(np.log1p(price) // np.log(spec.raw.options["base"]))
 
-    def tensor(self, name: str, told: ModelInput, tensors: Mapping[str, Any]) -> tuple[Any, Any]:
+    def tensor(self, name: str, spec: ModelInput, tensors: Mapping[str, Any]) -> tuple[Any, Any]:
         import tensorflow as tf
 
-        magnitude = tf.math.log1p(tensors[name]) // np.log(told.raw.options["base"])
+        magnitude = tf.math.log1p(tensors[name]) // np.log(spec.raw.options["base"])
         return tf.cast(magnitude, tf.int64), tf.math.is_nan(tensors[name])
 
 

@@ -68,7 +68,7 @@ class TestNames:
 
     def test_the_kind_of_bundles_alone(self) -> None:
         feature = Feature(kind="encoded")
-        assert "made of raw values" in str(feature.encoder.check(feature))
+        assert "made from raw values" in str(feature.encoder.check(feature))
 
     @pytest.mark.parametrize("kind", ["category", "list", "number", "hour", "age", "title"])
     def test_own_kinds_take_no_options_of_others(self, kind: str) -> None:

@@ -52,37 +52,37 @@ class Categorical(FeatureKind):
 
         return nvt.ColumnSelector([name])
 
-    def raw_inputs(self, name: str, told: ModelInput) -> dict[str, RawInput]:
+    def raw_inputs(self, name: str, spec: ModelInput) -> dict[str, RawInput]:
         """Return the column, in the type of the vocabulary."""
-        return {name: RawInput(str(told.raw.type), told.list, told.raw.missing)}
+        return {name: RawInput(str(spec.raw.type), spec.list, spec.raw.missing)}
 
     def encode(
-        self, name: str, told: ModelInput, values: Mapping[str, Any], look_up: Callable[[Any], int]
+        self, name: str, spec: ModelInput, values: Mapping[str, Any], look_up: Callable[[Any], int]
     ) -> Any:
         """Return the value's id; that of null if it is missing."""
-        value = self.value(name, told, values)
+        value = self.value(name, spec, values)
         return NULL_ID if is_missing(value) else look_up(value)
 
-    def value(self, name: str, told: ModelInput, values: Mapping[str, Any]) -> Any:
+    def value(self, name: str, spec: ModelInput, values: Mapping[str, Any]) -> Any:
         """Return what is looked up in the vocabulary; None if it is missing."""
-        del told
+        del spec
         return checked(name, values.get(name))
 
     def encode_tensors(
-        self, name: str, told: ModelInput, tensors: Mapping[str, Any], look_up: Callable[[Any], Any]
+        self, name: str, spec: ModelInput, tensors: Mapping[str, Any], look_up: Callable[[Any], Any]
     ) -> Any:
         """Return the values' ids."""
         import tensorflow as tf
 
-        values, missing = self.tensor(name, told, tensors)
+        values, missing = self.tensor(name, spec, tensors)
         return tf.where(missing, NULL_ID, look_up(values))
 
-    def tensor(self, name: str, told: ModelInput, tensors: Mapping[str, Any]) -> tuple[Any, Any]:
+    def tensor(self, name: str, spec: ModelInput, tensors: Mapping[str, Any]) -> tuple[Any, Any]:
         """Return what is looked up in the vocabulary, and where it is missing."""
         import tensorflow as tf
 
         values = tensors[name]
-        return values, values == tf.constant(told.raw.missing, values.dtype)
+        return values, values == tf.constant(spec.raw.missing, values.dtype)
 
 
 def is_text(dtype: Any) -> bool:

@@ -13,7 +13,7 @@ from towermill.errors import BundleError
 from towermill.features.inputs import RawInput
 
 SECONDS_A_DAY: Final = 86_400
-#: What stands for a missing time where a null cannot.
+#: Marks a missing time in a tensor, which has no null.
 MISSING: Final = int(np.iinfo(np.int64).min)
 #: How the query tower of raw features takes a time.
 TIME_INPUT: Final = RawInput("int64", list=False, missing=MISSING, time=True)

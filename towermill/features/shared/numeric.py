@@ -58,51 +58,51 @@ class Numeric(FeatureKind):
 
         return nvt.ColumnSelector([name])
 
-    def raw_inputs(self, name: str, told: ModelInput) -> dict[str, RawInput]:
+    def raw_inputs(self, name: str, spec: ModelInput) -> dict[str, RawInput]:
         """Return the column, as float64."""
-        del told
+        del spec
         return {name: RawInput("float64", list=False)}
 
     def encode(
-        self, name: str, told: ModelInput, values: Mapping[str, Any], look_up: Callable[[Any], int]
+        self, name: str, spec: ModelInput, values: Mapping[str, Any], look_up: Callable[[Any], int]
     ) -> Any:
         """Return the standardised number, or its interval's id."""
-        number = self.number(name, told, values)
-        if told.raw.boundaries is None:
-            return standardised(number, told.raw)
-        return NULL_ID if number is None else look_up(int(np.digitize(number, told.raw.boundaries)))
+        number = self.number(name, spec, values)
+        if spec.raw.boundaries is None:
+            return standardised(number, spec.raw)
+        return NULL_ID if number is None else look_up(int(np.digitize(number, spec.raw.boundaries)))
 
-    def number(self, name: str, told: ModelInput, values: Mapping[str, Any]) -> float | None:
+    def number(self, name: str, spec: ModelInput, values: Mapping[str, Any]) -> float | None:
         """Return the number of a row; None if it is missing."""
         raise NotImplementedError
 
     def encode_tensors(
-        self, name: str, told: ModelInput, tensors: Mapping[str, Any], look_up: Callable[[Any], Any]
+        self, name: str, spec: ModelInput, tensors: Mapping[str, Any], look_up: Callable[[Any], Any]
     ) -> Any:
         """Return the standardised numbers, or the ids of their intervals."""
         import tensorflow as tf
 
-        number = self.number_tensor(name, told, tensors)
+        number = self.number_tensor(name, spec, tensors)
         missing = tf.math.is_nan(number)
-        if told.raw.boundaries is not None:
-            edges = tf.constant(told.raw.boundaries, tf.float64)
+        if spec.raw.boundaries is not None:
+            edges = tf.constant(spec.raw.boundaries, tf.float64)
             interval = tf.searchsorted(edges, tf.where(missing, edges[:1], number), side="right")
             return tf.where(missing, NULL_ID, look_up(tf.cast(interval, tf.int64)))
-        if told.raw.log:
+        if spec.raw.log:
             number = tf.cast(tf.math.log(tf.cast(number, tf.float32) + 1.0), tf.float64)
-        if told.raw.mean is not None:
-            number -= told.raw.mean
-            number = number / told.raw.std if deviates(told.raw) else number
+        if spec.raw.mean is not None:
+            number -= spec.raw.mean
+            number = number / spec.raw.std if deviates(spec.raw) else number
         return tf.where(missing | ~tf.math.is_finite(number), tf.zeros_like(number), number)
 
-    def number_tensor(self, name: str, told: ModelInput, tensors: Mapping[str, Any]) -> Any:
+    def number_tensor(self, name: str, spec: ModelInput, tensors: Mapping[str, Any]) -> Any:
         """Return the numbers as a float64 tensor, NaN where they are missing."""
-        del told
+        del spec
         return tensors[name]
 
 
 def standardised(number: float | None, raw: RawEncoding) -> float:
-    """Return a number as the model takes it; one that is missing is the mean."""
+    """Return a number as the model takes it; a missing one becomes the mean."""
     if number is None:
         return 0.0
     if raw.log:
@@ -114,7 +114,7 @@ def standardised(number: float | None, raw: RawEncoding) -> float:
 
 
 def deviates(raw: RawEncoding) -> bool:
-    """Tell whether the training's numbers differed: else there is nothing to divide by."""
+    """Tell whether the training numbers differ, so that they can be divided by a deviation."""
     return raw.std is not None and raw.std > 0
 
 

@@ -30,10 +30,10 @@ _ZONED_FORMATS = ("%Y-%m-%dT%H:%M:%S%.f%#z", "%Y-%m-%dT%H:%M%#z")
 def time_expr(frame: pl.LazyFrame, column: str, what: str) -> pl.Expr:
     """Return `column` as Datetime("us"), in UTC without a zone.
 
-    The unit of integers is told by the median magnitude of a sample of the first rows: below 1e11
-    seconds, below 1e14 milliseconds, below 1e17 microseconds, else nanoseconds. Integers outside
-    the years 1 to 9999 are set to the nearer end, text that does not parse past the sample to null:
-    `towermill.workflows.prepare.check_interactions` reports both.
+    The unit of integers is inferred from the median magnitude of a sample of the first rows: below
+    1e11 seconds, below 1e14 milliseconds, below 1e17 microseconds, else nanoseconds. Integers
+    outside the years 1 to 9999 are set to the nearer end, text that does not parse past the sample
+    to null: `towermill.workflows.prepare.check_interactions` reports both.
 
     Raises
     ------

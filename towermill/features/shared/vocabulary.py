@@ -1,4 +1,4 @@
-"""What a vocabulary holds: the type of its values, and one that it does not hold."""
+"""The type of a vocabulary's values, and a value to mark missing ones."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ def type_of(values: pl.Series) -> str | None:
 
 
 def first_unused(values: pl.Series, kind: str) -> str | int:
-    r"""Return the value that stands for none: the first that the vocabulary does not hold.
+    r"""Return a value that marks missing ones: the first candidate not in the vocabulary.
 
-    That is empty text, then ``"\0"``, ``"\0\0"`` …; of numbers the least int64, then the next.
+    Candidates are empty text, ``"\0"``, ``"\0\0"`` …, or the int64 numbers from the smallest on.
     """
     import polars as pl
 
