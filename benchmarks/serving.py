@@ -20,6 +20,7 @@ import statistics
 import tempfile
 import time
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +31,9 @@ from parts.serving_cases import catalogue
 from rich.console import Console
 from rich.table import Table
 
+from towermill.pipelines.bundle.records import from_json
 from towermill.pipelines.recipe.index import IndexConfig
+from towermill.pipelines.search.description import PublishedIndex
 from towermill.pipelines.search.store import open_index, write_index
 
 _K, _BATCH = 100, 64
@@ -132,11 +135,11 @@ def _built(
         started = time.perf_counter()
         index = write_index(vectors, folder, config, "inner_product", queries[:100])
         seconds = time.perf_counter() - started
-        told.write_text(json.dumps({"index": index, "seconds": seconds}))
+        told.write_text(json.dumps({"index": asdict(index), "seconds": seconds}))
     found: dict[str, Any] = json.loads(told.read_text())
     if library:
         found["index"]["parameters"]["expansion_search"] = expansion
-    return found
+    return {**found, "index": from_json(PublishedIndex, found["index"])}
 
 
 def _opened(folder: Path, told: dict[str, Any]) -> dict[str, Any]:
@@ -148,8 +151,8 @@ def _opened(folder: Path, told: dict[str, Any]) -> dict[str, Any]:
             open_index(folder, told["index"], verify)
             times.append(time.perf_counter() - started)
         seconds["open_verified_s" if verify else "open_s"] = statistics.median(times)
-    size = sum(file["bytes"] for file in told["index"]["files"].values()) / 2**20
-    parameters = told["index"].get("parameters", {})
+    size = sum(file.bytes for file in told["index"].files.values()) / 2**20
+    parameters = told["index"].parameters
     return {"build_s": told["seconds"], **seconds, "mib": size, "parameters": parameters}
 
 

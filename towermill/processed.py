@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from towermill.columns import HIDDEN, Entity
 from towermill.errors import DataError
-from towermill.features import Features
+from towermill.features.config import Features
 
 #: Splits that a processed folder may hold. Only impressions have hidden ones.
 SPLITS: Final = ("train", "valid", "test", HIDDEN)

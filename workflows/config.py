@@ -5,13 +5,13 @@ from __future__ import annotations
 import keyword
 import re
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, PositiveInt
 
 from towermill.columns import ENTITIES, ITEM_ID, RAW_PREFIX, RESERVED, TIMESTAMP, USER_ID, Entity
 from towermill.errors import RecipeError
-from towermill.features import Feature, Features
+from towermill.features.config import Feature, Features
 from towermill.workflows.selecting.split import Split
 
 #: What TensorFlow takes as a name in a graph, Python as one of an argument, and a file system as
@@ -76,11 +76,6 @@ class FeatureConfig(BaseModel):
         return chosen
 
 
-def described(features: Features) -> dict[str, Any]:
-    """Return features as JSON takes them."""
-    return {name: feature.model_dump(mode="json") for name, feature in features.items()}
-
-
 def check_for_impressions(features: FeatureConfig, split: Split) -> None:
     """Raise `RecipeError` if the sections ask for what no source of impressions has."""
     if features.user or features.positive:
@@ -118,25 +113,21 @@ def _check(features: Mapping[Entity, Features]) -> None:
                     f"names that begin with {RAW_PREFIX!r} are kept for what Towermill writes. "
                     "Rename the column in the raw data."
                 )
-            if feature.kind != "title" and not _INPUT_NAME.match(name):
+            if feature.encoder.is_input and not _INPUT_NAME.match(name):
                 raise RecipeError(
                     f"`features.{entity}` names the column {name!r}. The name of a model's input "
                     "should be letters, digits and single underscores, a letter first, and no word "
                     "of Python. Rename the column in the raw data."
                 )
             seen[name] = entity
-            if feature.kind in ("hour", "weekday") and entity != "context":
+            if not feature.encoder.from_column and entity != "context":
                 raise RecipeError(
-                    f"`features.{entity}.{name}`: an hour or weekday belongs to the moment, so it "
-                    "goes under `features.context`."
+                    f"`features.{entity}.{name}`: a feature of kind {feature.kind} belongs to the "
+                    "moment, so it goes under `features.context`."
                 )
             _check_options(f"{entity}.{name}", feature)
     flat = {n: f for columns in features.values() for n, f in columns.items()}
-    shareable = {
-        name
-        for name, feature in flat.items()
-        if feature.kind in ("category", "list") and feature.boundaries is None
-    }
+    shareable = {name for name, feature in flat.items() if feature.encoder.shares_vocabulary}
     for name, feature in flat.items():
         head = feature.shared_with
         if head is None:
@@ -150,15 +141,6 @@ def _check(features: Mapping[Entity, Features]) -> None:
 
 
 def _check_options(at: str, feature: Feature) -> None:
-    wrong = ""
-    edges = feature.boundaries
-    if feature.freq_threshold and feature.max_size:
-        wrong = "should have `freq_threshold` or `max_size`, not both"
-    elif edges is not None and feature.kind not in ("number", "age"):
-        wrong = f"should be a number or an age to have `boundaries`; it is a {feature.kind}"
-    elif edges is not None and (not edges or list(edges) != sorted(set(edges))):
-        wrong = f"should have `boundaries` that rise. Received: {list(edges)}"
-    elif feature.max_length and feature.kind != "list":
-        wrong = f"should be a list to have a `max_length`; it is a {feature.kind}"
+    wrong = feature.encoder.check(feature)
     if wrong:
         raise RecipeError(f"`features.{at}` {wrong}.")

@@ -11,7 +11,7 @@ import polars as pl
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from towermill.errors import DataError
-from towermill.features import Features
+from towermill.features.config import Features
 
 #: Rows of a row group in what is written here: what is read or written at a time, and what
 #: statistics can skip.

@@ -19,16 +19,22 @@ import polars as pl
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
+from towermill import __version__
+from towermill.features.inputs import ModelInput, RawEncoding
 from towermill.pipelines import Bundle
 from towermill.pipelines.bundle.manifest import (
-    FORMAT,
     INDEX,
+    Manifest,
+    OnnxModel,
+    Parity,
+    Rows,
     content_id,
     files_of,
     onnx_file,
-    write_manifest,
+    save_manifest,
 )
 from towermill.pipelines.export.tables import write_tables
+from towermill.pipelines.search.description import PublishedIndex
 
 #: Items that each user has met.
 _SEEN = 20
@@ -36,7 +42,7 @@ _LOAD = Path(__file__).with_name("serving_load.py")
 
 
 def make_bundle(
-    folder: Path, vectors: NDArray, queries: NDArray, index: Path, told: dict[str, Any]
+    folder: Path, vectors: NDArray, queries: NDArray, index: Path, told: PublishedIndex
 ) -> Path:
     """Write a bundle whose users are the queries; return its folder."""
     folder.mkdir(parents=True)
@@ -63,30 +69,34 @@ def make_bundle(
         folder,
     )
     (folder / INDEX).mkdir()
-    for name in told["files"]:
+    for name in told.files:
         (folder / INDEX / name).hardlink_to(index / name)
     (folder / "onnx").mkdir()
     onnx.save(_lookup(queries), str(folder / onnx_file("query_tower")))
-    feature = {"dtype": "int32", "list": False, "ids": users + 3}
-    raw = {"kind": "category", "vocabulary": None, "type": "int64", "ids_of": "user_id"}
+    user = ModelInput(
+        "int32",
+        list=False,
+        ids=users + 3,
+        raw=RawEncoding("category", type="int64", ids_of="user_id"),
+    )
     files = files_of(folder)
-    manifest = {
-        "format": FORMAT,
-        "id": content_id({name: file["sha256"] for name, file in files.items()}),
-        "kind": "retriever",
-        "query_features": {"user_id": {**feature, "raw": raw}},
-        "item_features": {},
-        "onnx": {"query_tower": {"file": onnx_file("query_tower"), "output": "embedding"}},
-        "dim": vectors.shape[1],
-        "index": told,
-        "rows": {"users": users, "items": items},
-        "title": "title",
-        "as_of": None,
-        "recipe": {"name": "serving"},
-        "metrics": {},
-        "files": files,
-    }
-    write_manifest(folder, manifest)
+    manifest = Manifest(
+        id=content_id(files),
+        kind="retriever",
+        query_features={"user_id": user},
+        item_features={},
+        onnx={"query_tower": OnnxModel(onnx_file("query_tower"), "embedding")},
+        parity=Parity({}, 0.0, 0),
+        dim=vectors.shape[1],
+        index=told,
+        rows=Rows(users, items),
+        title="title",
+        files=files,
+        towermill=__version__,
+        packages={},
+        recipe={"name": "serving"},
+    )
+    save_manifest(folder, manifest)
     return folder
 
 

@@ -18,9 +18,10 @@ from towermill.pipelines.bundle.manifest import (
     ITEMS,
     SEEN,
     USERS,
+    Manifest,
     check_digests,
+    load_manifest,
     onnx_file,
-    read_manifest,
 )
 from towermill.pipelines.bundle.pair_search import best_pairs
 from towermill.pipelines.bundle.query import Query, Recommendations, check_k
@@ -42,9 +43,8 @@ class Bundle:
         Its folder.
     verify
         Hold every file against its checksum in the manifest; without, against its size.
-
     manifest
-        Of a bundle that is not published yet, in whose folder none stands.
+        Manifest of an unpublished bundle (its folder has none yet).
 
     Attributes
     ----------
@@ -60,24 +60,24 @@ class Bundle:
     """
 
     def __init__(
-        self, path: str | Path, verify: bool = False, manifest: dict[str, Any] | None = None
+        self, path: str | Path, verify: bool = False, manifest: Manifest | None = None
     ) -> None:
         # Resolved: a link to the newest bundle may come to lead elsewhere.
         self.path = Path(path).resolve() if Path(path).exists() else Path(path)
-        self.manifest: dict[str, Any] = manifest or read_manifest(self.path)
+        self.manifest = manifest or load_manifest(self.path)
         if verify:
             check_digests(self.path, self.manifest)
         self._towers: dict[str, Tower] = {}
         self.users = IdTable(self.path / USERS, USER_ID)
         self.items = IdTable(self.path / ITEMS, ITEM_ID)
         self._seen = SeenTable(self.path / SEEN)
-        self._query_features: dict[str, Any] = self.manifest["query_features"]
+        self._query_features = self.manifest.query_features
         tables = {USER_ID: self.users, ITEM_ID: self.items}
         self.raw_queries = RawFeatures(self.path, self._query_features, tables)
         self._encoder = QueryEncoder(
             self.users, self.items, self._seen, self._query_features, self.raw_queries
         )
-        self.raw_items = RawFeatures(self.path, self.manifest["item_features"], tables)
+        self.raw_items = RawFeatures(self.path, self.manifest.item_features, tables)
 
     @classmethod
     def open(cls, path: str | Path, verify: bool = False) -> Bundle:
@@ -87,13 +87,12 @@ class Bundle:
     @property
     def ranks(self) -> bool:
         """Whether it is a ranker's, which scores pairs; else it is a retriever's."""
-        return bool(self.manifest["kind"] == "ranker")
+        return self.manifest.ranks
 
     @property
     def title(self) -> str | None:
         """The item feature that people read, if there is one."""
-        found: str | None = self.manifest["title"]
-        return found
+        return self.manifest.title
 
     def recommend(
         self,
@@ -193,13 +192,13 @@ class Bundle:
             self.check(query)
         asked = [self._encoder.look_up(query) for query in queries]
         if not asked:
-            return np.zeros((0, self.manifest["dim"]), np.float32)
+            return np.zeros((0, self.manifest.dim), np.float32)
         return self._tower("query_tower")(self._encoder.batch(asked))
 
     def embed_users(self, rows: NDArray[np.int64]) -> NDArray[np.float32]:
         """Return the embeddings of the users of some rows, float32 ``(rows, dim)``."""
         if not len(rows):
-            return np.zeros((0, self.manifest["dim"]), np.float32)
+            return np.zeros((0, self.manifest.dim), np.float32)
         return self._tower("query_tower")(self.users_batch(rows))
 
     def users_batch(self, rows: NDArray[np.int64]) -> Batch:
@@ -212,20 +211,20 @@ class Bundle:
         Those of the items that are known stand in ``index/vectors.npy``. Of a model of texts, use
         `towermill.pipelines.recommend.embed_items`.
         """
-        self._require_embeddings()
+        self.manifest.require_index()
         for values in features:
             self.raw_items.check(values)
         batches = [self.raw_items.encode(values) for values in features]
         if not batches:
-            return np.zeros((0, self.manifest["dim"]), np.float32)
-        return self._tower("item_tower")(join(batches, self.manifest["item_features"]))
+            return np.zeros((0, self.manifest.dim), np.float32)
+        return self._tower("item_tower")(join(batches, self.manifest.item_features))
 
     def embed_known_items(self, rows: NDArray[np.int64]) -> NDArray[np.float32]:
         """Return what the item tower makes of the items of some rows, float32 ``(rows, dim)``.
 
         That is what ``index.vectors`` holds of them.
         """
-        features = self.manifest["item_features"]
+        features = self.manifest.item_features
         return self._tower("item_tower")(self.items.batch(features, rows))
 
     def similar(self, item_id: Any, k: int = 10) -> list[dict[str, Any]]:
@@ -241,7 +240,7 @@ class Bundle:
     def similar_many(self, item_ids: Sequence[Any], k: int = 10) -> list[list[dict[str, Any]]]:
         """Return what `similar` gives for each of several items."""
         check_k(k)
-        self._require_embeddings()
+        self.manifest.require_index()
         _require_list(item_ids, "item_ids")
         rows = []
         for item_id in item_ids:
@@ -276,7 +275,7 @@ class Bundle:
         BundleError
             The bundle is a ranker's.
         """
-        self._require_embeddings()
+        self.manifest.require_index()
         return self._cosines.nearest_of(rows, among, k)
 
     def rank(self, user_id: Any, items: Sequence[Any]) -> Recommendations:
@@ -342,7 +341,7 @@ class Bundle:
     @cached_property
     def index(self) -> Index:
         """The items' embeddings, to be searched."""
-        return open_index(self.path / INDEX, self.manifest["index"], verify=False)
+        return open_index(self.path / INDEX, self.manifest.require_index(), verify=False)
 
     @cached_property
     def _cosines(self) -> Cosines:
@@ -353,18 +352,12 @@ class Bundle:
 
         From then on the folder may be moved or removed.
         """
-        for name in self.manifest["onnx"]:
+        for name in self.manifest.onnx:
             self._tower(name)
         self.raw_queries.load()
         self.raw_items.load()
         if not self.ranks:
             self._cosines.load()
-
-    def _require_embeddings(self) -> None:
-        if self.ranks:
-            raise BundleError(
-                "A ranker's bundle has no embeddings to compare; ask that of a retriever."
-            )
 
     def _left_out(self, query: Query, met: NDArray[np.int64]) -> NDArray[np.int64]:
         seen = met if query.filter_seen else met[:0]
@@ -383,10 +376,10 @@ class Bundle:
 
     def _tower(self, name: str) -> Tower:
         if name not in self._towers:
-            both = {**self._query_features, **self.manifest["item_features"]}
+            both = {**self._query_features, **self.manifest.item_features}
             features = {
                 "query_tower": self._query_features,
-                "item_tower": self.manifest["item_features"],
+                "item_tower": self.manifest.item_features,
                 "ranker": both,
             }
             self._towers[name] = Tower(self.path / onnx_file(name), features[name])

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from towermill.columns import FIRST_ID, HISTORY, USER_ID
+from towermill.features.inputs import ModelInput
 from towermill.pipelines.bundle.query import Query
 from towermill.pipelines.bundle.raw_features import RawFeatures
 from towermill.pipelines.bundle.tables import Batch, IdTable, SeenTable
@@ -49,7 +49,7 @@ class QueryEncoder:
     users, items, seen
         The bundle's tables.
     features
-        What the model takes of a query, as the manifest describes it.
+        What the model takes of a query, by name.
     raw
         Encodes raw features.
     """
@@ -57,7 +57,7 @@ class QueryEncoder:
     users: IdTable
     items: IdTable
     seen: SeenTable
-    features: Mapping[str, Any]
+    features: Mapping[str, ModelInput]
     raw: RawFeatures
 
     def look_up(self, query: Query) -> Asked:

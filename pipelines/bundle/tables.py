@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from towermill.columns import FIRST_ID, ITEM_ID, RAW_PREFIX, USER_ID
 from towermill.errors import BundleError
+from towermill.features.inputs import ModelInput
 
 #: The column that says in which order the rows are those of ascending raw ids.
 BY_ID: Final = "by_id"
@@ -46,7 +47,9 @@ def open_arrow(path: Path) -> pa.RecordBatch:
 
 
 def to_batch(
-    table: pa.RecordBatch | pa.Table, features: Mapping[str, Any], rows: NDArray[np.int64] | None
+    table: pa.RecordBatch | pa.Table,
+    features: Mapping[str, ModelInput],
+    rows: NDArray[np.int64] | None,
 ) -> Batch:
     """Return encoded rows as the towers take them.
 
@@ -55,7 +58,7 @@ def to_batch(
     table
         Has a column each of `features`.
     features
-        As the manifest describes a tower's inputs.
+        What a tower takes, by name.
     rows
         Which; None takes all.
     """
@@ -66,16 +69,16 @@ def to_batch(
         column = column if taken is None else column.take(taken)
         if isinstance(column, pa.ChunkedArray):
             column = column.combine_chunks()
-        if feature["list"]:
+        if feature.list:
             lengths = column.value_lengths().fill_null(0)
             offsets = np.concatenate([[0], np.cumsum(lengths.to_numpy(zero_copy_only=False))])
             # Of a slice or a take, `flatten` gives only what is of its rows.
             values = column.flatten().to_numpy(zero_copy_only=False)
-            batch[f"{name}__values"] = values.astype(feature["dtype"], copy=False)
+            batch[f"{name}__values"] = values.astype(feature.dtype, copy=False)
             batch[f"{name}__offsets"] = offsets.astype(np.int32)
         else:
             values = column.to_numpy(zero_copy_only=False)
-            batch[name] = values.astype(feature["dtype"], copy=False)
+            batch[name] = values.astype(feature.dtype, copy=False)
     return batch
 
 
@@ -132,7 +135,7 @@ class IdTable:
         names = self.columns
         return [dict(zip(names, values, strict=True)) for values in zip(*columns, strict=True)]
 
-    def batch(self, features: Mapping[str, Any], rows: NDArray[np.int64]) -> Batch:
+    def batch(self, features: Mapping[str, ModelInput], rows: NDArray[np.int64]) -> Batch:
         """Return the encoded features of some rows; those that the table lacks are not given."""
         held = {n: f for n, f in features.items() if n in self.data.schema.names}
         return to_batch(self.data, held, rows)

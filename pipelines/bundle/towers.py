@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from towermill.columns import NULL_ID, OOV_ID, USER_ID
 from towermill.errors import BundleError
+from towermill.features.inputs import ModelInput
 from towermill.pipelines.bundle.tables import Batch, IdTable
 
 #: Of a batch of one, a matrix product is computed in another way, with other last bits.
@@ -25,7 +26,7 @@ class Tower:
     path
         An ONNX file whose inputs are `features`.
     features
-        Name to ``dtype`` and ``list``, as the manifest describes a tower's inputs.
+        What it takes, by name.
 
     Raises
     ------
@@ -33,7 +34,7 @@ class Tower:
         ONNX Runtime cannot read the file, or it takes other features.
     """
 
-    def __init__(self, path: Path, features: Mapping[str, Any]) -> None:
+    def __init__(self, path: Path, features: Mapping[str, ModelInput]) -> None:
         import onnxruntime
 
         options = onnxruntime.SessionOptions()
@@ -68,21 +69,21 @@ class Tower:
     def _inputs(self) -> list[str]:
         names: list[str] = []
         for name, feature in self.features.items():
-            names += [f"{name}__values", f"{name}__offsets"] if feature["list"] else [name]
+            names += [f"{name}__values", f"{name}__offsets"] if feature.list else [name]
         return names
 
     def _rows(self, batch: Batch) -> int:
         name, feature = next(iter(self.features.items()))
-        return len(batch[f"{name}__offsets"]) - 1 if feature["list"] else len(batch[name])
+        return len(batch[f"{name}__offsets"]) - 1 if feature.list else len(batch[name])
 
 
-def join(batches: list[Batch], features: Mapping[str, Any]) -> Batch:
+def join(batches: list[Batch], features: Mapping[str, ModelInput]) -> Batch:
     """Return several batches as one."""
     if len(batches) == 1:
         return batches[0]
     joined: Batch = {}
     for name, feature in features.items():
-        if not feature["list"]:
+        if not feature.list:
             joined[name] = np.concatenate([batch[name] for batch in batches])
             continue
         values, offsets = f"{name}__values", f"{name}__offsets"
@@ -92,19 +93,19 @@ def join(batches: list[Batch], features: Mapping[str, Any]) -> Batch:
     return joined
 
 
-def blank(features: Mapping[str, Any]) -> Batch:
+def blank(features: Mapping[str, ModelInput]) -> Batch:
     """Return one row of which nothing is told: categories null, numbers the mean."""
     batch: Batch = {}
     for name, feature in features.items():
-        if feature["list"]:
-            batch[f"{name}__values"] = np.zeros(0, feature["dtype"])
+        if feature.list:
+            batch[f"{name}__values"] = np.zeros(0, feature.dtype)
             batch[f"{name}__offsets"] = np.zeros(2, np.int32)
         else:
-            batch[name] = np.full(1, NULL_ID if feature["ids"] else 0, feature["dtype"])
+            batch[name] = np.full(1, NULL_ID if feature.ids else 0, feature.dtype)
     return batch
 
 
-def nobody(features: Mapping[str, Any]) -> Batch:
+def nobody(features: Mapping[str, ModelInput]) -> Batch:
     """Return the encoded features of whoever is not known, one row: the id out of vocabulary."""
     batch = blank(features)
     if USER_ID in batch:
@@ -112,7 +113,9 @@ def nobody(features: Mapping[str, Any]) -> Batch:
     return batch
 
 
-def users_batch(users: IdTable, features: Mapping[str, Any], rows: NDArray[np.int64]) -> Batch:
+def users_batch(
+    users: IdTable, features: Mapping[str, ModelInput], rows: NDArray[np.int64]
+) -> Batch:
     """Return the encoded features of the users of some rows.
 
     What belongs to the moment, nobody has told: it is missing.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from types import MappingProxyType
@@ -16,29 +17,24 @@ from merlin.schema import Schema
 from numpy.typing import NDArray
 
 from towermill import __version__
-from towermill.columns import (
-    EVENT_TIMESTAMP,
-    FIRST_ID,
-    ITEM_ID,
-    NULL_ID,
-    OOV_ID,
-    PADDING_ID,
-    Entity,
-)
+from towermill.columns import EVENT_TIMESTAMP, ITEM_ID, Entity
 from towermill.errors import BundleError
-from towermill.features import Features
+from towermill.features.config import Features
 from towermill.models.build import load_model
 from towermill.models.contracts.ranker import Ranker
 from towermill.models.contracts.retriever import Retriever, Spread
 from towermill.models.data.interactions import Processed, to_batch
 from towermill.pipelines.bundle.bundle import Bundle
 from towermill.pipelines.bundle.manifest import (
-    FORMAT,
     INDEX,
+    Manifest,
+    OnnxModel,
+    Parity,
+    Rows,
     content_id,
     files_of,
     onnx_file,
-    write_manifest,
+    save_manifest,
 )
 from towermill.pipelines.export.feast import write_feast
 from towermill.pipelines.export.input_specs import describe_inputs
@@ -94,21 +90,19 @@ def export_bundle(
     model.spread = spread
     served = _EXPORTS[model.contract](data, model, recipe, out)
     files, told = files_of(out), data.stats.model_dump(mode="json")
-    manifest: dict[str, Any] = {
-        "format": FORMAT,
-        "id": content_id({name: file["sha256"] for name, file in files.items()}),
-        "towermill": __version__,
-        "packages": dict(packages),
-        "recipe": recipe.model_dump(mode="json"),
-        "ids": {"padding": PADDING_ID, "null": NULL_ID, "unknown": OOV_ID, "first": FIRST_ID},
+    manifest = Manifest(
+        id=content_id(files),
+        towermill=__version__,
+        packages=dict(packages),
+        recipe=recipe.model_dump(mode="json"),
         **served,
-        "item_columns": told["columns"]["item"],
-        "as_of": told["as_of"],
-        "title": told["title"],
-        "rows": {"users": data.users.height, "items": data.items.height},
-        "metrics": json.loads((inputs["evaluate"] / "metrics.json").read_text()),
-        "files": files,
-    }
+        item_columns=told["columns"]["item"],
+        as_of=told["as_of"],
+        title=told["title"],
+        rows=Rows(data.users.height, data.items.height),
+        metrics=json.loads((inputs["evaluate"] / "metrics.json").read_text()),
+        files=files,
+    )
     _publish(out, manifest, data, model, recipe)
 
 
@@ -125,7 +119,7 @@ def _write_features(data: Processed, name: str, out: Path) -> None:
 
 def _publish(
     out: Path,
-    manifest: dict[str, Any],
+    manifest: Manifest,
     data: Processed,
     model: Retriever | Ranker,
     recipe: Recipe,
@@ -133,13 +127,13 @@ def _publish(
     """Write the manifest, which makes a bundle of the folder, if all gates are passed."""
     try:
         bundle = Bundle(out, manifest=manifest)
-        manifest["gates"] = {
+        gates = {
             **check_bundle(bundle),
             **check_against_live(bundle, data, model, recipe.export.tolerance),
         }
     except BundleError as error:
         raise BundleError(f"{error} Nothing was published.") from error
-    write_manifest(out, manifest)
+    save_manifest(out, replace(manifest, gates=gates))
 
 
 def _export_retriever(
@@ -216,8 +210,8 @@ def _features(data: Processed, *entities: Entity) -> Features:
     return {n: f for entity in entities for n, f in columns.get(entity, {}).items()}
 
 
-def _onnx(name: str, output: str) -> dict[str, str]:
-    return {"file": onnx_file(name), "output": output}
+def _onnx(name: str, output: str) -> OnnxModel:
+    return OnnxModel(onnx_file(name), output)
 
 
 def _difference(
@@ -229,7 +223,7 @@ def _difference(
     return float(np.abs(found - live).max())
 
 
-def _parity(differences: Mapping[str, float], tolerance: float, rows: int) -> dict[str, Any]:
+def _parity(differences: Mapping[str, float], tolerance: float, rows: int) -> Parity:
     """Return what the manifest tells of them, and refuse a reloaded model that differs."""
     for name, difference in differences.items():
         if not difference <= tolerance:
@@ -237,7 +231,7 @@ def _parity(differences: Mapping[str, float], tolerance: float, rows: int) -> di
                 f"The reloaded {name} differs from the trained one by {difference:.3g}; "
                 f"`export.tolerance` allows {tolerance:g}. Nothing was published."
             )
-    return {"max_abs_difference": dict(differences), "tolerance": tolerance, "rows": rows}
+    return Parity(dict(differences), tolerance, rows)
 
 
 def _not_finite(what: str) -> BundleError:

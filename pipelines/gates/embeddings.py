@@ -16,20 +16,20 @@ from towermill.pipelines.gates.sample import SAMPLE, spread
 
 def check_index(bundle: Bundle) -> dict[str, Any]:
     """The index has a vector an item; its recall, measured at export, is above the floor."""
-    told, index = bundle.manifest["index"], bundle.index
-    if index.vectors.shape != (len(bundle.items), bundle.manifest["dim"]):
+    told, index = bundle.manifest.require_index(), bundle.index
+    if index.vectors.shape != (len(bundle.items), bundle.manifest.dim):
         raise BundleError(
-            f"The index should hold {len(bundle.items)} vectors of {bundle.manifest['dim']} "
+            f"The index should hold {len(bundle.items)} vectors of {bundle.manifest.dim} "
             f"numbers; it holds {index.vectors.shape}. It is stale: export again."
         )
-    recall = told["recall"]
-    if recall["value"] < recall["floor"]:
+    recall = told.recall
+    if recall.value < recall.floor:
         raise BundleError(
-            f"The index should find {recall['floor']:g} of the best {recall['k']}; it found "
-            f"{recall['value']:.4f}. Raise `export.index.expansion_search`, or choose "
+            f"The index should find {recall.floor:g} of the best {recall.k}; it found "
+            f"{recall.value:.4f}. Raise `export.index.expansion_search`, or choose "
             "`export.index: exact`."
         )
-    return {"kind": told["kind"]}
+    return {"kind": told.kind}
 
 
 def check_embeddings(bundle: Bundle) -> dict[str, Any]:
@@ -62,13 +62,12 @@ def check_collapse(bundle: Bundle) -> dict[str, Any]:
     """Item embeddings tell items apart: see `collapse`."""
     share, rank = collapse(bundle.index.vectors)
     dim = bundle.index.vectors.shape[1]
-    floors = bundle.manifest["recipe"]["export"]["gates"]
     found = {"distinct_share": share, "effective_rank": rank}
     if len(bundle.items) < 3:
         return found
     for key, name, value, floor in (
-        ("min_distinct", "share of distinct ones", share, floors["min_distinct"]),
-        ("min_rank", "effective rank", rank, min(floors["min_rank"], dim / 2)),
+        ("min_distinct", "share of distinct ones", share, bundle.manifest.floor("min_distinct")),
+        ("min_rank", "effective rank", rank, min(bundle.manifest.floor("min_rank"), dim / 2)),
     ):
         if value < floor:
             raise BundleError(
@@ -84,7 +83,7 @@ def check_item_tower(bundle: Bundle) -> dict[str, Any]:
     rows = spread(len(bundle.items))
     found = bundle.embed_known_items(rows)
     difference = np.abs(found - bundle.index.vectors[rows]).max(axis=1)
-    allowed = bundle.manifest["recipe"]["export"]["tolerance"]
+    allowed = bundle.manifest.parity.tolerance
     worst = int(np.argmax(difference))
     if not difference[worst] <= allowed:
         raise BundleError(

@@ -12,7 +12,7 @@ from typing import Any
 
 from towermill.errors import BundleError
 from towermill.pipelines.bundle.bundle import Bundle
-from towermill.pipelines.bundle.manifest import check_digests, read_manifest
+from towermill.pipelines.bundle.manifest import check_digests, load_manifest
 from towermill.pipelines.gates.embeddings import (
     check_collapse,
     check_embeddings,
@@ -55,7 +55,7 @@ def examine(path: Path) -> list[dict[str, Any]]:
     BundleError
         There is no bundle that could be opened.
     """
-    manifest = read_manifest(path)
+    manifest = load_manifest(path)
     try:
         check_digests(path, manifest)
     except BundleError as error:
@@ -64,7 +64,7 @@ def examine(path: Path) -> list[dict[str, Any]]:
     bundle = Bundle.open(path)
     gates = gates_of(bundle)
     del gates["files"]  # which these were: they are not read a second time
-    found = [_said("files", {"files": len(manifest["files"])})]
+    found = [_said("files", {"files": len(manifest.files)})]
     for name, gate in gates.items():
         measured: dict[str, Any] = {}
         problem = None

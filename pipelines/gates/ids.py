@@ -10,6 +10,7 @@ import pyarrow.parquet as pq
 
 from towermill.columns import FIRST_ID, RAW_PREFIX, TIMESTAMP, USER_ID
 from towermill.errors import BundleError
+from towermill.features.inputs import ModelInput
 from towermill.pipelines.bundle.bundle import Bundle
 from towermill.pipelines.bundle.manifest import check_digests
 from towermill.pipelines.bundle.raw_features import read_vocabulary
@@ -20,12 +21,16 @@ from towermill.pipelines.gates.sample import TOLERANCE, spread
 def check_files(bundle: Bundle) -> dict[str, Any]:
     """Every file is the one that was published."""
     check_digests(bundle.path, bundle.manifest)
-    return {"files": len(bundle.manifest["files"])}
+    return {"files": len(bundle.manifest.files)}
 
 
 def check_ids(bundle: Bundle) -> dict[str, Any]:
     """Ids are unique; encoded ones run from 3 by row; raw ones are found at their rows."""
-    for table, what in ((bundle.users, "users"), (bundle.items, "items")):
+    rows = bundle.manifest.rows
+    for table, what, count in (
+        (bundle.users, "users", rows.users),
+        (bundle.items, "items", rows.items),
+    ):
         ids = table.raw(table.key)
         distinct = len(ids.unique())
         if ids.null_count or distinct != len(ids):
@@ -37,12 +42,12 @@ def check_ids(bundle: Bundle) -> dict[str, Any]:
             )
         encoded = table.data.column(table.key).to_numpy()
         expected = np.arange(FIRST_ID, FIRST_ID + len(table))
-        if not np.array_equal(encoded, expected) or len(table) != bundle.manifest["rows"][what]:
+        if not np.array_equal(encoded, expected) or len(table) != count:
             wrong = np.flatnonzero(encoded != expected)
             place = f"; row {wrong[0]} has {encoded[wrong[0]]}" if len(wrong) else ""
             raise BundleError(
                 f"Encoded ids of the {what} should run from {FIRST_ID} by row, for "
-                f"{bundle.manifest['rows'][what]} rows; there are {len(table)}{place}. Rows were "
+                f"{count} rows; there are {len(table)}{place}. Rows were "
                 "moved: export again."
             )
         order = table.data.column(BY_ID).to_numpy()
@@ -83,20 +88,20 @@ def check_same_tables(bundle: Bundle) -> dict[str, Any]:
 def check_vocabularies(bundle: Bundle) -> dict[str, Any]:
     """The vocabularies of the workflow are of the sizes that the towers have embeddings for."""
     sizes = {}
-    features = {**bundle.manifest["query_features"], **bundle.manifest["item_features"]}
+    features = {**bundle.manifest.query_features, **bundle.manifest.item_features}
     for name, feature in features.items():
-        raw = feature["raw"]
-        if raw.get("vocabulary") is None:
+        raw = feature.raw
+        if raw.vocabulary is None or feature.ids is None:
             continue
-        values = read_vocabulary(bundle.path / raw["vocabulary"])
-        if len(values) + FIRST_ID != feature["ids"]:
+        values = read_vocabulary(bundle.path / raw.vocabulary)
+        if len(values) + FIRST_ID != feature.ids:
             raise BundleError(
-                f"The vocabulary of {name!r} should have {feature['ids'] - FIRST_ID} values, one "
+                f"The vocabulary of {name!r} should have {feature.ids - FIRST_ID} values, one "
                 f"for each embedding; it has {len(values)}. It was changed: export again."
             )
-        if raw["ids_of"] is not None:
-            table = bundle.users if raw["ids_of"] == USER_ID else bundle.items
-            ids = table.raw(raw["ids_of"]).to_pylist()
+        if raw.ids_of is not None:
+            table = bundle.users if raw.ids_of == USER_ID else bundle.items
+            ids = table.raw(raw.ids_of).to_pylist()
             wrong = next(
                 (i for i, (a, b) in enumerate(zip(values, ids, strict=False)) if a != b), None
             )
@@ -113,13 +118,15 @@ def check_encoding(bundle: Bundle) -> dict[str, Any]:
     """Raw features, encoded as a request's are, give the encoded ones that the towers took."""
     checked = 0
     for encoder, table, features in (
-        (bundle.raw_queries, bundle.users, bundle.manifest["query_features"]),
-        (bundle.raw_items, bundle.items, bundle.manifest["item_features"]),
+        (bundle.raw_queries, bundle.users, bundle.manifest.query_features),
+        (bundle.raw_items, bundle.items, bundle.manifest.item_features),
     ):
         shown = comparable(table, features)
         rows = spread(len(table))
         for row, values in zip(rows, table.rows(rows), strict=True):
-            found = encoder.encode(_given(values, bundle.manifest["as_of"], shown))
+            found = encoder.encode(
+                {name: values[name] for name in shown} | {TIMESTAMP: bundle.manifest.as_of}
+            )
             held = table.batch(shown, np.array([row]))
             for name, expected in held.items():
                 if len(found[name]) != len(expected) or not np.allclose(
@@ -136,20 +143,14 @@ def check_encoding(bundle: Bundle) -> dict[str, Any]:
     return {"rows": checked}
 
 
-def comparable(table: IdTable, features: Mapping[str, Any]) -> dict[str, Any]:
+def comparable(table: IdTable, features: Mapping[str, ModelInput]) -> dict[str, ModelInput]:
     """Return the features that a table has both raw and encoded."""
     held = set(table.data.schema.names)
     return {
         name: feature
         for name, feature in features.items()
-        if feature["raw"]["kind"] != "encoded" and {name, RAW_PREFIX + name} <= held
+        if feature.raw.from_raw and {name, RAW_PREFIX + name} <= held
     }
-
-
-def _given(values: Mapping[str, Any], as_of: Any, features: Mapping[str, Any]) -> dict[str, Any]:
-    timed = any(feature["raw"]["kind"] == "age" for feature in features.values())
-    given = {name: values[name] for name in features}
-    return given | {TIMESTAMP: as_of} if timed else given
 
 
 def _first_difference(one: Any, other: Any) -> int | None:

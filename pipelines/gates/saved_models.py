@@ -12,10 +12,11 @@ from numpy.typing import NDArray
 
 from towermill.columns import FIRST_ID, HISTORY, ITEM_ID, TIMESTAMP
 from towermill.errors import BundleError
+from towermill.features.inputs import RawInput
+from towermill.features.shared.moments import seconds
 from towermill.models.data.tensors import as_tensors
 from towermill.pipelines.bundle.bundle import Bundle
 from towermill.pipelines.bundle.query import Query
-from towermill.pipelines.bundle.raw_features import seconds
 from towermill.pipelines.bundle.tables import Batch
 from towermill.pipelines.gates.sample import spread
 
@@ -30,7 +31,7 @@ def gates_of(bundle: Bundle) -> dict[str, Callable[[Bundle], dict[str, Any]]]:
 def check_towers(bundle: Bundle) -> dict[str, Any]:
     """Both towers give in ONNX Runtime what they give in TensorFlow."""
     users, items = spread(len(bundle.users)), spread(len(bundle.items))
-    item_batch = bundle.items.batch(bundle.manifest["item_features"], items)
+    item_batch = bundle.items.batch(bundle.manifest.item_features, items)
     return {
         "query_tower": _same(
             bundle,
@@ -53,7 +54,7 @@ def check_ranker(bundle: Bundle) -> dict[str, Any]:
     rng = np.random.default_rng(0)
     pairs = {
         **bundle.users_batch(rng.choice(users, 100)),
-        **bundle.items.batch(bundle.manifest["item_features"], rng.choice(items, 100)),
+        **bundle.items.batch(bundle.manifest.item_features, rng.choice(items, 100)),
     }
     found = run_saved(bundle.path / "ranker", pairs)
     return {"ranker": _same(bundle, "The ranker", found, bundle.score_pairs(pairs))}
@@ -62,7 +63,9 @@ def check_ranker(bundle: Bundle) -> dict[str, Any]:
 def check_raw_tower(bundle: Bundle) -> dict[str, Any]:
     """Of raw features, the raw query tower gives what the query tower does of encoded ones."""
     queries = raw_queries(bundle, spread(len(bundle.users)))
-    found = run_saved(bundle.path / "query_tower_raw", raw_batch(bundle.manifest, queries))
+    found = run_saved(
+        bundle.path / "query_tower_raw", raw_batch(bundle.manifest.raw_inputs, queries)
+    )
     expected = bundle.embed_queries([Query(features=values) for values in queries])
     difference = _same(bundle, "The query tower of raw features", found, expected)
     return {"users": len(queries), "max_abs_difference": difference}
@@ -70,21 +73,21 @@ def check_raw_tower(bundle: Bundle) -> dict[str, Any]:
 
 def raw_queries(bundle: Bundle, rows: NDArray[np.int64]) -> list[dict[str, Any]]:
     """Return the raw features of users, at the moment at which the training ended."""
-    table, features = bundle.users, bundle.manifest["query_features"]
+    table, features = bundle.users, bundle.manifest.query_features
     held = bundle.users_batch(rows)
     items = bundle.items.raw(ITEM_ID).to_pylist() if HISTORY in features else []
     queries = []
     for place, given in enumerate(table.rows(rows)):
-        values = {name: given.get(name) for name in bundle.manifest["raw_inputs"]}
+        values = {name: given.get(name) for name in bundle.manifest.raw_inputs}
         if HISTORY in values:
             first, end = held[f"{HISTORY}__offsets"][place : place + 2]
             read = held[f"{HISTORY}__values"][first:end]
             values[HISTORY] = [items[i - FIRST_ID] for i in read if i >= FIRST_ID]
         if TIMESTAMP in values:
-            values[TIMESTAMP] = bundle.manifest["as_of"]
+            values[TIMESTAMP] = bundle.manifest.as_of
         for name, feature in features.items():
-            if feature["raw"]["kind"] == "encoded":
-                values[name] = _encoded(held, name, feature["list"], place)
+            if not feature.raw.from_raw:
+                values[name] = _encoded(held, name, feature.list, place)
         queries.append(values)
     return queries
 
@@ -96,32 +99,31 @@ def _encoded(batch: Batch, name: str, listed: bool, place: int) -> Any:
     return batch[f"{name}__values"][first:end].tolist()
 
 
-def raw_batch(manifest: dict[str, Any], queries: list[dict[str, Any]]) -> Batch:
+def raw_batch(inputs: Mapping[str, RawInput], queries: list[dict[str, Any]]) -> Batch:
     """Return raw features as ``query_tower_raw`` takes them."""
     batch: Batch = {}
-    for name, told in manifest["raw_inputs"].items():
+    for name, told in inputs.items():
         values = [query.get(name) for query in queries]
-        kind = manifest["query_features"].get(name, {"raw": {"kind": "age"}})["raw"]["kind"]
-        if told["list"]:
+        if told.list:
             flat = [value for one in values for value in one or ()]
             lengths = [len(one or ()) for one in values]
             batch[f"{name}__values"] = _array(flat, told)
             batch[f"{name}__offsets"] = np.cumsum([0, *lengths], dtype=np.int32)
-        else:  # a date, or the moment itself
-            values = [seconds(name, value) for value in values] if kind == "age" else values
+        else:
+            values = [seconds(name, value) for value in values] if told.time else values
             batch[name] = _array(values, told)
     return batch
 
 
-def _array(values: list[Any], told: dict[str, Any]) -> NDArray[Any]:
+def _array(values: list[Any], told: RawInput) -> NDArray[Any]:
     """Return raw values as an array, with what stands for a missing one."""
-    nothing = np.nan if told["missing"] is None else told["missing"]
+    nothing = np.nan if told.missing is None else told.missing
     filled = [nothing if value is None else value for value in values]
-    return np.array(filled, object if told["dtype"] == "string" else told["dtype"])
+    return np.array(filled, object if told.dtype == "string" else told.dtype)
 
 
 def _same(bundle: Bundle, what: str, found: NDArray[Any], expected: NDArray[Any]) -> float:
-    allowed = bundle.manifest["recipe"]["export"]["tolerance"]
+    allowed = bundle.manifest.parity.tolerance
     difference = float(np.abs(found - expected).max(initial=0.0))
     if not difference <= allowed:
         raise BundleError(

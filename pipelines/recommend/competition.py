@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import zipfile
 from collections.abc import Iterator
@@ -20,7 +19,7 @@ from towermill.models.configs.base import ModelConfig
 from towermill.models.data.impressions import Slates
 from towermill.models.evaluation.baselines import chance_of_entries
 from towermill.models.evaluation.scoring import SlateScorer, slate_scorer
-from towermill.pipelines.bundle.manifest import MANIFEST
+from towermill.pipelines.bundle.manifest import MANIFEST, parse_manifest
 from towermill.progress import progress
 from towermill.workflows.sources import SOURCES
 
@@ -93,13 +92,13 @@ def write_predictions(run: Path, out: Path, split: Literal["validation", "test"]
 
 def _sections_of(run: Path) -> tuple[str, ModelConfig]:
     """Return the kind of the source, and the model's section, of a run's recipe."""
-    manifest = run / "bundle" / MANIFEST
-    if not manifest.is_file():
+    bundle = run / "bundle"
+    if not (bundle / MANIFEST).is_file():
         raise DataError(
             f"No finished run at {run}. Expected a folder such as runs/<recipe>/latest, which is "
             "there after `towermill run`."
         )
-    recipe = json.loads(manifest.read_text())["recipe"]
+    recipe = parse_manifest(bundle).recipe
     model = MODELS.get(recipe["model"]["kind"]).model_validate(recipe["model"])
     return recipe["source"]["kind"], model
 

@@ -7,7 +7,6 @@ import logging
 from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import polars as pl
@@ -15,7 +14,8 @@ from numpy.typing import NDArray
 
 from towermill.columns import ITEM_ID, RAW_PREFIX, TIMESTAMP, TOKENS, VECTOR
 from towermill.errors import BundleError, DataError, did_you_mean
-from towermill.features import Feature
+from towermill.features.config import Feature
+from towermill.features.inputs import ModelInput
 from towermill.models.data.impressions import AGE
 from towermill.pipelines.bundle.bundle import Bundle
 from towermill.pipelines.bundle.manifest import onnx_file
@@ -68,7 +68,7 @@ def embed_items(bundle: Path, items: Path, out: Path) -> int:
             "pairs."
         )
     require_target(out)
-    features: dict[str, Any] = opened.manifest["item_features"]
+    features: Mapping[str, ModelInput] = opened.manifest.item_features
     table = _read(items, opened)
     encoded = _encode(opened, table, features)
     vectors = _through_tower(opened, encoded, features)
@@ -107,7 +107,9 @@ def _raw_types(bundle: Bundle) -> dict[str, pl.DataType]:
     return {n.removeprefix(RAW_PREFIX): k for n, k in held.items() if n.startswith(RAW_PREFIX)}
 
 
-def _encode(bundle: Bundle, table: pl.DataFrame, features: Mapping[str, Any]) -> pl.DataFrame:
+def _encode(
+    bundle: Bundle, table: pl.DataFrame, features: Mapping[str, ModelInput]
+) -> pl.DataFrame:
     """Return the inputs of the item tower."""
     columns: list[pl.Series] = []
     if TOKENS in features or VECTOR in features:
@@ -121,7 +123,9 @@ def _encode(bundle: Bundle, table: pl.DataFrame, features: Mapping[str, Any]) ->
     return pl.DataFrame(columns).select(list(features))
 
 
-def _text(bundle: Bundle, table: pl.DataFrame, features: Mapping[str, Any]) -> list[pl.Series]:
+def _text(
+    bundle: Bundle, table: pl.DataFrame, features: Mapping[str, ModelInput]
+) -> list[pl.Series]:
     from towermill.workflows.text.config import LSA, TextConfig
     from towermill.workflows.text.items import CONFIG, joined
     from towermill.workflows.text.sentences import sentence_vectors
@@ -183,7 +187,7 @@ def _as_in_training(bundle: Bundle, values: pl.Series, kind: pl.DataType) -> pl.
     from towermill.workflows.process.inputs import typed
 
     name = values.name
-    told = bundle.manifest.get("item_columns", {}).get(name)
+    told = bundle.manifest.item_columns.get(name)
     features = {} if told is None else {name: Feature.model_validate(told)}
     fitted = typed(pl.LazyFrame(schema={name: kind}), features, "item").collect_schema()[name]
     try:
@@ -201,8 +205,8 @@ def _left_out(
 ) -> pl.Expr:
     """Return a column that the workflow asks for and the model does not take."""
     if name == TIMESTAMP:  # ages are taken at the end of training, as those of its items
-        moment = bundle.manifest.get("as_of")
-        moment = None if moment is None else datetime.fromisoformat(moment)
+        as_of = bundle.manifest.as_of
+        moment = None if as_of is None else datetime.fromisoformat(as_of)
         return pl.lit(moment, pl.Datetime("us")).alias(name)
     kind = known.get(name, known[ITEM_ID])  # a list of interactions holds ids of items
     if is_list:
@@ -211,7 +215,7 @@ def _left_out(
 
 
 def _through_tower(
-    bundle: Bundle, encoded: pl.DataFrame, features: Mapping[str, Any]
+    bundle: Bundle, encoded: pl.DataFrame, features: Mapping[str, ModelInput]
 ) -> NDArray[np.float32]:
     tower, blocks = Tower(bundle.path / onnx_file("item_tower"), features), []
     with progress() as bars:

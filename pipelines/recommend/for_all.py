@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from towermill.columns import ITEM_ID, USER_ID
 from towermill.errors import BundleError, DataError, did_you_mean
 from towermill.pipelines.bundle.bundle import Bundle
-from towermill.pipelines.bundle.manifest import MANIFEST, read_manifest
+from towermill.pipelines.bundle.manifest import MANIFEST, load_manifest
 from towermill.pipelines.bundle.query import check_k
 from towermill.pipelines.running.shared_storage import require_readable
 from towermill.pipelines.stages.output import require_target
@@ -138,7 +138,7 @@ class _Order:
 def _blocks(bundle: Bundle, users: Path | None) -> tuple[list[NDArray[np.int64]], int]:
     """Return the users' rows in the bundle, ascending, a block each; and how many are unknown."""
     if users is None:
-        rows, unknown = np.arange(bundle.manifest["rows"]["users"]), 0
+        rows, unknown = np.arange(bundle.manifest.rows.users), 0
     else:
         rows, unknown = _rows_of(bundle, users)
     if not len(rows):
@@ -188,7 +188,7 @@ def _here(bundle: Bundle, order: _Order, blocks: list[NDArray[np.int64]]) -> Ite
 
 def _spread(client: Any, order: _Order, blocks: list[NDArray[np.int64]]) -> Iterator[pl.DataFrame]:
     """Yield blocks in their order as workers are done with them."""
-    files = read_manifest(order.path)["files"]
+    files = load_manifest(order.path).files
     needed = [MANIFEST, *(name for name in files if name.startswith(_READ))]
     require_readable(client, [order.path / name for name in needed])
     ahead = _AHEAD * max(sum(client.nthreads().values()), 1)

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from towermill.errors import BundleError
+from towermill.pipelines.search.description import IndexDescription
 from towermill.pipelines.search.exact import Rows, Vectors
 from towermill.pipelines.search.lengths import unit
 from towermill.pipelines.search.lifting import check_size, lifted_queries
@@ -17,14 +18,14 @@ from towermill.pipelines.search.lifting import check_size, lifted_queries
 class FaissGraph:
     """What finds candidates; see `towermill.pipelines.search.lifting.Graph`."""
 
-    def __init__(self, index: Any, description: Mapping[str, Any]) -> None:
+    def __init__(self, index: Any, description: IndexDescription) -> None:
         faiss = _faiss()
         self._index = index
         #: Squared length of lifted vectors, where neighbours are by distance.
-        self._square = description["longest"] ** 2 if description["kind"] == "ivf" else None
+        self._square = description.longest**2 if description.kind == "ivf" else None
         # Given with each search, it is no state that threads would share.
-        parameters = description["parameters"]
-        if description["kind"] == "ivf":
+        parameters = description.parameters
+        if description.kind == "ivf":
             self._effort = faiss.SearchParametersIVF(nprobe=parameters["probes"])
         else:
             self._effort = faiss.SearchParametersHNSW(efSearch=parameters["expansion_search"])
@@ -51,7 +52,7 @@ class FaissGraph:
         faiss.write_index(index, str(path))
 
     @classmethod
-    def open(cls, path: Path, description: Mapping[str, Any]) -> FaissGraph:
+    def open(cls, path: Path, description: IndexDescription) -> FaissGraph:
         """Map a file into memory."""
         faiss = _faiss()
         try:

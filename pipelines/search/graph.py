@@ -12,18 +12,18 @@ lifted to a sphere that one in a hundred reaches out of, searched by products.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from towermill.pipelines.search.description import IndexDescription
 from towermill.pipelines.search.exact import Vectors
 from towermill.pipelines.search.lengths import lengths
 from towermill.pipelines.search.lifting import _WITHIN, Graph, lifted
 
 
-def write_graph(vectors: Vectors, path: Path, description: Mapping[str, Any]) -> None:
+def write_graph(vectors: Vectors, path: Path, description: IndexDescription) -> None:
     """Build a graph over all of `vectors`, on all cores, and write it to a file.
 
     Parameters
@@ -41,14 +41,14 @@ def write_graph(vectors: Vectors, path: Path, description: Mapping[str, Any]) ->
     BundleError
         The library is not installed.
     """
-    radius = description["longest"]
-    if description["kind"] == "hnsw":
+    radius = description.longest
+    if description.kind == "hnsw":
         radius = float(np.quantile(lengths(vectors), _WITHIN))
-    backend = _backend(description["library"])
-    backend.write(lifted(vectors, radius), path, description["parameters"])
+    backend = _backend(str(description.library))
+    backend.write(lifted(vectors, radius), path, description.parameters)
 
 
-def open_graph(path: Path, description: Mapping[str, Any]) -> Graph:
+def open_graph(path: Path, description: IndexDescription) -> Graph:
     """Open a graph's file, mapped into memory.
 
     Raises
@@ -56,7 +56,7 @@ def open_graph(path: Path, description: Mapping[str, Any]) -> Graph:
     BundleError
         It is no graph of so many items and numbers, or its library is not installed.
     """
-    opened: Graph = _backend(description["library"]).open(path, description)
+    opened: Graph = _backend(str(description.library)).open(path, description)
     return opened
 
 

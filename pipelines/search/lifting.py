@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Final, Protocol
+from typing import Final, Protocol
 
 import numpy as np
 
 from towermill.errors import BundleError
+from towermill.pipelines.search.description import IndexDescription
 from towermill.pipelines.search.exact import Rows, Vectors
 from towermill.pipelines.search.lengths import lengths
 
@@ -38,9 +38,9 @@ def lifted_queries(queries: Vectors) -> Vectors:
     return np.concatenate([queries, np.zeros((len(queries), 1), np.float32)], axis=1)
 
 
-def check_size(path: Path, found: tuple[int, int], description: Mapping[str, Any]) -> None:
+def check_size(path: Path, found: tuple[int, int], description: IndexDescription) -> None:
     """Raise `BundleError` unless a graph's items and numbers are those of the description."""
-    expected = description["items"], description["dim"] + 1
+    expected = description.items, description.dim + 1
     if found != expected:
         raise BundleError(
             f"{path} should be of {expected[0]} items of {expected[1]} numbers. Found: {found[0]} "

@@ -4,20 +4,27 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
 from towermill.errors import BundleError
 from towermill.files import file_digest
+from towermill.pipelines.search.description import (
+    IndexDescription,
+    IndexFile,
+    PublishedIndex,
+    Recall,
+)
 from towermill.pipelines.search.exact import Vectors, pair_scores
 from towermill.pipelines.search.graph import open_graph, write_graph
 from towermill.pipelines.search.index import Index
 from towermill.pipelines.search.lengths import lengths, unit
 from towermill.pipelines.search.lifting import Graph
-from towermill.pipelines.search.recall import recall
+from towermill.pipelines.search.recall import recall as recall_of
 
 if TYPE_CHECKING:
     from towermill.pipelines.recipe.index import IndexConfig
@@ -32,7 +39,7 @@ logger = logging.getLogger(__name__)
 
 def write_index(
     vectors: Vectors, folder: Path, config: IndexConfig, metric: str, queries: Vectors
-) -> dict[str, Any]:
+) -> PublishedIndex:
     """Write an index and hold it against exact search.
 
     Parameters
@@ -51,7 +58,7 @@ def write_index(
 
     Returns
     -------
-    dict
+    PublishedIndex
         What the manifest tells, and `open_index` takes.
 
     Raises
@@ -78,30 +85,28 @@ def write_index(
         )
     folder.mkdir(parents=True, exist_ok=True)
     _written(folder / VECTORS, lambda path: _save(path, vectors))
-    description: dict[str, Any] = {
-        "kind": kind,
-        "metric": metric,
-        "items": len(vectors),
-        "dim": vectors.shape[1],
-        "longest": longest,
-    }
+    description = IndexDescription(kind, metric, len(vectors), vectors.shape[1], longest)
     names = [VECTORS]
     if kind != "exact":
-        description["library"] = config.library
-        description["parameters"] = _parameters(config, kind, len(vectors))
+        description = replace(
+            description,
+            library=config.library,
+            parameters=_parameters(config, kind, len(vectors)),
+        )
         names.append(f"graph.{config.library}")
         started = time.monotonic()
         _written(folder / names[1], lambda path: write_graph(vectors, path, description))
         logger.info("%s over %d items: %.1f s", kind, len(vectors), time.monotonic() - started)
-    description["files"] = {
-        name: {"bytes": (folder / name).stat().st_size, "sha256": file_digest(folder / name)}
+    files = {
+        name: IndexFile((folder / name).stat().st_size, file_digest(folder / name))
         for name in names
     }
-    description["recall"] = _measured(open_index(folder, description), queries, config, kind)
-    return description
+    description = replace(description, files=files)
+    recall = _measured(open_index(folder, description), queries, config, kind)
+    return PublishedIndex(**vars(description), recall=recall)
 
 
-def open_index(folder: Path, description: Mapping[str, Any], verify: bool = True) -> Index:
+def open_index(folder: Path, description: IndexDescription, verify: bool = True) -> Index:
     """Open an index, mapped into memory.
 
     Parameters
@@ -117,15 +122,15 @@ def open_index(folder: Path, description: Mapping[str, Any], verify: bool = True
     BundleError
         A file is missing, damaged, or of other vectors, or a library is not installed.
     """
-    for name, told in description["files"].items():
+    for name, told in description.files.items():
         _check_file(folder / name, told, verify)
     vectors = _mapped(folder / VECTORS, description)
     graph = None
-    if "library" in description:
-        path = folder / f"graph.{description['library']}"
+    if description.library is not None:
+        path = folder / f"graph.{description.library}"
         graph = open_graph(path, description)
-        _check_graph(graph, path, vectors, description["longest"])
-    return Index(vectors, description["longest"], description["metric"], graph)
+        _check_graph(graph, path, vectors, description.longest)
+    return Index(vectors, description.longest, description.metric, graph)
 
 
 def _written(path: Path, write: Callable[[Path], None]) -> None:
@@ -148,9 +153,9 @@ def _parameters(config: IndexConfig, kind: str, items: int) -> dict[str, int]:
     return {"lists": lists, "probes": min(config.probes or -(-lists // 8), lists)}
 
 
-def _measured(index: Index, queries: Vectors, config: IndexConfig, kind: str) -> dict[str, Any]:
+def _measured(index: Index, queries: Vectors, config: IndexConfig, kind: str) -> Recall:
     """Return what the manifest tells of recall, and refuse an index below the floor."""
-    found = recall(index, queries, config.recall_k) if kind != "exact" else 1.0
+    found = recall_of(index, queries, config.recall_k) if kind != "exact" else 1.0
     if found < config.min_recall:
         names = {"hnsw": "expansion_search", "ivf": "probes"}
         raise BundleError(
@@ -158,26 +163,25 @@ def _measured(index: Index, queries: Vectors, config: IndexConfig, kind: str) ->
             f"`export.index.min_recall` asks for {config.min_recall:g}. Raise "
             f"`export.index.{names[kind]}`, or set `export.index: exact`. Nothing was published."
         )
-    told = {"k": config.recall_k, "value": found, "queries": len(queries)}
-    return told | {"floor": config.min_recall}
+    return Recall(config.recall_k, found, len(queries), config.min_recall)
 
 
-def _check_file(path: Path, told: Mapping[str, Any], verify: bool) -> None:
+def _check_file(path: Path, told: IndexFile, verify: bool) -> None:
     if not path.is_file():
         problem = "it is missing"
-    elif path.stat().st_size != told["bytes"]:
-        problem = f"it has {path.stat().st_size} bytes and should have {told['bytes']}"
-    elif verify and file_digest(path) != told["sha256"]:
+    elif path.stat().st_size != told.bytes:
+        problem = f"it has {path.stat().st_size} bytes and should have {told.bytes}"
+    elif verify and file_digest(path) != told.sha256:
         problem = "it is not the file that was published"
     else:
         return
     raise BundleError(f"The index is damaged. {path}: {problem}. Export the bundle again.")
 
 
-def _mapped(path: Path, description: Mapping[str, Any]) -> Vectors:
-    expected = description["items"], description["dim"]
+def _mapped(path: Path, description: IndexDescription) -> Vectors:
+    expected = description.items, description.dim
     try:
-        vectors: Vectors = np.load(path, mmap_mode="r" if description["items"] else None)
+        vectors: Vectors = np.load(path, mmap_mode="r" if description.items else None)
     except (OSError, ValueError) as error:
         raise BundleError(f"{path} is damaged: {error}. Export the bundle again.") from error
     right = vectors.shape == expected and vectors.dtype == np.dtype(np.float32)

@@ -15,6 +15,7 @@ from typing import Any, Final
 import numpy as np
 
 from towermill.errors import BundleError
+from towermill.pipelines.search.description import IndexDescription
 from towermill.pipelines.search.exact import Rows, Vectors
 from towermill.pipelines.search.lifting import check_size, lifted_queries
 from towermill.runtime.cores import cores
@@ -39,11 +40,11 @@ class UsearchGraph:
         index.save(path)
 
     @classmethod
-    def open(cls, path: Path, description: Mapping[str, Any]) -> UsearchGraph:
+    def open(cls, path: Path, description: IndexDescription) -> UsearchGraph:
         """Map a file into memory."""
         indexes = []
         for _ in range(cores()):
-            index = _empty("ip", description["dim"] + 1, description["parameters"])
+            index = _empty("ip", description.dim + 1, description.parameters)
             try:
                 index.view(path)
                 index.metric = "ip"  # the file says how it was built, by angle

@@ -14,6 +14,8 @@ from prometheus_client import (
     generate_latest,
 )
 
+from towermill.pipelines.bundle.manifest import Manifest
+
 SECONDS: Final = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
 QUERIES: Final = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 
@@ -66,10 +68,10 @@ class Metrics:
     def _kept(self) -> dict[str, Any]:
         return {"registry": self._registry}
 
-    def serves(self, bundle_id: str, manifest: dict[str, Any]) -> None:
+    def serves(self, bundle_id: str, manifest: Manifest) -> None:
         """Name the bundle in service."""
         self._bundle.clear()
-        self._bundle.labels(bundle_id, manifest["recipe"]["name"], manifest["kind"]).set(1)
+        self._bundle.labels(bundle_id, manifest.recipe_name, manifest.kind).set(1)
 
     def watch_queue(self, kind: str, length: Callable[[], int]) -> None:
         """Ask for a queue's length whenever the metrics are read."""

@@ -145,7 +145,7 @@ def _key(recipe: Recipe, catalogue: Catalogue, environment: Any) -> str:
             "settings": recipe.simulate.model_dump(mode="json", exclude=set(_OF_ALL)),
             "source": recipe.source.model_dump(mode="json"),
             "model": recipe.model.model_dump(mode="json"),
-            "bundle": catalogue.bundle.manifest["files"],
+            "bundle": catalogue.bundle.manifest.id,
             "environment": None if environment is None else type(environment).__qualname__,
             "code": code.version,
             "packages": code.packages,

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from towermill.errors import StageError
+from towermill.features.base import KINDS
 from towermill.models.evaluation import PROTOCOLS
 from towermill.registry import Place
 from towermill.section import modules_of
@@ -22,6 +23,11 @@ Inputs = Mapping[str, Path]
 def protocol(recipe: Recipe) -> Sequence[Place]:
     """Return where the evaluation protocol of the recipe's events is defined."""
     return (PROTOCOLS.place(recipe.events),)
+
+
+def feature_kinds(recipe: Recipe) -> Sequence[Place]:
+    """Return where Towermill's feature kinds are defined: a source may propose any of them."""
+    return tuple(KINDS.own.values())
 
 
 def model_on_gpu(recipe: Recipe) -> Use:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from towermill.pipelines.stages.base import Inputs, Stage, model_on_gpu
+from towermill.pipelines.stages.base import Inputs, Stage, feature_kinds, model_on_gpu
 
 if TYPE_CHECKING:
     from towermill.pipelines.recipe.recipe import Recipe
@@ -34,6 +34,7 @@ STAGE = Stage(
     ),
     __name__,
     export,
+    parts=feature_kinds,
     spreads=True,
     gpu=model_on_gpu,
 )

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from towermill.pipelines.stages.base import Inputs, Stage
+from towermill.pipelines.stages.base import Inputs, Stage, feature_kinds
 from towermill.workflows.process import PROCESSES
 
 if TYPE_CHECKING:
@@ -27,9 +27,9 @@ def process(recipe: Recipe, inputs: Inputs, out: Path, runtime: Runtime) -> None
     process_tables(events, out, inputs.get("earlier.process"), share)
 
 
-def events(recipe: Recipe) -> Sequence[Place]:
-    """Return where the processing of the recipe's events is defined."""
-    return (PROCESSES.place(recipe.events),)
+def parts(recipe: Recipe) -> Sequence[Place]:
+    """Return where the processing of the recipe's events is defined, and feature kinds."""
+    return (PROCESSES.place(recipe.events), *feature_kinds(recipe))
 
 
 def text_files(recipe: Recipe) -> Sequence[Path]:
@@ -48,7 +48,7 @@ STAGE = Stage(
     ("filters", "split", "features", "text", "continue_from.replay"),
     __name__,
     process,
-    parts=events,
+    parts=parts,
     files=text_files,
     earlier=("process",),
     spreads=True,

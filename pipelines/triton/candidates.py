@@ -24,8 +24,8 @@ class TritonPythonModel:
         """Open the index and map the tables into memory."""
         folder = Folder(args)
         self._k, self._most = folder.number("k"), folder.number("max_k")
-        self._dim = int(folder.manifest["dim"])
-        self._index = open_index(folder.path / INDEX, folder.manifest["index"])
+        self._dim = folder.manifest.dim
+        self._index = open_index(folder.path / INDEX, folder.manifest.require_index())
         self._items = IdTable(folder.path / ITEMS, ITEM_ID)
         self._seen = SeenTable(folder.path / SEEN)
 

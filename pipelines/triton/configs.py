@@ -15,6 +15,8 @@ from collections.abc import Container, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
+from towermill.pipelines.bundle.manifest import Manifest
+
 Config = dict[str, Any]
 Backend = Literal["onnxruntime", "tensorflow"]
 
@@ -55,7 +57,7 @@ class Serving:
 
 
 def configs(
-    manifest: Mapping[str, Any], serving: Serving, taken: Container[str] | None = None
+    manifest: Manifest, serving: Serving, taken: Container[str] | None = None
 ) -> dict[str, Config]:
     """Return the name of each model of a retriever's bundle to its configuration.
 
@@ -74,10 +76,10 @@ def configs(
     }
 
 
-def _tower_inputs(manifest: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    for name, feature in manifest["query_features"].items():
-        kind = _TYPES[feature["dtype"]]
-        if feature["list"]:
+def _tower_inputs(manifest: Manifest) -> Iterator[tuple[str, str]]:
+    for name, feature in manifest.query_features.items():
+        kind = _TYPES[feature.dtype]
+        if feature.list:
             yield f"{name}__values", kind
             yield f"{name}__offsets", _INT
         else:
@@ -120,13 +122,11 @@ def _user_features(inputs: Mapping[str, str], serving: Serving) -> Config:
     }
 
 
-def _query_tower(
-    manifest: Mapping[str, Any], inputs: Mapping[str, str], serving: Serving
-) -> Config:
-    batches, dim = _batches(inputs), int(manifest["dim"])
+def _query_tower(manifest: Manifest, inputs: Mapping[str, str], serving: Serving) -> Config:
+    batches, dim = _batches(inputs), manifest.dim
     # An input of the graph is of rank 1, where Triton's batches have at least rank 2.
     shape: Config = {"reshape": {"shape": []}} if batches else {}
-    output = manifest["onnx"]["query_tower"]["output"]
+    output = manifest.onnx["query_tower"].output
     runs = (
         {"backend": "onnxruntime"}
         if serving.backend == "onnxruntime"
@@ -168,12 +168,12 @@ def _found(name: str) -> list[Config]:
     return [_tensor(name, _STRING, -1), _tensor("SCORE", _FLOAT, -1)]
 
 
-def _candidates(manifest: Mapping[str, Any], serving: Serving) -> Config:
+def _candidates(manifest: Manifest, serving: Serving) -> Config:
     return {
         **_model(CANDIDATES, serving.max_batch_size, "cpu", serving.instances),
         "backend": "python",
         "input": [
-            _tensor("EMBEDDING", _FLOAT, int(manifest["dim"])),
+            _tensor("EMBEDDING", _FLOAT, manifest.dim),
             _tensor("USER", _INT, 1, optional=True),
             *_asked(),
         ],
@@ -192,8 +192,8 @@ def _similar(serving: Serving) -> Config:
     }
 
 
-def _recommend(manifest: Mapping[str, Any], inputs: Mapping[str, str], serving: Serving) -> Config:
-    embedding = manifest["onnx"]["query_tower"]["output"]
+def _recommend(manifest: Manifest, inputs: Mapping[str, str], serving: Serving) -> Config:
+    embedding = manifest.onnx["query_tower"].output
     features = {f"query_{name}": f"query_{name}" for name in inputs}
     asked = {tensor["name"]: tensor["name"] for tensor in _asked()}
     return {

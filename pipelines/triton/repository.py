@@ -17,8 +17,8 @@ from towermill.pipelines.bundle.manifest import (
     MANIFEST,
     SEEN,
     USERS,
+    load_manifest,
     onnx_file,
-    read_manifest,
 )
 from towermill.pipelines.triton.configs import (
     CANDIDATES,
@@ -96,11 +96,11 @@ def write_model_repository(
     """
     serving = Serving(backend, device, instances, max_batch_size, k, max_k)
     _check(serving)
-    manifest = read_manifest(bundle)
-    if manifest["kind"] != "retriever":
+    manifest = load_manifest(bundle)
+    if manifest.ranks:
         raise BundleError(
             f"Expected a retriever's bundle: a ranker scores pairs, and has no index to search. "
-            f"{bundle} is that of a {manifest['kind']}."
+            f"{bundle} is that of a {manifest.kind}."
         )
     files = _files(backend)
     taken = _graph_inputs(bundle / onnx_file(QUERY_TOWER)) if backend == "onnxruntime" else None

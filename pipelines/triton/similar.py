@@ -24,7 +24,7 @@ class TritonPythonModel:
         """Map the items' embeddings and their table into memory."""
         folder = Folder(args)
         self._k, self._most = folder.number("k"), folder.number("max_k")
-        index = open_index(folder.path / INDEX, folder.manifest["index"])
+        index = open_index(folder.path / INDEX, folder.manifest.require_index())
         self._cosines = Cosines(index.vectors)
         self._items = IdTable(folder.path / ITEMS, ITEM_ID)
 

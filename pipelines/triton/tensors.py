@@ -16,6 +16,7 @@ import triton_python_backend_utils as triton  # type: ignore[import-not-found]
 from numpy.typing import NDArray
 
 from towermill.errors import BundleError, TowermillError
+from towermill.pipelines.bundle.manifest import parse_manifest
 
 logger = logging.getLogger(__name__)
 
@@ -32,7 +33,7 @@ class Folder:
     def __init__(self, args: Mapping[str, str]) -> None:
         self.path = Path(args["model_repository"]) / args["model_version"]
         self.config: dict[str, Any] = json.loads(args["model_config"])
-        self.manifest: dict[str, Any] = json.loads((self.path / "manifest.json").read_text())
+        self.manifest = parse_manifest(self.path)
 
     def number(self, parameter: str) -> int:
         """Return a whole number of the configuration's `parameters`."""

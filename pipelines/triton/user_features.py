@@ -26,7 +26,7 @@ class TritonPythonModel:
         self._batches = int(folder.config["max_batch_size"]) > 0
         self._most = folder.number("max_batch_size")
         self._outputs = {output["name"] for output in folder.config["output"]}
-        self._features: dict[str, Any] = folder.manifest["query_features"]
+        self._features = folder.manifest.query_features
         self._users = IdTable(folder.path / USERS, USER_ID)
         self._nobody = nobody(self._features)
 

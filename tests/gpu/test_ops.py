@@ -13,8 +13,11 @@ import pytest
 from nvtabular import ops
 from polars.testing import assert_frame_equal
 
+from towermill.features.age import days_since
+from towermill.features.shared.intervals import Intervals
+from towermill.features.timestamp_parts import day_of_week, hour_of_day
 from towermill.workflows.dataset import open_dataset
-from towermill.workflows.graph.build import AtLeast, Intervals, day_of_week, days_since, hour_of_day
+from towermill.workflows.graph.build import AtLeast
 from towermill.workflows.graph.workflow import Workflow
 from towermill.workflows.graph.write import to_table, write
 

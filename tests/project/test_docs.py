@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from pydantic import BaseModel
 
-from towermill.features import Feature
+from towermill.features.config import Feature
 from towermill.pipelines import shipped_recipes
 from towermill.pipelines.recipe.recipe import Recipe
 from towermill.pipelines.recipe.tune import (

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from towermill.errors import DataError
-from towermill.features import Feature
+from towermill.features.config import Feature
 from towermill.processed import ProcessedFolder, Stats, TextStats
 
 WHOLE = Stats(

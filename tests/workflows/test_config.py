@@ -8,7 +8,7 @@ import pytest
 from pydantic import ValidationError
 
 from towermill.errors import RecipeError
-from towermill.features import Feature
+from towermill.features.config import Feature
 from towermill.workflows.config import FeatureConfig
 
 

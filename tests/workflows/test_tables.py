@@ -10,7 +10,7 @@ import polars as pl
 import pytest
 
 from towermill.errors import DataError
-from towermill.features import Feature
+from towermill.features.config import Feature
 from towermill.workflows.tables import ImpressionTables, Tables, read_tables, write_tables
 
 INTERACTIONS = pl.DataFrame(

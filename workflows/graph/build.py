@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import nvtabular as nvt
 from merlin.dag.ops.subgraph import Subgraph
 from merlin.schema import Tags
 from nvtabular import ops
@@ -29,14 +28,12 @@ from towermill.columns import (
     Entity,
 )
 from towermill.errors import DataError
-from towermill.features import Feature, Features
+from towermill.features.config import Feature, Features
 from towermill.workflows.dataset import narrowed
 from towermill.workflows.graph.workflow import Workflow
-from towermill.workflows.ops.frames import on_cpu
 
 _TAGS: dict[str, Tags] = {"user": Tags.USER, "item": Tags.ITEM, "context": Tags.CONTEXT}
 _ID_TAGS: dict[str, Tags] = {USER_ID: Tags.USER_ID, ITEM_ID: Tags.ITEM_ID}
-SECONDS_A_DAY = 86_400.0
 
 
 @dataclass(frozen=True)
@@ -62,22 +59,6 @@ class AtLeast:
         return mask
 
 
-def hour_of_day(column: Any) -> Any:
-    """Return 0 … 23."""
-    return column.dt.hour
-
-
-def day_of_week(column: Any) -> Any:
-    """Return 0 (Monday) … 6."""
-    return column.dt.weekday
-
-
-def days_since(column: Any, frame: Any) -> Any:
-    """Return the days from `column` to the row's timestamp, as float."""
-    seconds = (frame[TIMESTAMP] - column).astype("timedelta64[s]").astype("int64")
-    return seconds.astype("float32").where(column.notna()) / SECONDS_A_DAY
-
-
 class Part(Subgraph):  # type: ignore[misc]
     """`Subgraph` that may share an operator with another, which stock leaves without a schema."""
 
@@ -92,18 +73,6 @@ class Part(Subgraph):  # type: ignore[misc]
 
     def fit(self, col_selector: Any, dataset: Any) -> Any:
         return super().fit(col_selector, narrowed(dataset, self.graph._input_columns()))
-
-
-class Intervals(ops.Bucketize):  # type: ignore[misc]
-    """`Bucketize` that leaves a missing number missing (stock puts it in the last interval)."""
-
-    def transform(self, col_selector: Any, df: Any) -> Any:
-        # CuPy takes no nulls; what is put in their place is taken out below.
-        filled = df if on_cpu(df) else df[col_selector.names].fillna(0)
-        intervals = super().transform(col_selector, filled)
-        for name in col_selector.names:
-            intervals[name] = intervals[name].where(df[name].notna())
-        return intervals
 
 
 def build_workflow(
@@ -192,7 +161,7 @@ class _Column:
 
 
 def _columns(features: Features, entity: Entity, part: str) -> dict[str, _Column]:
-    return {n: _Column(part, f, entity) for n, f in features.items() if f.kind != "title"}
+    return {n: _Column(part, f, entity) for n, f in features.items() if f.encoder.is_input}
 
 
 def _parts(columns: Mapping[str, _Column], categories: Path) -> dict[str, Any]:
@@ -200,7 +169,7 @@ def _parts(columns: Mapping[str, _Column], categories: Path) -> dict[str, Any]:
     encoded = _categories({name: column.feature for name, column in columns.items()}, categories)
     nodes: dict[str, Any] = {}
     for name, column in columns.items():
-        node = encoded[name] if name in encoded else _number(name, column.feature)
+        node = encoded[name] if name in encoded else _node(name, column.feature)
         tags = [_TAGS[column.entity]] if column.entity else []
         if name in _ID_TAGS:
             tags.append(_ID_TAGS[name])
@@ -233,7 +202,7 @@ def _categories(flat: Mapping[str, Feature], folder: Path) -> dict[str, Any]:
             num_buckets=options.num_buckets or None,
             dtype="int32",
         )
-        inputs = [members] if shared else _category_input(head, options)
+        inputs = [members] if shared else _node(head, options)
         node = inputs >> encode
         for name in members:
             column = node[name] if shared else node
@@ -242,33 +211,8 @@ def _categories(flat: Mapping[str, Feature], folder: Path) -> dict[str, Any]:
     return nodes
 
 
-def _category_input(name: str, feature: Feature) -> Any:
-    if feature.kind in ("hour", "weekday"):
-        part = hour_of_day if feature.kind == "hour" else day_of_week
-        return [TIMESTAMP] >> ops.LambdaOp(part) >> ops.Rename(name=name)
-    if feature.boundaries is not None:
-        return _raw_number(name, feature) >> Intervals({name: list(feature.boundaries)})
-    return nvt.ColumnSelector([name])
-
-
-def _raw_number(name: str, feature: Feature) -> Any:
-    if feature.kind == "age":
-        return [name] >> ops.LambdaOp(days_since, dependency=[TIMESTAMP])
-    return nvt.ColumnSelector([name])
-
-
-def _number(name: str, feature: Feature) -> Any:
-    node = _raw_number(name, feature)
-    if feature.log:
-        node = node >> ops.LogOp()
-    if feature.normalize:
-        node = node >> ops.Normalize(out_dtype="float32")
-    # After Normalize, so that a missing number becomes the mean.
-    return node >> ops.LambdaOp(_to_float32) >> ops.FillMissing(0.0)
-
-
-def _to_float32(column: Any) -> Any:
-    return column.astype("float32")
+def _node(name: str, feature: Feature) -> Any:
+    return feature.encoder.node(name, feature)
 
 
 def require_timestamp(features: Mapping[Entity, Features], columns: Iterable[str]) -> None:
@@ -277,7 +221,7 @@ def require_timestamp(features: Mapping[Entity, Features], columns: Iterable[str
         return
     for entity, named in features.items():
         for name, feature in named.items():
-            if feature.kind in ("hour", "weekday", "age"):
+            if feature.encoder.needs_timestamp:
                 raise DataError(
                     f"Feature {name!r} of `features.{entity}` ({feature.kind}) needs a timestamp; "
                     "the interactions have none. Name the column in the source, or leave the "

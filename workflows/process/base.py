@@ -15,7 +15,7 @@ from merlin.schema import Schema
 
 from towermill.columns import TRAIN_COUNT, Entity
 from towermill.errors import DataError
-from towermill.features import Features
+from towermill.features.config import Features
 from towermill.processed import ProcessedFolder
 from towermill.workflows.config import FeatureConfig
 from towermill.workflows.graph.workflow import Workflow

@@ -12,7 +12,7 @@ import polars as pl
 
 from towermill.columns import ID_OF, INVIEW, ITEM_ID, RAW_PREFIX, USER_ID, Entity
 from towermill.errors import DataError, RecipeError
-from towermill.features import Features
+from towermill.features.config import Features
 from towermill.processed import ProcessedFolder, Stats
 from towermill.workflows.graph.workflow import Workflow
 from towermill.workflows.tables import row_count

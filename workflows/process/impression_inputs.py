@@ -23,7 +23,7 @@ from towermill.columns import (
     Entity,
 )
 from towermill.errors import DataError
-from towermill.features import Features
+from towermill.features.config import Features
 from towermill.workflows.process.inputs import filled, typed, with_columns
 from towermill.workflows.selecting.split import Split, split
 from towermill.workflows.tables import ImpressionTables, row_count, sink
@@ -74,7 +74,7 @@ def write_raw_impressions(
         (pl.col(HISTORY_ID).cast(pl.Int32) + 1).fill_null(0),
         pl.col(INVIEW).list.drop_nulls(),
         CLICKED,
-        *(n for n, f in context.items() if f.kind != "title"),
+        *(n for n, f in context.items() if f.encoder.is_input),
         *([SPLIT] if SPLIT in tables.impressions.collect_schema() else []),
     )
     parts = split_impressions(labelled(impressions), config, folder)
@@ -103,7 +103,7 @@ def write_raw_impressions(
 
 def _articles(items: pl.LazyFrame, features: Features, trained_on: pl.LazyFrame) -> pl.LazyFrame:
     """Return all ids, and the features of those trained on."""
-    wanted = {n: f for n, f in features.items() if f.kind != "title"}
+    wanted = {n: f for n, f in features.items() if f.encoder.is_input}
     articles = typed(items.select(ITEM_ID, *wanted), wanted, "item")
     found = articles.join(trained_on, on=ITEM_ID, how="semi", maintain_order="left")
     return articles.select(ITEM_ID).join(found, on=ITEM_ID, how="left", maintain_order="left")

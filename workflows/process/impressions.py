@@ -30,7 +30,7 @@ from towermill.columns import (
     Entity,
 )
 from towermill.errors import DataError, RecipeError, did_you_mean
-from towermill.features import Features
+from towermill.features.config import Features
 from towermill.processed import ProcessedFolder
 from towermill.workflows.config import check_for_impressions
 from towermill.workflows.dataset import open_dataset
@@ -170,7 +170,7 @@ def _check(tables: ImpressionTables, features: Mapping[Entity, Features]) -> Non
     ):
         held = [] if frame is None else frame.collect_schema().names()
         for name, feature in features[entity].items():  # type: ignore[index]
-            if feature.kind in ("hour", "weekday", "age"):
+            if feature.encoder.needs_timestamp:
                 raise RecipeError(
                     f"`features.{entity}.{name}` should not be of kind {feature.kind}: impressions "
                     "do not have it. For the age of articles, set `model.age: true`."
@@ -204,7 +204,7 @@ def _articles(
     raw = ids
     if tables.items is not None:
         raw = ids.join(tables.items.collect(), on=ITEM_ID, how="left", maintain_order="left")
-    wanted = [n for n, f in features.items() if f.kind != "title"]
+    wanted = [n for n, f in features.items() if f.encoder.is_input]
     inputs = typed(raw.lazy().select(ITEM_ID, *wanted), features, "item")
     path = fit.with_name("articles.parquet")
     sink(filled(with_columns(inputs, pl.read_parquet_schema(fit))), path)

@@ -10,18 +10,16 @@ import polars as pl
 
 from towermill.columns import Entity
 from towermill.errors import DataError
-from towermill.features import Features
-from towermill.workflows.sources.reading.casting import feature_expr
+from towermill.features.config import Features
 
 
 def typed(frame: pl.LazyFrame, features: Features, entity: Entity) -> pl.LazyFrame:
     """Check that each column can be of its feature's kind; cut text of kind ``list``."""
     types, columns = frame.collect_schema(), []
     for name, feature in features.items():
-        if name in types and feature.kind not in ("hour", "weekday"):
-            column = feature_expr(frame, name, feature, f"features.{entity}")
-            truth = types[name] == pl.Boolean and feature.kind == "number"
-            columns.append(column.cast(pl.Int8) if truth else column)
+        encoder = feature.encoder
+        if name in types and encoder.from_column:
+            columns.append(encoder.cast(frame, name, feature, f"features.{entity}"))
     return frame.with_columns(columns)
 
 

@@ -8,7 +8,7 @@ import polars as pl
 
 from towermill.columns import ITEM_ID, RESERVED, SPLIT, TIMESTAMP, USER_ID, Entity
 from towermill.errors import DataError, did_you_mean
-from towermill.features import Features
+from towermill.features.config import Features
 from towermill.workflows.graph.build import require_timestamp
 from towermill.workflows.process.inputs import typed
 from towermill.workflows.tables import Tables
@@ -25,7 +25,7 @@ def check_columns(
         frame = frames[entity]
         held = [] if frame is None else frame.collect_schema().names()
         for name, feature in named.items():
-            if feature.kind in ("hour", "weekday"):
+            if not feature.encoder.from_column:
                 continue
             if name not in held:
                 raise DataError(
@@ -60,7 +60,7 @@ def check_numbers(tables: Tables, features: Mapping[Entity, Features]) -> None:
     frames = {"user": tables.users, "item": tables.items, "context": tables.interactions}
     for entity, named in features.items():
         frame = frames[entity]
-        numbers = {n: f for n, f in named.items() if f.kind == "number"}
+        numbers = {n: f for n, f in named.items() if f.encoder.raw_numbers}
         if frame is None or not numbers:
             continue
         columns = {n: pl.col(n).cast(pl.Float64) for n in numbers}

@@ -8,7 +8,7 @@ from pathlib import Path
 import polars as pl
 
 from towermill.columns import COLD_ITEM, COLD_USER, ID_OF, ITEM_ID, USER_ID, Entity
-from towermill.features import Features
+from towermill.features.config import Features
 from towermill.workflows.process.inputs import filled, typed
 from towermill.workflows.selecting.split import Split, split
 from towermill.workflows.tables import Tables, sink
@@ -59,7 +59,7 @@ def write_raw_splits(
 
 def _side(table: pl.LazyFrame | None, entity: Entity, features: Features) -> pl.LazyFrame | None:
     """Return the id and the features that the workflow takes."""
-    wanted = {n: f for n, f in features.items() if f.kind != "title"}
+    wanted = {n: f for n, f in features.items() if f.encoder.is_input}
     if table is None or not wanted:
         return None
     return typed(table.select(ID_OF[entity], *wanted), wanted, entity)

@@ -86,7 +86,7 @@ def process(
         rows=rows,
         users=row_count(pl.scan_parquet(folder.users)),
         items=row_count(pl.scan_parquet(folder.items)),
-        title=next((n for n, f in events.columns["item"].items() if f.kind == "title"), None),
+        title=next((n for n, f in events.columns["item"].items() if not f.encoder.is_input), None),
         vocabularies={n: int(domain.max) + 1 for n, domain in domains.items() if domain},
         as_of=as_of,
         columns=events.columns,

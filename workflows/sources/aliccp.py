@@ -10,7 +10,7 @@ import polars as pl
 
 from towermill.columns import ITEM_ID, SPLIT, USER_ID
 from towermill.errors import DataError
-from towermill.features import Feature, Features
+from towermill.features.config import Feature, Features
 from towermill.workflows.sources.aliccp_raw import raw_files, scan_raw
 from towermill.workflows.sources.base import SourceConfig
 from towermill.workflows.sources.reading.casting import require

@@ -11,7 +11,7 @@ import polars as pl
 
 from towermill.columns import ITEM_ID, RATING, TIMESTAMP, USER_ID
 from towermill.errors import DataError
-from towermill.features import Feature, Features
+from towermill.features.config import Feature, Features
 from towermill.workflows.sources.base import SourceConfig
 from towermill.workflows.tables import Tables
 

@@ -10,10 +10,11 @@ from pydantic import Field, field_validator
 
 from towermill.columns import ITEM_ID, RATING, SPLIT, TIMESTAMP, USER_ID
 from towermill.errors import DataError
-from towermill.features import Features
+from towermill.features.config import Features
+from towermill.features.shared.times import time_expr
 from towermill.section import Section
 from towermill.workflows.sources.base import SourceConfig
-from towermill.workflows.sources.reading.casting import feature_expr, id_expr, require, time_expr
+from towermill.workflows.sources.reading.casting import id_expr, require
 from towermill.workflows.sources.reading.files import file_format, find_files, scan
 from towermill.workflows.tables import Tables
 
@@ -74,7 +75,7 @@ class Table(SourceConfig):
 
     Of each table the columns that the recipe names are read, and no others. Feature columns keep
     their names. Where an id's type differs between tables (text here, integers there), that of the
-    interactions counts. Which raw types are read: `towermill.workflows.sources.reading.casting`.
+    interactions counts. Which raw types a feature is read from: `towermill.features`.
 
     Parameters
     ----------
@@ -150,7 +151,7 @@ class Table(SourceConfig):
 def _open(path: str, what: str, features: Features, ids: list[str]) -> pl.LazyFrame:
     # A list of which the first rows hold one number each would be inferred as numbers, and ids
     # with leading zeros would lose them.
-    text = {name: pl.String for name, feature in features.items() if feature.kind == "list"}
+    text = {name: pl.String for name, feature in features.items() if feature.encoder.reads_text}
     text |= dict.fromkeys(ids, pl.String)
     files = find_files(path, f"{what}.path")
     frame = scan(files, text)
@@ -196,7 +197,7 @@ def _features(
                     f"{taken[name]!r}. Rename the column in the file."
                 )
             continue  # it is read already, under the same name
-        columns.append(feature_expr(frame, name, feature, what).alias(name))
+        columns.append(feature.encoder.cast(frame, name, feature, what).alias(name))
     return columns
 
 

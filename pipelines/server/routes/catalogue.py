@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Annotated, Any
 
 import numpy as np
@@ -64,7 +65,7 @@ async def users(request: Request, query: Text = "", limit: Limit = 20) -> Respon
         if query:
             row = held.bundle.find_user(query)
             return [] if row is None else [held.bundle.user(row)]
-        count = int(held.bundle.manifest["rows"]["users"])
+        count = held.bundle.manifest.rows.users
         rows = np.linspace(0, count - 1, min(limit, count)).astype(int)
         return [held.bundle.user(int(row)) for row in rows]
 
@@ -102,10 +103,10 @@ async def bundle(request: Request) -> Response:
     return answered(
         request,
         held,
-        recipe=manifest["recipe"]["name"],
-        kind=manifest["kind"],
+        recipe=manifest.recipe_name,
+        kind=manifest.kind,
         title=held.bundle.title,
-        rows=manifest["rows"],
-        query_features=list(manifest["query_features"]),
-        metrics=manifest["metrics"],
+        rows=asdict(manifest.rows),
+        query_features=list(manifest.query_features),
+        metrics=manifest.metrics,
     )

@@ -122,9 +122,7 @@ class Holder:
         path = self.path.resolve()
         try:
             bundle = self._opener(path)
-            held = Held(
-                bundle, str(bundle.manifest["id"]), path, datetime.now(UTC), ItemSearch(bundle)
-            )
+            held = Held(bundle, bundle.manifest.id, path, datetime.now(UTC), ItemSearch(bundle))
             _warm(bundle)
         except BundleError:
             raise
@@ -138,11 +136,11 @@ class Holder:
 def _warm(bundle: Reader) -> None:
     """Read from every file once, so that none is opened, or found wrong, by a request."""
     bundle.load()
-    if bundle.manifest["rows"]["users"]:
+    if bundle.manifest.rows.users:
         user = bundle.user(0)
         bundle.seen(0)
         bundle.answer([Query(user_id=user["user_id"])])
     else:
         bundle.answer([Query()])
-    if bundle.manifest["rows"]["items"] and bundle.manifest["kind"] == "retriever":
+    if bundle.manifest.rows.items and not bundle.manifest.ranks:
         bundle.similar_many([bundle.item(0)["item_id"]], 1)

@@ -9,6 +9,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from towermill.pipelines.bundle.manifest import Manifest
 from towermill.pipelines.bundle.query import Query, Recommendations
 
 
@@ -16,7 +17,7 @@ class Reader(Protocol):
     """An opened bundle. Its methods are called from several threads at once."""
 
     @property
-    def manifest(self) -> dict[str, Any]:
+    def manifest(self) -> Manifest:
         """Return what was written with the bundle."""
 
     @property

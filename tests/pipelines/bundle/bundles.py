@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
-import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import polars as pl
 
-from towermill.pipelines.bundle.manifest import INDEX, ITEMS, SEEN, USERS, files_of, write_manifest
+from towermill.pipelines.bundle.manifest import (
+    INDEX,
+    ITEMS,
+    SEEN,
+    USERS,
+    files_of,
+    parse_manifest,
+    save_manifest,
+)
 from towermill.pipelines.bundle.tables import BY_ID
 from towermill.pipelines.export.tables import write_tables
 from towermill.pipelines.recipe.index import IndexConfig
@@ -17,9 +25,9 @@ from towermill.pipelines.search.store import write_index
 
 
 def reseal(bundle: Path, **changes: Any) -> None:
-    """Take the files for those that were published, and change keys of the manifest."""
-    manifest = json.loads((bundle / "manifest.json").read_text())
-    write_manifest(bundle, {**manifest, **changes, "files": files_of(bundle)})
+    """Take the files for those that were published, and change fields of the manifest."""
+    changes["files"] = files_of(bundle)
+    save_manifest(bundle, replace(parse_manifest(bundle), **changes))
 
 
 def tables_of(bundle: Path) -> dict[str, pl.DataFrame]:

@@ -73,7 +73,7 @@ class TestRecommend:
 
     def test_more_than_there_are(self, bundle: Bundle, busiest: int) -> None:
         found = bundle.recommend(busiest, 10**9, filter_seen=False)
-        assert len(found.items) == bundle.manifest["rows"]["items"]
+        assert len(found.items) == bundle.manifest.rows.items
 
     @pytest.mark.parametrize("k", [0, -1, 1.5, True, "3", None])
     def test_k(self, bundle: Bundle, k: Any) -> None:
@@ -157,18 +157,6 @@ class TestDamage:
         with pytest.raises(BundleError, match="Export it again"):
             Bundle.open(copy)
 
-    @pytest.mark.parametrize("text", ["", "{", "[]", "{}", '{"format": 3}', '{"format": "x"}', "1"])
-    def test_manifest(self, copy: Path, text: str) -> None:
-        (copy / "manifest.json").write_text(text)
-        with pytest.raises(BundleError, match="is not a bundle's manifest"):
-            Bundle.open(copy)
-
-    @pytest.mark.parametrize(("found", "advice"), [(4, "Update it"), (2, "Export again")])
-    def test_another_format(self, copy: Path, found: int, advice: str) -> None:
-        (copy / "manifest.json").write_text(f'{{"format": {found}, "files": {{}}}}')
-        with pytest.raises(BundleError, match=rf"is of format {found}; .* format 3\. {advice}"):
-            Bundle.open(copy)
-
     def test_no_bundle(self, tmp_path: Path) -> None:
         for path in (tmp_path, tmp_path / "nowhere"):
             with pytest.raises(BundleError, match="No bundle at"):
@@ -211,7 +199,7 @@ class TestContextAndLists:
         return Bundle.open(folder / "runs/context/latest/bundle")
 
     def test_every_user_and_none(self, made: Bundle) -> None:
-        assert set(made.manifest["query_features"]) == {"user_id", "likes", "hour"}
+        assert set(made.manifest.query_features) == {"user_id", "likes", "hour"}
         for user_id in range(8):
             found = made.recommend(user_id, 12)
             assert found.known

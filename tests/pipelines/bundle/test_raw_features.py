@@ -11,11 +11,11 @@ import polars as pl
 import pytest
 
 from towermill.errors import BundleError
-from towermill.features import Feature
+from towermill.features.config import Feature
 from towermill.models.data.interactions import Processed
 from towermill.pipelines.bundle.raw_features import RawFeatures
 from towermill.pipelines.bundle.tables import IdTable
-from towermill.pipelines.export.input_specs import _missing, describe_inputs
+from towermill.pipelines.export.input_specs import describe_inputs
 from towermill.pipelines.export.tables import write_tables
 from towermill.workflows.config import FeatureConfig
 from towermill.workflows.process.interactions import Interactions
@@ -35,6 +35,8 @@ FEATURES: dict[str, Any] = {
         "likes": {"kind": "list", "max_length": 2},
         "hashed": {"kind": "category", "max_size": 2, "num_buckets": 4},
         "member": "category",
+        "surname": "shop_kinds:FirstLetter",
+        "spent": {"kind": "shop_kinds:PriceClass", "options": {"base": 10}},
     },
     "context": {"hour": "hour", "day": "weekday"},
     "item": {},
@@ -61,6 +63,8 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, pl.DataFrame, 
             "likes": [["a", "b", "c"][: i % 4] for i in range(count)],
             "hashed": [f"h{i % 9}" for i in range(count)],
             "member": [i % 3 == 0 for i in range(count)],
+            "surname": [["Åse", "", None, "Berg", "Aune"][i % 5] for i in range(count)],
+            "spent": [None if i % 13 == 0 else 2.5 * i**2 for i in range(count)],
         }
     )
     rows = pl.DataFrame(
@@ -137,7 +141,7 @@ class TestEncode:
             for name, feature in described.items():
                 if name == "hashed":
                     assert batch[name].tolist() == [2]
-                elif feature["list"]:
+                elif feature.list:
                     assert batch[f"{name}__values"].tolist() == expected[name]
                 else:
                     assert batch[name][0] == pytest.approx(expected[name], abs=1e-5), name
@@ -145,6 +149,7 @@ class TestEncode:
     def test_what_is_missing(self, raw: RawFeatures) -> None:
         batch = raw.encode({})
         assert batch["user_id"].tolist() == batch["city"].tolist() == batch["hour"].tolist() == [1]
+        assert batch["surname"].tolist() == batch["spent"].tolist() == [1]
         assert batch["band"].tolist() == [1]
         assert batch["score"].tolist() == batch["joined"].tolist() == [0.0]
         assert batch["likes__values"].tolist() == []
@@ -157,6 +162,8 @@ class TestEncode:
         assert batch["user_id"].tolist() == batch["city"].tolist() == [2]
         assert batch["likes__values"].tolist() == [2, 2]
         assert batch["member"].tolist() == [2]
+        batch = raw.encode({"surname": "Zahl", "spent": 1e12})
+        assert batch["surname"].tolist() == batch["spent"].tolist() == [2]
 
     def test_empty_text_is_a_value_where_training_had_it(self, raw: RawFeatures) -> None:
         assert raw.encode({"city": ""})["city"][0] > 2
@@ -187,6 +194,8 @@ class TestEncode:
             ({"hour": 3}, "Received: hour"),
             ({"city": ["Oslo"]}, r"`features\.city` should be one value"),
             ({"likes": "a"}, r"`features\.likes` should be a list"),
+            ({"surname": ["A"]}, r"`features\.surname` should be one value"),
+            ({"spent": "much"}, r"`features\.spent` should be a number"),
             ({"score": "high"}, r"`features\.score` should be a number"),
             ({"score": float("inf")}, "should be finite"),
             ({"city": {}}, "should be text or a number"),
@@ -201,21 +210,6 @@ class TestEncode:
             raw.check(values)
 
 
-class TestMissing:
-    @pytest.mark.parametrize(
-        ("values", "kind", "expected"),
-        [
-            (["a"], "string", ""),
-            (["a", ""], "string", "\0"),
-            (["", "\0", "b\0"], "string", "\0\0"),
-            ([5, -1], "int64", -(2**63)),
-            ([-(2**63), 5], "int64", -(2**63) + 1),
-        ],
-    )
-    def test_is_no_value_of_the_training(self, values: Any, kind: str, expected: Any) -> None:
-        assert _missing(pl.Series(values), kind) == expected
-
-
 class TestRawTower:
     """The same, inside a TensorFlow graph."""
 
@@ -227,7 +221,7 @@ class TestRawTower:
         from towermill.pipelines.export.raw_tower import RawTower, raw_inputs
         from towermill.pipelines.gates.saved_models import raw_batch, run_saved
 
-        scalars = [name for name, feature in described.items() if not feature["list"]]
+        scalars = [name for name, feature in described.items() if not feature.list]
 
         class Shows:
             """A tower whose embedding is what it is given; of the list, lengths and sums."""
@@ -246,10 +240,10 @@ class TestRawTower:
         given = [query for query, _ in queries]
         given += [
             {"hashed": 1},
+            {"surname": "Zahl", "spent": 1e12, "hashed": 1},
             {"user_id": "nobody", "city": "", "likes": ["z", None], "hashed": 1},
         ]
-        manifest = {"raw_inputs": raw_inputs(described), "query_features": described}
-        found = run_saved(tmp_path / "raw", raw_batch(manifest, given))
+        found = run_saved(tmp_path / "raw", raw_batch(raw_inputs(described), given))
         for row, query in zip(found, given, strict=True):
             batch = raw.encode(query)
             lists = batch["likes__values"]

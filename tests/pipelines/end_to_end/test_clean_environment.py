@@ -47,7 +47,7 @@ def clean(tmp_path_factory: pytest.TempPathFactory) -> Path:
     shutil.copytree(Path(str(towermill.__file__)).parent, rooms)
     for room in ROOMS:
         source = importlib.import_module(f"towermill.{room}").__file__
-        shutil.copytree(Path(str(source)).parent, rooms / room)
+        shutil.copytree(Path(str(source)).parent, rooms / room, dirs_exist_ok=True)
     return folder / "venv" / "bin" / "python"
 
 

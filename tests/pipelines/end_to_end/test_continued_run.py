@@ -236,7 +236,7 @@ class TestWhole:
         assert bundle.recommend(newcomer).known
 
     def test_manifest_tells_what_was_continued(self, trained: Any, second: Any) -> None:
-        told = Bundle(second.bundle).manifest["recipe"]["continue_from"]
+        told = Bundle(second.bundle).manifest.recipe["continue_from"]
         assert told["run"] == str(trained.latest)
 
     def test_third(self, second: Any, tmp_path: Path) -> None:

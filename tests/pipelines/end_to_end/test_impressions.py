@@ -73,7 +73,7 @@ class TestMetrics:
         assert sizes == {"user": 200, "click": 200, "history": 200, "age": 200}
 
     def test_the_same_from_the_manifest(self, news: Any, bundle: Bundle) -> None:
-        assert bundle.manifest["metrics"] == metrics_of(news)
+        assert bundle.manifest.metrics == metrics_of(news)
 
     def test_history_of_the_training(self, news: Any) -> None:
         told = json.loads((news.stages["train"] / "history.json").read_text())
@@ -97,7 +97,7 @@ class TestBundle:
         _, retriever = news.live()
         lists = [[], [5], [7, 2, 9], [*range(10, 30)], [*range(24, 30)]]
         frame = pl.DataFrame({"history": pl.Series(lists, dtype=pl.List(pl.Int32))})
-        features = Bundle.open(news.bundle).manifest["query_features"]
+        features = Bundle.open(news.bundle).manifest.query_features
         assert list(features) == ["history"]
         batch = to_batch(frame.to_arrow(), features, None)
         served = run_saved(news.bundle / "query_tower", batch)
@@ -106,9 +106,9 @@ class TestBundle:
         assert not served[0].any()
 
     def test_whole(self, news: Any, bundle: Bundle) -> None:
-        assert set(bundle.manifest["item_features"]) == {"tokens", "category", "age"}
-        assert bundle.manifest["rows"]["items"] == 200
-        assert bundle.manifest["dim"] == 8
+        assert set(bundle.manifest.item_features) == {"tokens", "category", "age"}
+        assert bundle.manifest.rows.items == 200
+        assert bundle.manifest.dim == 8
         assert (news.bundle / "text" / "tokenizer.json").is_file()
 
 

@@ -48,7 +48,7 @@ class TestManifest:
             ),
             *("files", "id", "onnx", "raw_inputs", "gates", "sha256"),
         }
-        assert manifest["format"] == 3
+        assert manifest["format"] == 4
         assert manifest["ids"] == {"padding": 0, "null": 1, "unknown": 2, "first": 3}
         assert manifest["dim"] == 8
         told = trained.recipe.model_dump(mode="json", exclude={"tune", "simulate"})

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from bundles import reindex, reseal, rewrite, tables_of
 
 from towermill.errors import BundleError
 from towermill.pipelines import Bundle
-from towermill.pipelines.bundle.manifest import USERS
+from towermill.pipelines.bundle.manifest import USERS, parse_manifest
 from towermill.pipelines.bundle.tables import BY_ID
 from towermill.pipelines.export import export
 from towermill.pipelines.export.tables import write_arrow
@@ -158,14 +159,13 @@ def other_onnx(bundle: Path, name: str = "query_tower") -> None:
 
 def stale_raw_tower(bundle: Path) -> None:
     """Ages are standardised by another mean than the raw tower has."""
-    told = json.loads((bundle / "manifest.json").read_text())
-    mean = told["query_features"]["age"]["raw"]["mean"]
-    told["query_features"]["age"]["raw"]["mean"] = mean + 10
+    features = parse_manifest(bundle).query_features
+    age = features["age"]
+    moved_raw = replace(age.raw, mean=age.raw.mean + 10)
     users = tables_of(bundle)["users"]
-    std = told["query_features"]["age"]["raw"]["std"]
-    moved = ((pl.col("raw_age") - mean - 10) / std).cast(pl.Float32).fill_null(0.0)
+    moved = ((pl.col("raw_age") - moved_raw.mean) / age.raw.std).cast(pl.Float32).fill_null(0.0)
     rewrite(bundle, users=users.with_columns(age=moved))
-    reseal(bundle, query_features=told["query_features"])
+    reseal(bundle, query_features={**features, "age": replace(age, raw=moved_raw)})
 
 
 def rows_named_twice(bundle: Path) -> None:
@@ -187,8 +187,8 @@ def with_order(bundle: Path, users: pl.DataFrame, order: list[int]) -> None:
 
 
 def low_recall(bundle: Path) -> None:
-    told = json.loads((bundle / "manifest.json").read_text())["index"]
-    reseal(bundle, index={**told, "recall": {**told["recall"], "value": 0.5, "floor": 0.95}})
+    told = parse_manifest(bundle).require_index()
+    reseal(bundle, index=replace(told, recall=replace(told.recall, value=0.5, floor=0.95)))
 
 
 def changed_file(bundle: Path) -> None:

@@ -17,6 +17,7 @@ import pytest
 
 from towermill.errors import DataError
 from towermill.models.data.impressions import Slates
+from towermill.pipelines.bundle.manifest import parse_manifest, save_manifest
 from towermill.pipelines.recommend import competition as predictions
 from towermill.pipelines.recommend.competition import ranks_within, write_predictions
 
@@ -140,11 +141,11 @@ class TestFile:
 
     def test_minds_name(self, copy: Any, tmp_path: Path) -> None:
         run = copy(lambda frame: frame)
-        manifest = json.loads((run / "bundle" / "manifest.json").read_text())
-        manifest["recipe"]["source"] = {"kind": "mind", "path": "small"}
+        manifest = parse_manifest(run / "bundle")
+        manifest.recipe["source"] = {"kind": "mind", "path": "small"}
         (run / "bundle").unlink()
         (run / "bundle").mkdir()
-        (run / "bundle" / "manifest.json").write_text(json.dumps(manifest))
+        save_manifest(run / "bundle", manifest)
         made = write_predictions(run, tmp_path / "out")
         assert made.name == "prediction.zip"
         with zipfile.ZipFile(made) as archive:

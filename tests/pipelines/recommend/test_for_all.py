@@ -73,7 +73,7 @@ class TestEqual:
         rewrite(bundle, seen=seen.with_columns(item_id=everything))
         recommend_all(bundle, tmp_path / "r", 2)
         found = pl.read_parquet(tmp_path / "r")["user_id"].n_unique()
-        assert found == Bundle.open(bundle).manifest["rows"]["users"] - 1
+        assert found == Bundle.open(bundle).manifest.rows.users - 1
 
     def test_histories_are_the_queries_of_news(self, news: Any, tmp_path: Path) -> None:
         recommend_all(news.bundle, tmp_path / "r", 4)

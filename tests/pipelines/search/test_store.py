@@ -6,6 +6,7 @@ import builtins
 import json
 import threading
 from collections.abc import Callable
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,9 @@ from numpy.typing import NDArray
 from search_formula import by_formula, same
 
 from towermill.errors import BundleError
+from towermill.pipelines.bundle.records import from_json
 from towermill.pipelines.recipe.index import IndexConfig
+from towermill.pipelines.search.description import IndexFile, PublishedIndex, Recall
 from towermill.pipelines.search.index import Index
 from towermill.pipelines.search.store import open_index, write_index
 
@@ -48,7 +51,8 @@ def written(
         if (name, metric) not in done:
             folder = tmp_path_factory.mktemp(name)
             told = write_index(world[0], folder, config_of(name), metric, world[1])
-            done[name, metric] = folder, json.loads(json.dumps(told))
+            plain = json.loads(json.dumps(asdict(told)))
+            done[name, metric] = folder, from_json(PublishedIndex, plain)
         return done[name, metric]
 
     return of
@@ -81,13 +85,8 @@ class TestWriteIndex:
         truth = np.argsort(-products, axis=1)[:, :100]
         rows, _ = open_index(folder, told).search(queries, 100)
         found = np.mean([np.isin(t, r).mean() for t, r in zip(truth, rows, strict=True)])
-        assert told["recall"]["value"] == pytest.approx(found, abs=1e-3)
-        assert told["recall"] | {"value": 1} == {
-            "k": 100,
-            "value": 1,
-            "queries": 100,
-            "floor": 0.95,
-        }
+        assert told.recall.value == pytest.approx(found, abs=1e-3)
+        assert replace(told.recall, value=1) == Recall(100, 1, 100, 0.95)
         assert found >= (1 if name == "exact" else 0.95)
 
     def test_below_the_floor(self, world: tuple, tmp_path: Path) -> None:
@@ -99,7 +98,7 @@ class TestWriteIndex:
         with pytest.raises(BundleError, match="held-out queries"):
             write_index(world[0], tmp_path, config_of("usearch"), "inner_product", world[1][:0])
         told = write_index(world[0], tmp_path, config_of("exact"), "inner_product", world[1][:0])
-        assert told["recall"]["queries"] == 0
+        assert told.recall.queries == 0
 
     @pytest.mark.parametrize("bad", [np.nan, np.inf, 1e30])
     def test_vectors_that_cannot_be_scored(self, bad: float, world: tuple, tmp_path: Path) -> None:
@@ -138,8 +137,8 @@ class TestWriteIndex:
     def test_hardly_any_items(self, items: int, name: str, tmp_path: Path) -> None:
         vectors, queries = np.eye(3, 2, dtype=np.float32)[:items], np.ones((2, 2), np.float32)
         told = write_index(vectors, tmp_path, config_of(name), "inner_product", queries)
-        assert told["recall"]["value"] == 1
-        assert told["kind"] == ("exact" if items == 0 else told["kind"])
+        assert told.recall.value == 1
+        assert told.kind == ("exact" if items == 0 else told.kind)
         same(open_index(tmp_path, told).search(queries, 2), by_formula(vectors, queries, 2))
 
 
@@ -183,7 +182,7 @@ class TestOpenIndex:
     def test_of_another_number(self, key: str, name: str, written: Callable[..., Written]) -> None:
         folder, told = written(name)
         with pytest.raises(BundleError, match=r"vectors\.npy should hold float32 vectors"):
-            open_index(folder, told | {key: told[key] - 1})
+            open_index(folder, replace(told, **{key: getattr(told, key) - 1}))
 
     @pytest.mark.parametrize("name", GRAPHS)
     def test_of_other_vectors(
@@ -206,18 +205,18 @@ class TestOpenIndex:
         other = write_index(world[0][:7000], few, config_of(name), "inner_product", world[1])
         (graph,) = few.glob("graph.*")
         graph.replace(folder / graph.name)
-        files = told["files"] | {graph.name: other["files"][graph.name]}
+        files = told.files | {graph.name: other.files[graph.name]}
         with pytest.raises(BundleError, match=r"should be of 8000 items of 17 numbers"):
-            open_index(folder, told | {"files": files})
+            open_index(folder, replace(told, files=files))
 
     @pytest.mark.parametrize("name", GRAPHS)
     def test_no_graph_at_all(self, name: str, copied: Callable[[str], Written]) -> None:
         folder, told = copied(name)
         (graph,) = folder.glob("graph.*")
         graph.write_bytes(b"no graph" * (graph.stat().st_size // 8 + 1))
-        files = told["files"] | {graph.name: {"bytes": graph.stat().st_size, "sha256": ""}}
+        files = told.files | {graph.name: IndexFile(graph.stat().st_size, "")}
         with pytest.raises(BundleError, match="is damaged"):
-            open_index(folder, told | {"files": files}, verify=False)
+            open_index(folder, replace(told, files=files), verify=False)
 
     def test_imports_little(
         self, written: Callable[..., Written], python: Callable[..., Any]
@@ -230,10 +229,13 @@ for name in ("towermill", "towermill.pipelines"):  # their own imports are their
     package = types.ModuleType(name)
     package.__path__ = importlib.util.find_spec(name).submodule_search_locations
     sys.modules[name] = package
+from towermill.pipelines.bundle.records import from_json
+from towermill.pipelines.search.description import PublishedIndex
 from towermill.pipelines.search.store import open_index
 new = {{m.partition(".")[0] for m in sys.modules}} - sys.stdlib_module_names
 print(json.dumps(sorted(n for n in new if n in ("usearch", "faiss", "polars", "pydantic"))))
-index = open_index(__import__("pathlib").Path({str(folder)!r}), json.loads({json.dumps(told)!r}))
+told = from_json(PublishedIndex, json.loads({json.dumps(asdict(told))!r}))
+index = open_index(__import__("pathlib").Path({str(folder)!r}), told)
 print(index.search(np.ones((1, 16), np.float32), 3)[0].tolist())
 """
         first, second = python(code).stdout.splitlines()

@@ -47,7 +47,7 @@ async def load(url: str, users: list[int], swap: Any) -> list[tuple[int, int, di
 
 
 def test_no_request_fails_and_none_is_mixed(bundles: list[Path], tmp_path: Path) -> None:
-    opened = {found.manifest["id"]: found for found in map(Bundle.open, bundles)}
+    opened = {found.manifest.id: found for found in map(Bundle.open, bundles)}
     first, second = opened
     users = opened[first].users.raw("user_id").to_pylist()[:40]
     expected = {

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ from triton_world import DIM, World
 from tritonclient.grpc.model_config_pb2 import DataType, ModelInstanceGroup
 
 from towermill.errors import BundleError, DataError
-from towermill.pipelines.bundle.manifest import write_manifest
+from towermill.pipelines.bundle.manifest import parse_manifest, save_manifest
 from towermill.pipelines.triton import repository as writing
 from towermill.pipelines.triton.pbtxt import to_pbtxt
 from towermill.pipelines.triton.repository import write_model_repository
@@ -30,9 +30,7 @@ def files(folder: Path) -> set[str]:
 
 def edited(bundle: Path, out: Path, **changes: Any) -> Path:
     shutil.copytree(bundle, out)
-    manifest = json.loads((out / "manifest.json").read_text())
-    manifest.update(changes)
-    write_manifest(out, manifest)
+    save_manifest(out, replace(parse_manifest(out), **changes))
     return out
 
 

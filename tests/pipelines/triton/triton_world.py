@@ -11,12 +11,22 @@ import onnx
 import pyarrow as pa
 from onnx import TensorProto, helper, numpy_helper
 
-from towermill.pipelines.bundle.manifest import files_of, write_manifest
+from towermill.features.inputs import ModelInput, RawEncoding
+from towermill.pipelines.bundle.manifest import (
+    Manifest,
+    OnnxModel,
+    Parity,
+    Rows,
+    files_of,
+    save_manifest,
+)
 from towermill.pipelines.recipe.index import IndexConfig
 from towermill.pipelines.search.store import write_index
 
 DIM, USERS, ITEMS, GENDERS = 4, 20, 30, 3
 EXACT = IndexConfig(kind="exact")
+#: How inputs are made of raw values: nothing here encodes any.
+_RAW = RawEncoding("category")
 
 
 @dataclass(frozen=True)
@@ -55,12 +65,12 @@ class World:
     @property
     def features(self) -> dict[str, Any]:
         scalars = {
-            "user_id": {"dtype": "int32", "list": False, "ids": USERS + 3},
-            "age": {"dtype": "float32", "list": False, "ids": None},
-            "gender": {"dtype": "int32", "list": False, "ids": GENDERS + 3},
-            "mood": {"dtype": "float32", "list": False, "ids": None},
+            "user_id": ModelInput("int32", False, USERS + 3, _RAW),
+            "age": ModelInput("float32", False, None, _RAW),
+            "gender": ModelInput("int32", False, GENDERS + 3, _RAW),
+            "mood": ModelInput("float32", False, None, _RAW),
         }
-        history = {"history": {"dtype": "int32", "list": True, "ids": ITEMS + 3}}
+        history = {"history": ModelInput("int32", True, ITEMS + 3, _RAW)}
         return {**scalars, **(history if self.lists else {})}
 
     def embedding(self, user: Any) -> np.ndarray:
@@ -115,25 +125,22 @@ class World:
             }
         )
         write_arrow(bundle / "tables" / "seen.arrow", seen)
-        manifest = {
-            "format": 3,
-            "kind": "retriever",
-            "dim": DIM,
-            "query_features": self.features,
-            "item_features": {"item_id": {"dtype": "int32", "list": False, "ids": ITEMS + 3}},
-            "onnx": {
-                "query_tower": {
-                    "file": "onnx/query_tower.onnx",
-                    "output": "embedding",
-                }
-            },
-            "ids": {"padding": 0, "null": 1, "unknown": 2, "first": 3},
-            "index": told,
-            "rows": {"users": USERS, "items": ITEMS},
-            "title": None,
-            "files": files_of(bundle),
-        }
-        write_manifest(bundle, manifest)
+        manifest = Manifest(
+            id="",
+            kind="retriever",
+            dim=DIM,
+            query_features=self.features,
+            item_features={"item_id": ModelInput("int32", False, ITEMS + 3, _RAW)},
+            onnx={"query_tower": OnnxModel("onnx/query_tower.onnx", "embedding")},
+            parity=Parity({}, 0.0, 0),
+            index=told,
+            rows=Rows(USERS, ITEMS),
+            files=files_of(bundle),
+            towermill="",
+            packages={},
+            recipe={},
+        )
+        save_manifest(bundle, manifest)
         return bundle
 
     def users_table(self) -> pa.Table:

@@ -10,7 +10,7 @@ import polars as pl
 import pytest
 
 from towermill.errors import DataError
-from towermill.features import Feature
+from towermill.features.config import Feature
 from towermill.workflows.graph.build import AtLeast, require_timestamp
 
 NULL, UNKNOWN = 1, 2

@@ -13,7 +13,7 @@ import polars as pl
 import pytest
 
 from towermill.errors import DataError, RecipeError
-from towermill.features import Feature
+from towermill.features.config import Feature
 from towermill.workflows.config import FeatureConfig
 
 NULL, UNKNOWN = 1, 2

@@ -13,7 +13,7 @@ import polars as pl
 import pytest
 
 from towermill.errors import DataError
-from towermill.features import Feature
+from towermill.features.config import Feature
 from towermill.workflows.prepare.check_impressions import ImpressionChecks
 from towermill.workflows.prepare.check_interactions import InteractionChecks
 from towermill.workflows.sources.news_logs.ebnerd import EbNerd

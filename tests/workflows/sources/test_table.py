@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +11,8 @@ import pytest
 from pydantic import ValidationError
 
 from towermill.errors import DataError
-from towermill.features import Feature
-from towermill.workflows.sources.reading.casting import feature_expr, id_expr, time_expr
+from towermill.features.config import Feature
+from towermill.workflows.sources.reading.casting import id_expr
 from towermill.workflows.sources.reading.files import find_files, scan
 from towermill.workflows.sources.table import Table
 
@@ -21,72 +21,9 @@ WHEN = datetime(2024, 5, 31, 23, 59, 1)
 SECONDS = int(WHEN.replace(tzinfo=UTC).timestamp())
 
 
-def times(values: Any, dtype: Any = None) -> list[datetime | None]:
-    frame = pl.LazyFrame({"at": pl.Series("at", values, dtype=dtype)})
-    out = frame.select(time_expr(frame, "at", "t")).collect(engine="streaming")
-    assert out.schema["at"] == pl.Datetime("us")
-    return out["at"].to_list()
-
-
 def ids(values: Any, dtype: Any = None) -> pl.Series:
     frame = pl.LazyFrame({"id": pl.Series("id", values, dtype=dtype)})
     return frame.select(id_expr(frame, "id", "t")).collect()["id"]
-
-
-class TestTimes:
-    @pytest.mark.parametrize("factor", [1, 10**3, 10**6, 10**9])
-    def test_units_by_magnitude(self, factor: int) -> None:
-        assert times([SECONDS * factor, None]) == [WHEN, None]
-
-    def test_unit_is_that_of_the_median_not_of_the_row(self) -> None:
-        # 0 and 1 would be seconds on their own; among milliseconds they are milliseconds.
-        found = times([1, SECONDS * 1000, SECONDS * 1000])
-        assert found == [datetime(1970, 1, 1) + timedelta(milliseconds=1), WHEN, WHEN]
-
-    def test_a_value_of_another_unit_lands_far_off_and_does_not_wrap(self) -> None:
-        assert times([SECONDS, SECONDS, SECONDS * 10**9])[2] == datetime(9999, 12, 31, 23, 59, 59)
-
-    @pytest.mark.parametrize("unit", ["ms", "us", "ns"])
-    def test_datetimes(self, unit: Any) -> None:
-        assert times([WHEN], pl.Datetime(unit)) == [WHEN]
-
-    def test_zones_become_utc(self) -> None:
-        series = pl.Series([WHEN]).dt.replace_time_zone("Asia/Tokyo")
-        assert times(series) == [WHEN - timedelta(hours=9)]
-
-    def test_dates(self) -> None:
-        assert times([date(2024, 5, 31)]) == [datetime(2024, 5, 31)]
-
-    def test_iso_text_in_many_forms(self) -> None:
-        found = times(
-            [
-                "2024-05-31T23:59:01",
-                "2024-05-31 23:59:01.5",
-                "2024-05-31 23:59",
-                "2024-05-31",
-                "2024-05-31T23:59:01Z",
-                "2024-06-01 01:59:01+02:00",
-                None,
-            ]
-        )
-        half = WHEN + timedelta(microseconds=500_000)
-        minute = WHEN.replace(second=0)
-        assert found == [WHEN, half, minute, datetime(2024, 5, 31), WHEN, WHEN, None]
-
-    @pytest.mark.parametrize(
-        ("values", "example"),
-        [
-            (["2024-05-31", "31/05/2024"], "'31/05/2024'"),
-            ([1.5e9], "1500000000.0 of type Float64"),
-            ([True], "True of type Boolean"),
-            ([20240531, 20231201], "20240531, which looks like a day"),
-        ],
-    )
-    def test_anything_else_is_refused(self, values: list[Any], example: str) -> None:
-        with pytest.raises(DataError, match="'at' should hold times") as error:
-            times(values)
-        assert f"Received: {example}" in str(error.value)
-        assert "ISO 8601" in str(error.value)
 
 
 class TestIds:
@@ -117,44 +54,6 @@ class TestIds:
         with pytest.raises(DataError, match="'id' should hold") as error:
             ids(values, dtype)
         assert found in str(error.value)
-
-
-class TestFeatures:
-    @pytest.mark.parametrize(
-        ("kind", "values", "expected"),
-        [
-            ("category", ["a", None], ["a", None]),
-            ("category", [1, 2], [1, 2]),
-            ("list", ["a|b", "", None], [["a", "b"], [], None]),
-            ("list", [[1], [2, 3]], [[1], [2, 3]]),
-            ("number", [1.5, None], [1.5, None]),
-            ("number", [True, False], [True, False]),
-            ("age", ["2024-05-31"], [datetime(2024, 5, 31)]),
-            ("hour", [SECONDS], [WHEN]),
-            ("title", ["A"], ["A"]),
-            ("title", [1], ["1"]),
-        ],
-    )
-    def test_read(self, kind: Any, values: list[Any], expected: list[Any]) -> None:
-        frame = pl.LazyFrame({"f": values})
-        out = frame.select(feature_expr(frame, "f", Feature(kind=kind), "t")).collect()
-        assert out["f"].to_list() == expected
-
-    @pytest.mark.parametrize(
-        ("kind", "values"),
-        [
-            ("number", ["1"]),
-            ("list", [1]),
-            ("category", [[1]]),
-            ("category", [WHEN]),
-            ("title", [[1]]),
-            ("hour", ["noon"]),
-        ],
-    )
-    def test_refused(self, kind: Any, values: list[Any]) -> None:
-        frame = pl.LazyFrame({"f": values})
-        with pytest.raises(DataError, match="'f' should hold"):
-            feature_expr(frame, "f", Feature(kind=kind), "t")
 
 
 class TestIdsOfText:

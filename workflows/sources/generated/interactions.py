@@ -12,7 +12,7 @@ import polars as pl
 from pydantic import Field
 
 from towermill.columns import ITEM_ID, SPLIT, TIMESTAMP, USER_ID
-from towermill.features import Feature, Features
+from towermill.features.config import Feature, Features
 from towermill.workflows.sources.aliccp import default_features
 from towermill.workflows.sources.base import SourceConfig
 from towermill.workflows.sources.generated.appearance import (

@@ -22,7 +22,7 @@ from towermill.columns import (
     TIMESTAMP,
     USER_ID,
 )
-from towermill.features import Feature, Features
+from towermill.features.config import Feature, Features
 from towermill.workflows.sources.base import SourceConfig
 from towermill.workflows.sources.generated.news_world import (
     DAY,

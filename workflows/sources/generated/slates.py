@@ -10,7 +10,7 @@ import polars as pl
 from pydantic import Field
 
 from towermill.columns import ITEM_ID, TIMESTAMP, USER_ID
-from towermill.features import Feature
+from towermill.features.config import Feature
 from towermill.workflows.sources.base import SourceConfig
 from towermill.workflows.sources.generated.slate_world import (
     SLATE,

@@ -20,6 +20,7 @@ from towermill.columns import (
     USER_ID,
 )
 from towermill.errors import DataError
+from towermill.features.shared.times import time_expr
 from towermill.workflows.sources.base import SourceConfig
 from towermill.workflows.sources.news_logs.ebnerd_articles import (
     ITEM_FEATURES,
@@ -35,7 +36,7 @@ from towermill.workflows.sources.news_logs.parts import (
     source_folder,
     splits_of_parts,
 )
-from towermill.workflows.sources.reading.casting import id_expr, id_list_expr, require, time_expr
+from towermill.workflows.sources.reading.casting import id_expr, id_list_expr, require
 from towermill.workflows.sources.reading.files import find_files, scan
 from towermill.workflows.tables import LONG_ROW_GROUP, ImpressionTables, Tables, row_count, sink
 

@@ -8,9 +8,10 @@ import polars as pl
 
 from towermill.columns import ITEM_ID, PUBLISHED, VECTOR
 from towermill.errors import DataError
-from towermill.features import Feature, Features
+from towermill.features.config import Feature, Features
+from towermill.features.shared.times import time_expr
 from towermill.workflows.sources.news_logs.parts import first_of_each
-from towermill.workflows.sources.reading.casting import id_expr, require, time_expr
+from towermill.workflows.sources.reading.casting import id_expr, require
 from towermill.workflows.sources.reading.files import scan
 
 _ARTICLE_ID = "article_id"

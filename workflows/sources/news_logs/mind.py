@@ -21,7 +21,7 @@ from towermill.columns import (
     USER_ID,
 )
 from towermill.errors import DataError
-from towermill.features import Feature, Features
+from towermill.features.config import Feature, Features
 from towermill.workflows.sources.base import SourceConfig
 from towermill.workflows.sources.news_logs.mind_news import read_news, write_vectors
 from towermill.workflows.sources.news_logs.parts import (

@@ -6,6 +6,7 @@ import json
 import threading
 import time
 from collections.abc import Sequence
+from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,10 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from towermill.errors import BundleError
+from towermill.features.inputs import ModelInput, RawEncoding
+from towermill.pipelines.bundle.manifest import Manifest, Parity, Rows
 from towermill.pipelines.bundle.query import Query, Recommendations, check_k
+from towermill.pipelines.bundle.records import from_json
 
 TITLES = ["Fargo (1996)", "<script>window.broken=1</script><img src=x onerror=window.broken=1>"]
 #: A user whose query passes `check` and then breaks the batch that it is in.
@@ -26,16 +30,23 @@ def write_bundle(path: Path, bundle_id: str, items: int = 24, users: int = 30) -
     """Write a stand-in's folder as bundles are: beside, then moved into place."""
     partial = path.with_name(path.name + ".partial")
     partial.mkdir(parents=True)
-    manifest = {
-        "id": bundle_id,
-        "kind": "retriever",
-        "title": "title",
-        "rows": {"users": users, "items": items},
-        "query_features": {"user_id": {}, "age": {}},
-        "recipe": {"name": "circle"},
-        "metrics": {"recall@10": 0.5},
-    }
-    (partial / "manifest.json").write_text(json.dumps(manifest))
+    taken = ModelInput("int32", list=False, ids=None, raw=RawEncoding("category"))
+    manifest = Manifest(
+        id=bundle_id,
+        kind="retriever",
+        title="title",
+        rows=Rows(users, items),
+        query_features={"user_id": taken, "age": taken},
+        item_features={},
+        onnx={},
+        parity=Parity({}, 0.0, 0),
+        files={},
+        towermill="",
+        packages={},
+        recipe={"name": "circle"},
+        metrics={"recall@10": 0.5},
+    )
+    (partial / "manifest.json").write_text(json.dumps(asdict(manifest)))
     partial.rename(path)
     return path
 
@@ -50,12 +61,13 @@ class CircleBundle:
 
     def __init__(self, path: Path) -> None:
         try:
-            self.manifest = json.loads((path / "manifest.json").read_text())
+            self.told = json.loads((path / "manifest.json").read_text())
         except (OSError, ValueError) as error:
             raise BundleError(f"No bundle at {path}: {error}") from error
         self.path = path
-        self.title = self.manifest["title"]
-        self.users, self.items = self.manifest["rows"]["users"], self.manifest["rows"]["items"]
+        self.manifest: Manifest = from_json(Manifest, self.told)
+        self.title = self.manifest.title
+        self.users, self.items = self.manifest.rows.users, self.manifest.rows.items
         self.vectors, self.queries = self._stand(0), self._stand(0.1)
         self.seconds = 0.0
         self.may_answer = threading.Event()
@@ -80,7 +92,7 @@ class CircleBundle:
             "genres": ["Drama", "Crime"],
             "year": float("nan") if row == 3 else 1900 + row,
             "added": datetime(2020, 1, 1, tzinfo=UTC),
-            "made_by": self.manifest["id"],
+            "made_by": self.manifest.id,
         }
 
     def user(self, row: int) -> dict[str, Any]:

@@ -22,7 +22,7 @@ class ServedBundle(CircleBundle):
         super().check(replace(query, features=None))
 
     def answer(self, queries):  # type: ignore[no-untyped-def]
-        self.seconds = self.manifest.get("seconds", 0.0) if self.batches else 0.0
+        self.seconds = self.told.get("seconds", 0.0) if self.batches else 0.0
         return super().answer(queries)
 
 

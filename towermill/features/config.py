@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import BeforeValidator, Field
+
+from towermill.features.base import KINDS, FeatureKind
+from towermill.section import PartName, Section
 
 
-class Feature(BaseModel):
+class Feature(Section):
     """How one raw column becomes a model input.
 
     A recipe may write the bare `kind` for the whole (``genre: category``).
@@ -18,7 +21,7 @@ class Feature(BaseModel):
         ``category`` (one value), ``list`` (several categories: a list column, or text cut at
         `separator`), ``number``, ``hour``, ``weekday`` (of a timestamp column), ``age`` (days from
         this date column to the interaction) or ``title`` (carried along for people to read, never
-        a model input).
+        a model input); or a kind of another package, by its name or as ``module:Name``.
     freq_threshold
         A category seen less often in training is out of vocabulary.
     max_size
@@ -35,11 +38,11 @@ class Feature(BaseModel):
         Apply log(1 + x), then standardise by training mean and deviation.
     boundaries
         Turn a number into the index of its interval, which is then a category.
+    options
+        Options of a kind from another package.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
-
-    kind: Literal["category", "list", "number", "hour", "weekday", "age", "title"] = "category"
+    kind: Annotated[str, PartName(KINDS)] = "category"
     freq_threshold: int = Field(0, ge=0)
     max_size: int = Field(0, ge=0)
     num_buckets: int = Field(0, ge=0)
@@ -49,11 +52,17 @@ class Feature(BaseModel):
     log: bool = False
     normalize: bool = True
     boundaries: tuple[float, ...] | None = None
+    options: dict[str, Any] = Field(default_factory=dict)
+
+    @property
+    def encoder(self) -> FeatureKind:
+        """What encodes it: an instance of its kind's class."""
+        return KINDS.get(self.kind)()
 
     @property
     def is_category(self) -> bool:
         """Whether the feature ends as an encoded id, and so has a vocabulary."""
-        return self.boundaries is not None or self.kind in ("category", "list", "hour", "weekday")
+        return self.encoder.has_vocabulary(self)
 
 
 def _from_kind(value: Any) -> Any:

@@ -1,0 +1,1 @@
+"""What several kinds of feature share. No kind imports another."""
