@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Literal
 
 from pydantic import Field, PositiveFloat, PositiveInt, model_validator
 
 from towermill.columns import Events
-from towermill.errors import RecipeError
+from towermill.errors import RecipeError, did_you_mean
+from towermill.models.metrics import METRICS, metrics_of
 from towermill.section import Section
 
 
@@ -42,7 +44,8 @@ class TrainConfig(Section):
         (Polyak & Juditsky, 1992); 0 keeps the weights as they are. Not with ``lazy_adam``.
     monitor
         The metric on the validation split that stops and picks the epoch. Left out: ``ndcg@10``
-        over the whole catalogue, or ``auc`` within impressions where a model ranks these.
+        over the whole catalogue, or ``auc`` within impressions where a model ranks these. Also a
+        metric that `evaluate.metrics` names.
     patience
         Stop after so many epochs without a better `monitor`; 0 never stops early.
     evaluate_every
@@ -64,9 +67,7 @@ class TrainConfig(Section):
     weight_decay: float = Field(0.0, ge=0)
     ema: float = Field(0.0, ge=0, lt=1)
     schedule: ScheduleConfig = ScheduleConfig()
-    monitor: str | None = Field(
-        None, pattern=r"^(auc|mrr|(recall|precision|hit_rate|ndcg|mrr|map)@[1-9]\d*)$"
-    )
+    monitor: str | None = None
     patience: int = Field(3, ge=0)
     evaluate_every: PositiveInt = 1
     checkpoint_steps: int = Field(0, ge=0)
@@ -98,13 +99,18 @@ def monitor_of(train: TrainConfig, events: Events) -> str:
     return train.monitor or ("auc" if events == "impressions" else "ndcg@10")
 
 
-def check_monitor(monitor: str, events: Events) -> None:
-    """Raise `RecipeError` if a model of these events is not validated by the metric `monitor`."""
-    name, _, k = monitor.partition("@")
-    within = name == "auc" or (name == "mrr" and not k) or (name in ("ndcg", "hit_rate") and k)
-    if not (within if events == "impressions" else k):
-        known = "auc, mrr, ndcg@k or hit_rate@k" if events == "impressions" else "ndcg@10"
+def check_monitor(monitor: str, events: Events, others: Sequence[str] = ()) -> None:
+    """Raise `RecipeError` if a model of these events is not validated by the metric `monitor`.
+
+    `others` names metrics that are computed beside Towermill's own.
+    """
+    name, at, k = monitor.partition("@")
+    known = [m for m in metrics_of(METRICS[events], object, others) if m.monitors]
+    cut = k.isdigit() and int(k) > 0
+    if not any(m.kind == name and (cut if m.at_k else not at) for m in known):
+        names = ", ".join(f"{m.kind}@k" if m.at_k else m.kind for m in known)
+        kinds = [m.kind for m in known]
         raise RecipeError(
-            f"`train.monitor` should be a metric of what {events} are validated by, such as "
-            f"{known}. Received: {monitor!r}."
+            f"`train.monitor` should be a metric of what {events} are validated by: {names}. "
+            f"Received: {monitor!r}.{did_you_mean(name, kinds) if name not in kinds else ''}"
         )

@@ -21,9 +21,16 @@ logger = logging.getLogger(__name__)
 
 
 def rank_catalogue(
-    scores: ScoreBlock, data: Processed, queries: Queries, k: Sequence[int]
+    scores: ScoreBlock,
+    data: Processed,
+    queries: Queries,
+    k: Sequence[int],
+    metrics: Sequence[str] = (),
 ) -> dict[str, float]:
-    """Return the ranking metrics of any scorer at each cut-off `k`."""
+    """Return the ranking metrics of any scorer at each cut-off `k`.
+
+    `metrics` names some beside Towermill's own.
+    """
     items = data.items.height
     with progress() as bars:
         bar = bars.add_task("ranking", total=len(queries))
@@ -31,29 +38,44 @@ def rank_catalogue(
             scores, len(queries), items, max(k), queries.seen, advance=partial(bars.advance, bar)
         )
     return ranking_metrics(
-        top, queries.relevant, k, data.catalogue_counts, items, profiles=queries.seen
+        top,
+        queries.relevant,
+        k,
+        data.catalogue_counts,
+        items,
+        profiles=queries.seen,
+        metrics=metrics,
     )
 
 
 def evaluate_catalogue(
-    model: Model, data: Processed, queries: Queries, k: Sequence[int]
+    model: Model,
+    data: Processed,
+    queries: Queries,
+    k: Sequence[int],
+    metrics: Sequence[str] = (),
 ) -> dict[str, float]:
     """Return the model's ranking metrics.
 
     A retriever encodes each item once, each query once; a ranker scores every pair.
     """
-    return rank_catalogue(model.scores(queries.features, data.catalogue), data, queries, k)
+    scores = model.scores(queries.features, data.catalogue)
+    return rank_catalogue(scores, data, queries, k, metrics)
 
 
 def evaluate_baselines(
-    data: Processed, queries: Queries, k: Sequence[int], seed: int
+    data: Processed,
+    queries: Queries,
+    k: Sequence[int],
+    seed: int,
+    metrics: Sequence[str] = (),
 ) -> dict[str, dict[str, float]]:
     """Return what popularity in the training split and chance reach on the same queries."""
     scorers = {
         "popularity": popularity_scores(data.catalogue_counts),
         "random": random_scores(seed, data.items.height),
     }
-    return {name: rank_catalogue(scorer, data, queries, k) for name, scorer in scorers.items()}
+    return {n: rank_catalogue(s, data, queries, k, metrics) for n, s in scorers.items()}
 
 
 class CatalogueProtocol(Protocol):
@@ -79,7 +101,7 @@ class CatalogueProtocol(Protocol):
             )
             return None
         k = int(monitor.partition("@")[2])
-        return partial(_validate, data, queries, (k,))
+        return partial(_validate, data, queries, (k,), ranking.metrics)
 
     def report(
         self,
@@ -119,8 +141,8 @@ class CatalogueProtocol(Protocol):
             "queries_in_all": queries.total,
             "catalogue": data.items.height,
             "left_out": {"cold_items": queries.cold, "seen_before": queries.repeated},
-            "metrics": evaluate_catalogue(model, data, queries, k),
-            "baselines": evaluate_baselines(data, queries, k, seed),
+            "metrics": evaluate_catalogue(model, data, queries, k, ranking.metrics),
+            "baselines": evaluate_baselines(data, queries, k, seed, ranking.metrics),
         }
         if segments:
             result["segments"] = _segments(model, data, ranking, k)
@@ -128,9 +150,9 @@ class CatalogueProtocol(Protocol):
 
 
 def _validate(
-    data: Processed, queries: Queries, k: Sequence[int], model: Model
+    data: Processed, queries: Queries, k: Sequence[int], metrics: Sequence[str], model: Model
 ) -> dict[str, float]:
-    return evaluate_catalogue(model, data, queries, k)
+    return evaluate_catalogue(model, data, queries, k, metrics)
 
 
 def _segments(model: Model, data: Processed, ranking: Ranking, k: Sequence[int]) -> dict[str, Any]:
@@ -142,6 +164,6 @@ def _segments(model: Model, data: Processed, ranking: Ranking, k: Sequence[int])
         if len(queries):
             found[segment] = {
                 "queries": len(queries),
-                "metrics": evaluate_catalogue(model, data, queries, k),
+                "metrics": evaluate_catalogue(model, data, queries, k, ranking.metrics),
             }
     return found

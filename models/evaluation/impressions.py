@@ -34,15 +34,24 @@ _THRESHOLD_IMPRESSIONS = 100_000
 
 
 def evaluate_slates(
-    model: Model, data: ImpressionData, slates: Slates, k: Sequence[int]
+    model: Model,
+    data: ImpressionData,
+    slates: Slates,
+    k: Sequence[int],
+    metrics: Sequence[str] = (),
 ) -> dict[str, float]:
-    """Return the mean metrics within impressions."""
+    """Return the mean metrics within impressions; `metrics` names some beside Towermill's own."""
     scores = slate_scorer(model, data)(slates)
-    return impression_metrics(scores, slates.clicked, slates.offsets, k)
+    return impression_metrics(scores, slates.clicked, slates.offsets, k, metrics)
 
 
 def report_impressions(
-    model: Model, data: ImpressionData, slates: Slates, k: Sequence[int], seed: int
+    model: Model,
+    data: ImpressionData,
+    slates: Slates,
+    k: Sequence[int],
+    seed: int,
+    metrics: Sequence[str] = (),
 ) -> dict[str, Any]:
     """Return all that ``metrics.json`` tells of a split.
 
@@ -64,6 +73,8 @@ def report_impressions(
         Cut-offs.
     seed
         Of the draws.
+    metrics
+        Names of metrics beside Towermill's own.
 
     Raises
     ------
@@ -79,8 +90,8 @@ def report_impressions(
         scorers["recency"] = recency_of_entries(ranked.items, data.published)
     scorers["random"] = chance_of_entries(ranked.offsets, seed)
     vectors = data.vectors if VECTOR in data.items.columns else scorer.articles
-    found = {name: _metrics(s, data, ranked, k, vectors) for name, s in scorers.items()}
-    values = per_impression(scorers["model"], ranked.clicked, ranked.offsets, k)
+    found = {name: _metrics(s, data, ranked, k, vectors, metrics) for name, s in scorers.items()}
+    values = per_impression(scorers["model"], ranked.clicked, ranked.offsets, k, metrics)
     readers = readers_of(ranked)
     enough = len(np.unique(readers)) > 1
     entries = _entries(scorer, data, ranked, scorers)
@@ -134,6 +145,7 @@ def _metrics(
     slates: Slates,
     k: Sequence[int],
     vectors: NDArray[np.float32] | None,
+    metrics: Sequence[str],
 ) -> dict[str, float]:
     top = top_of_slates(scores, slates.items, slates.offsets, max(k))
     beyond = slate_metrics(
@@ -143,7 +155,8 @@ def _metrics(
         item_counts=data.id_counts if data.id_counts.any() else None,
         vectors=vectors,
     )
-    return impression_metrics(scores, slates.clicked, slates.offsets, k) | beyond
+    within = impression_metrics(scores, slates.clicked, slates.offsets, k, metrics)
+    return within | beyond
 
 
 def _slices(data: ImpressionData, slates: Slates) -> dict[str, NDArray[np.bool_]]:
@@ -183,7 +196,7 @@ class ImpressionProtocol(Protocol):
             )
             return None
         k = tuple(sorted({5, 10, int(monitor.partition("@")[2] or 10)}))
-        return partial(_validate, data, slates, k)
+        return partial(_validate, data, slates, k, ranking.metrics)
 
     def report(
         self,
@@ -203,10 +216,10 @@ class ImpressionProtocol(Protocol):
                 f"its {len(slates)} none is. Change `split`."
             )
         result: dict[str, Any] = {"protocol": "impression", "split": "test"}
-        return result | report_impressions(model, data, slates, k or (5, 10), seed)
+        return result | report_impressions(model, data, slates, k or (5, 10), seed, ranking.metrics)
 
 
 def _validate(
-    data: ImpressionData, slates: Slates, k: Sequence[int], model: Model
+    data: ImpressionData, slates: Slates, k: Sequence[int], metrics: Sequence[str], model: Model
 ) -> dict[str, float]:
-    return evaluate_slates(model, data, slates, k)
+    return evaluate_slates(model, data, slates, k, metrics)

@@ -19,7 +19,7 @@ Validation = Callable[[Any], dict[str, float]]
 
 @dataclass(frozen=True)
 class Ranking:
-    """How queries are ranked.
+    """How queries are ranked, and by what the rankings are measured.
 
     Attributes
     ----------
@@ -27,11 +27,14 @@ class Ranking:
         See `Processed.queries`; over the catalogue alone.
     max_queries
         At most so many queries or impressions, a fixed sample; 0 ranks all.
+    metrics
+        Names of metrics beside Towermill's own.
     """
 
     query: Literal["user", "interaction"] = "user"
     filter_seen: bool = True
     max_queries: int = 0
+    metrics: tuple[str, ...] = ()
 
 
 class Protocol(ABC):

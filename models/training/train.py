@@ -64,7 +64,8 @@ def train_model(
     if not train.batch_size:
         train = train.model_copy(update={"batch_size": batch_size_for(data.rows("train"))})
     monitor = monitor_of(train, data.events)
-    check_monitor(monitor, data.events)
+    ranking = ranking or Ranking()
+    check_monitor(monitor, data.events, ranking.metrics)
     _check_xla(train, data)
     try:
         trained = _under_policy(data, model, train, seed)
@@ -83,7 +84,7 @@ def train_model(
                 train,
                 out,
                 monitor=monitor,
-                validate=protocol.validation(data, monitor, ranking or Ranking()),
+                validate=protocol.validation(data, monitor, ranking),
                 after_epoch=after_epoch,
             )
             fill_untrained_rows(trained, data, before)

@@ -14,6 +14,7 @@ from towermill.errors import RecipeError
 from towermill.models.configs import MODELS
 from towermill.models.configs.base import ModelConfig
 from towermill.models.configs.train import TrainConfig, check_monitor
+from towermill.models.metrics import METRICS
 from towermill.pipelines.recipe.runtime import RuntimeConfig
 from towermill.pipelines.recipe.sections import (
     ContinueConfig,
@@ -90,8 +91,10 @@ class Recipe(Section):
         try:
             if self.events == "impressions":
                 check_for_impressions(self.features, self.split)
+            for name in self.evaluate.metrics:
+                METRICS[self.events].get(name)
             if self.train.monitor is not None:
-                check_monitor(self.train.monitor, self.events)
+                check_monitor(self.train.monitor, self.events, self.evaluate.metrics)
         except RecipeError as error:
             raise ValueError(str(error).rstrip(".")) from None
         return self

@@ -41,12 +41,16 @@ class EvaluateConfig(Section):
     max_queries
         Rank at most so many queries or impressions, a fixed sample (of validation as well); 0
         ranks all.
+    metrics
+        Metrics beside Towermill's own: names that other packages declare, or ``module:Name`` of
+        your own (see docs/extending/metrics.md).
     """
 
     k: tuple[PositiveInt, ...] | None = Field(None, min_length=1)
     filter_seen: bool = True
     query: Literal["user", "interaction"] = "user"
     max_queries: int = Field(0, ge=0)
+    metrics: tuple[str, ...] = ()
 
 
 class ContinueConfig(Section):

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from towermill.errors import StageError
 from towermill.features.base import KINDS
 from towermill.models.evaluation import PROTOCOLS
+from towermill.models.metrics import METRICS
 from towermill.registry import Place
 from towermill.section import modules_of
 
@@ -21,8 +22,10 @@ Inputs = Mapping[str, Path]
 
 
 def protocol(recipe: Recipe) -> Sequence[Place]:
-    """Return where the evaluation protocol of the recipe's events is defined."""
-    return (PROTOCOLS.place(recipe.events),)
+    """Return where the evaluation protocol of the recipe's events, and its metrics, are defined."""
+    metrics = METRICS[recipe.events]
+    named = [metrics.place(name) for name in recipe.evaluate.metrics]
+    return (PROTOCOLS.place(recipe.events), *metrics.own.values(), *named)
 
 
 def feature_kinds(recipe: Recipe) -> Sequence[Place]:

@@ -29,7 +29,7 @@ def evaluate(recipe: Recipe, inputs: Inputs, out: Path, runtime: Runtime) -> Non
     metrics = rules.report(
         model,
         data,
-        Ranking(told.query, told.filter_seen, told.max_queries),
+        Ranking(told.query, told.filter_seen, told.max_queries, told.metrics),
         told.k,
         recipe.runtime.seed,
         segments=recipe.split.cold == "flag",

@@ -39,7 +39,7 @@ def train(
         config,
         out,
         runtime.seed,
-        ranking=Ranking(told.query, told.filter_seen, told.max_queries),
+        ranking=Ranking(told.query, told.filter_seen, told.max_queries, told.metrics),
         after_epoch=after_epoch,
         earlier=earlier,
     )
@@ -57,6 +57,7 @@ STAGE = Stage(
         "evaluate.query",
         "evaluate.filter_seen",
         "evaluate.max_queries",
+        "evaluate.metrics",
         "runtime.seed",
     ),
     __name__,

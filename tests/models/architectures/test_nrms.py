@@ -290,7 +290,7 @@ class TestRefusals:
 
     @pytest.mark.parametrize("monitor", ["recall@10", "mrr@10", "precision@5", "map@10"])
     def test_monitor_of_the_catalogue(self, monitor: str, news_world: Path, tmp_path: Path) -> None:
-        self.refused(news_world, tmp_path, r"such as auc, mrr, ndcg@k", monitor=monitor)
+        self.refused(news_world, tmp_path, r"validated by: auc, mrr, ndcg@k", monitor=monitor)
 
     @pytest.mark.parametrize("monitor", ["auc", "mrr"])
     def test_monitor_of_impressions(self, monitor: str, id_world: Path, tmp_path: Path) -> None:
