@@ -5,13 +5,14 @@ from __future__ import annotations
 import keyword
 import re
 from collections.abc import Mapping
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, PositiveInt
+from pydantic import Field, PositiveInt, model_validator
 
 from towermill.columns import ENTITIES, ITEM_ID, RAW_PREFIX, RESERVED, TIMESTAMP, USER_ID, Entity
 from towermill.errors import RecipeError
 from towermill.features.config import Feature, Features
+from towermill.section import PartName, Section
 from towermill.workflows.selecting.split import Split
 
 #: What TensorFlow takes as a name in a graph, Python as one of an argument, and a file system as
@@ -21,7 +22,7 @@ _INPUT_NAME = re.compile(
 )
 
 
-class FeatureConfig(BaseModel):
+class FeatureConfig(Section):
     """The `features` section of a recipe.
 
     Parameters
@@ -33,18 +34,33 @@ class FeatureConfig(BaseModel):
     positive
         Keep only rows in which each of these signals is at least so much. The rows left out still
         count for the vocabularies, as in Merlin's Ali-CCP example.
+    graph
+        ``module:Name`` of a function that returns an NVTabular graph of your own: see
+        docs/extending/features.md. Only titles can be named beside it.
     history_size
         Of impressions: keep the last so many articles that a user read.
     """
-
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     user: Features | None = None
     item: Features | None = None
     context: Features | None = None
     ids: dict[Literal["user_id", "item_id"], Feature] = Field(default_factory=dict)
     positive: dict[str, float] = Field(default_factory=dict)
+    graph: Annotated[str | None, PartName()] = None
     history_size: PositiveInt = 20
+
+    @model_validator(mode="after")
+    def _one_graph(self) -> FeatureConfig:
+        named = {
+            n: f for own in (self.user, self.item, self.context) for n, f in (own or {}).items()
+        }
+        inputs = [name for name, feature in named.items() if feature.encoder.is_input]
+        if self.graph is not None and (inputs or self.ids):
+            raise ValueError(
+                f"`graph` makes all inputs of the model; {', '.join(inputs or self.ids)} should "
+                "not be named beside it. Leave one of the two out"
+            )
+        return self
 
     def over(self, proposed: Mapping[str, Features]) -> dict[Entity, Features]:
         """Return each entity's features: this section's where given, else those `proposed`.
@@ -59,6 +75,14 @@ class FeatureConfig(BaseModel):
         for entity in ENTITIES:
             own: Features | None = getattr(self, entity)
             chosen[entity] = dict(proposed.get(entity, {})) if own is None else own
+        if self.graph is not None:
+            chosen = {entity: _beside_graph(own) for entity, own in chosen.items()}
+        raw = [n for own in chosen.values() for n, f in own.items() if f.encoder.needs_graph]
+        if raw:
+            raise RecipeError(
+                f"The column {raw[0]!r} is of kind raw, which `features.graph` reads, and the "
+                "recipe names no graph. Give the column another kind, or name your graph."
+            )
         _check(chosen)
         for name, feature in self.ids.items():
             _check_options(f"ids.{name}", feature)
@@ -76,6 +100,11 @@ class FeatureConfig(BaseModel):
         return chosen
 
 
+def _beside_graph(features: Features) -> Features:
+    """Return the features that no model takes: a graph of the user's own makes all others."""
+    return {name: feature for name, feature in features.items() if not feature.encoder.is_input}
+
+
 def check_for_impressions(features: FeatureConfig, split: Split) -> None:
     """Raise `RecipeError` if the sections ask for what no source of impressions has."""
     if features.user or features.positive:
@@ -83,6 +112,11 @@ def check_for_impressions(features: FeatureConfig, split: Split) -> None:
         raise RecipeError(
             f"`features.{key}` should be empty for a source of impressions: a reader is known by "
             "the history. Leave it out."
+        )
+    if features.graph is not None:
+        raise RecipeError(
+            "`features.graph` is for interactions: the graph of impressions encodes lists of "
+            "articles by their one vocabulary. Leave it out."
         )
     if split.min_signal:
         raise RecipeError(

@@ -74,6 +74,8 @@ class FeatureKind:
         Whether it may name another feature in `shared_with`, or be named there.
     whole_numbers
         Whether the values of its vocabulary are whole numbers, even if stored as floats.
+    needs_graph
+        Whether only a graph of the user's own (`features.graph`) can read it.
     takes
         Options it takes that not every kind does: `boundaries`, `max_length`, `options`.
     """
@@ -87,6 +89,7 @@ class FeatureKind:
     raw_numbers: ClassVar[bool] = False
     shares_vocabulary: ClassVar[bool] = False
     whole_numbers: ClassVar[bool] = False
+    needs_graph: ClassVar[bool] = False
     takes: ClassVar[tuple[str, ...]] = ()
 
     def check(self, feature: Feature) -> str | None:

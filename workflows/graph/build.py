@@ -32,8 +32,8 @@ from towermill.features.config import Feature, Features
 from towermill.workflows.dataset import narrowed
 from towermill.workflows.graph.workflow import Workflow
 
-_TAGS: dict[str, Tags] = {"user": Tags.USER, "item": Tags.ITEM, "context": Tags.CONTEXT}
-_ID_TAGS: dict[str, Tags] = {USER_ID: Tags.USER_ID, ITEM_ID: Tags.ITEM_ID}
+TAGS: dict[str, Tags] = {"user": Tags.USER, "item": Tags.ITEM, "context": Tags.CONTEXT}
+ID_TAGS: dict[str, Tags] = {USER_ID: Tags.USER_ID, ITEM_ID: Tags.ITEM_ID}
 
 
 @dataclass(frozen=True)
@@ -67,8 +67,9 @@ class Part(Subgraph):  # type: ignore[misc]
     def compute_input_schema(
         self, root_schema: Any, parents_schema: Any, deps_schema: Any, selector: Any
     ) -> Any:
-        if self.graph.output_schema is None:
-            self.graph = self.graph.construct_schema(root_schema)
+        # Again after a fit, which may have seen other types: NumPy's, where an operator of the
+        # user's takes no Arrow columns.
+        self.graph = self.graph.construct_schema(root_schema)
         return self.graph.input_schema
 
     def fit(self, col_selector: Any, dataset: Any) -> Any:
@@ -101,7 +102,14 @@ def build_workflow(
     columns[ITEM_ID] = _Column("item", ids.get(ITEM_ID, Feature()), "item")
     for entity in ENTITIES:
         columns |= _columns(features.get(entity, {}), entity, entity)
-    outputs = _joined(_parts(columns, categories))
+    return finished(_parts(columns, categories), signals, positive)
+
+
+def finished(
+    nodes: Mapping[str, Any], signals: Iterable[str], positive: Mapping[str, float]
+) -> Workflow:
+    """Return the workflow of named parts, signals that pass unchanged, and the filter of rows."""
+    outputs = _joined(nodes)
     for name in signals:
         outputs = outputs + [name]  # noqa: RUF005 - the operator of the graph, not of lists
     if positive:
@@ -170,9 +178,9 @@ def _parts(columns: Mapping[str, _Column], categories: Path) -> dict[str, Any]:
     nodes: dict[str, Any] = {}
     for name, column in columns.items():
         node = encoded[name] if name in encoded else _node(name, column.feature)
-        tags = [_TAGS[column.entity]] if column.entity else []
-        if name in _ID_TAGS:
-            tags.append(_ID_TAGS[name])
+        tags = [TAGS[column.entity]] if column.entity else []
+        if name in ID_TAGS:
+            tags.append(ID_TAGS[name])
         if name not in encoded:
             tags.append(Tags.CONTINUOUS)
         node = node >> ops.AddMetadata(tags=tags)

@@ -6,6 +6,7 @@ import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from functools import cached_property
 from pathlib import Path
 from typing import ClassVar
 
@@ -25,9 +26,11 @@ from towermill.columns import (
     Entity,
 )
 from towermill.errors import DataError
+from towermill.features.config import Features
 from towermill.processed import ProcessedFolder
 from towermill.workflows.dataset import open_dataset
 from towermill.workflows.graph.build import build_workflow
+from towermill.workflows.graph.own import Nodes, build_own_workflow, load_graph, raw_columns, tagged
 from towermill.workflows.graph.workflow import Workflow
 from towermill.workflows.graph.write import to_table
 from towermill.workflows.process.base import EventKind, vocabulary
@@ -56,6 +59,27 @@ class Interactions(EventKind[Tables]):
     kind: ClassVar[str] = "interactions"
 
     filters: Filters = field(default_factory=Filters)
+
+    @cached_property
+    def _nodes(self) -> Nodes | None:
+        """The user's own graph, if the recipe names one."""
+        if self.features.graph is None:
+            return None
+        tables: dict[Entity, pl.LazyFrame | None] = {
+            "user": self.tables.users,
+            "item": self.tables.items,
+            "context": self.tables.interactions,
+        }
+        return load_graph(self.features.graph, tables)
+
+    @cached_property
+    def columns(self) -> dict[Entity, Features]:
+        """The features of each entity; with a graph of the user's own, the columns it reads."""
+        named = self.features.over(self.tables.features)
+        if self._nodes is None:
+            return named
+        read = raw_columns(self._nodes)
+        return {entity: {**read[entity], **own} for entity, own in named.items()}
 
     def continued(self, before: Earlier) -> Tables:
         """Return the tables with the earlier features, and texts for vectors, that they lack."""
@@ -103,13 +127,12 @@ class Interactions(EventKind[Tables]):
     def build(self, fit: Path, categories: Path) -> Workflow:
         """Return a graph of ``user``, ``item`` and ``context``; other columns pass unchanged."""
         inputs = {USER_ID, ITEM_ID, TIMESTAMP, *(n for own in self.columns.values() for n in own)}
-        return build_workflow(
-            self.columns,
-            {str(name): feature for name, feature in self.features.ids.items()},
-            [name for name in pl.read_parquet_schema(fit) if name not in inputs],
-            self.features.positive,
-            categories,
-        )
+        signals = [name for name in pl.read_parquet_schema(fit) if name not in inputs]
+        positive = self.features.positive
+        if self._nodes is not None:
+            return build_own_workflow(self._nodes, signals, positive, categories)
+        ids = {str(name): feature for name, feature in self.features.ids.items()}
+        return build_workflow(self.columns, ids, signals, positive, categories)
 
     def rows(self, workflow: Workflow) -> Workflow:
         """Return the whole workflow."""
@@ -161,8 +184,8 @@ class Interactions(EventKind[Tables]):
             if name not in raw.columns
         ).select(names)
         filled(inputs.lazy()).sink_parquet(scratch)
-        wanted = [n for n in (key, *own) if n in workflow.output_schema.column_names]
-        encoded = to_table(part.transform(open_dataset(scratch))).select(wanted)
+        made = [name for name in part.output_schema.column_names if name != key]
+        encoded = to_table(part.transform(open_dataset(scratch))).select(key, *made)
         first = encoded[key].item(0) if encoded.height else FIRST_ID
         if entity == "item" and (first != FIRST_ID or encoded[key].n_unique() != encoded.height):
             raise DataError(
@@ -184,12 +207,15 @@ class Interactions(EventKind[Tables]):
 
     def schema(self, workflow: Workflow, text: EncodedText, before: Earlier | None) -> Schema:
         """Return the workflow's schema, embedding sizes being those of the earlier run."""
+        made = workflow.output_schema
+        if self._nodes is not None:
+            made = tagged(workflow, self._nodes)
         if before is None:
-            return workflow.output_schema
+            return made
         earlier = TensorflowMetadata.from_proto_text_file(str(before.path)).to_merlin_schema()
         sizes = {c.name: c.properties.get("embedding_sizes") for c in earlier}
         columns = []
-        for column in workflow.output_schema:
+        for column in made:
             if found := sizes.get(column.name):
                 column = column.with_properties({"embedding_sizes": found})
             columns.append(column)

@@ -287,8 +287,14 @@ class TestOneProtocol:
             ({}, "`model.kind: two_tower` learns from interactions"),
             ({"model": {"tower": [4]}}, "Set `source.rows: clicks`, or `model.kind: nrms`"),
             ({"model": {"kind": "nrms"}, "filters": {"min_user": 2}}, "`filters` are for inter"),
-            ({"model": {"kind": "nrms"}, "train": {"monitor": "recall@5"}}, "validated by: auc, mrr, ndcg@k"),
-            ({"model": {"kind": "nrms"}, "train": {"monitor": "mrr@5"}}, "validated by: auc, mrr, ndcg@k"),
+            (
+                {"model": {"kind": "nrms"}, "train": {"monitor": "recall@5"}},
+                "validated by: auc, mrr, ndcg@k",
+            ),
+            (
+                {"model": {"kind": "nrms"}, "train": {"monitor": "mrr@5"}},
+                "validated by: auc, mrr, ndcg@k",
+            ),
             ({**SYNTHETIC, "train": {"monitor": "auc"}}, "ndcg@k, mrr@k, map@k. Received: 'auc'"),
             ({**SYNTHETIC, "train": {"monitor": "mrr"}}, "ndcg@k, mrr@k, map@k. Received: 'mrr'"),
             (
