@@ -62,7 +62,7 @@ def write_predictions(run: Path, out: Path, split: Literal["validation", "test"]
             f"has `model.kind: {config.kind}`."
         )
     impressions: Any = data
-    order = ["valid", "test", HIDDEN] if data.has(HIDDEN) else ["valid", "test"]
+    order = ["validation", "test", HIDDEN] if data.has(HIDDEN) else ["validation", "test"]
     wanted = order[-1 if split == "test" else -2]
     if not data.has(wanted):
         raise DataError(

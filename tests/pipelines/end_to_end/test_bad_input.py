@@ -72,7 +72,7 @@ def uneven_rows(shop: Any) -> None:
 
 
 def empty_split(shop: Any) -> None:
-    shop.content["split"] = {"valid": 0.0, "test": 0.001}
+    shop.content["split"] = {"validation": 0.0, "test": 0.001}
 
 
 def cold_split(shop: Any) -> None:

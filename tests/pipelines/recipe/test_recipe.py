@@ -125,7 +125,7 @@ class TestSet:
         assert found == value
 
     def test_dates(self, file: Path) -> None:
-        split = load_recipe(str(file), ["split.test=2024-02-01", "split.valid=0"]).split
+        split = load_recipe(str(file), ["split.test=2024-02-01", "split.validation=0"]).split
         assert split.test == date(2024, 2, 1)
 
     def test_a_new_feature(self, file: Path) -> None:
@@ -219,7 +219,7 @@ class TestWrongValues:
             ({"train": None}, "`train`: Expected a section"),
             ({"evaluate": {"k": []}}, r"`evaluate\.k`"),
             ({"evaluate": {"k": [0]}}, r"`evaluate\.k\.0`"),
-            ({"split": {"valid": "soon"}}, "`split.valid`: .*number.*Received: 'soon'"),
+            ({"split": {"validation": "soon"}}, "`split.validation`: .*number.*Received: 'soon'"),
             ({"runtime": {"device": "cpuu"}}, "Did you mean 'cpu'"),
             ({"runtime": {"cluster": "somewhere"}}, r"`runtime\.cluster`"),
             ({"runtime": {"rmm_pool": 2}}, r"`runtime\.rmm_pool`: Expected a share .*8GB.*: 2\."),
@@ -244,7 +244,7 @@ class TestWrongValues:
 
     def test_shares_that_leave_no_training(self) -> None:
         with pytest.raises(RecipeError, match="both together below 1"):
-            validate_recipe({**SYNTHETIC, "split": {"valid": 0.5, "test": 0.5}})
+            validate_recipe({**SYNTHETIC, "split": {"validation": 0.5, "test": 0.5}})
 
     @pytest.mark.parametrize(
         ("source", "match"),
