@@ -20,8 +20,8 @@ from towermill.columns import ITEM_ID, USER_ID
 from towermill.errors import BundleError, DataError, did_you_mean
 from towermill.pipelines.bundle.bundle import Bundle
 from towermill.pipelines.bundle.manifest import MANIFEST, load_manifest
-from towermill.pipelines.bundle.query import check_k
 from towermill.pipelines.running.shared_storage import require_readable
+from towermill.pipelines.search.exact import check_k
 from towermill.pipelines.stages.output import require_target
 from towermill.progress import progress
 from towermill.runtime.cluster import cluster_client, cluster_failures
