@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import shutil
-import uuid
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -23,6 +22,7 @@ from merlin.schema import Schema
 from merlin.schema.io.tensorflow_metadata import TensorflowMetadata
 
 from towermill.errors import DataError
+from towermill.files import replacing
 from towermill.progress import progress
 from towermill.workflows.dataset import ArrowDataset, Part, require_columns
 from towermill.workflows.graph.workflow import Workflow
@@ -152,12 +152,8 @@ def _write_file(
     While a part is encoded, the next one is read and the one before written.
     """
     # Dask may have two workers write it, if it believes that the first is gone.
-    unfinished = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
-    try:
+    with replacing(path, shared=True) as unfinished:
         meta = _write(workflow, read, parts, unfinished)
-        unfinished.replace(path)
-    finally:
-        unfinished.unlink(missing_ok=True)
     meta.set_file_path(path.name)
     return meta
 
