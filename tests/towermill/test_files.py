@@ -23,7 +23,7 @@ class TestFile:
     def test_an_error_leaves_the_old(self, tmp_path: Path) -> None:
         path = tmp_path / "a.csv"
         path.write_text("old")
-        with pytest.raises(RuntimeError), replacing(path) as partial:
+        with pytest.raises(RuntimeError), replacing(path) as partial:  # noqa: PT012
             partial.write_text("half")
             raise RuntimeError
         assert path.read_text() == "old"
@@ -53,7 +53,7 @@ class TestFolder:
 
     def test_an_error_leaves_the_old(self, tmp_path: Path) -> None:
         path = tmp_path / "a"
-        with pytest.raises(RuntimeError), replacing_folder(path) as partial:
+        with pytest.raises(RuntimeError), replacing_folder(path) as partial:  # noqa: PT012
             (partial / "half").touch()
             raise RuntimeError
         assert list(tmp_path.iterdir()) == []
