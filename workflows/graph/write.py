@@ -43,7 +43,7 @@ def write(workflow: Workflow, dataset: Dataset, out: Path, file_size: str = FILE
     With them stand ``_metadata`` (every file's row groups and statistics) and ``schema.pbtxt``.
     The files are the same whether a Dask cluster, which is used if there is one, writes them or
     this process. Only the columns that the workflow takes are read; row groups in which no row can
-    pass the workflow's `Filter` are not. On a card each part is read and encoded there, and comes
+    pass the workflow's `Filter` are not. On a GPU each part is read and encoded there, and comes
     to the host to be written.
 
     Parameters

@@ -238,7 +238,7 @@ class TestWrongValues:
             validate_recipe({**SYNTHETIC, **content})
 
     @pytest.mark.parametrize("size", [0.0, 0.25, 1.0, "8GB", "512 MiB", "1.5TB"])
-    def test_memory_of_a_card(self, size: float | str) -> None:
+    def test_memory_of_a_gpu(self, size: float | str) -> None:
         recipe = validate_recipe({**SYNTHETIC, "runtime": {"rmm_pool": size}})
         assert recipe.runtime.cluster_options()["rmm_pool"] == size
 
