@@ -37,7 +37,7 @@ def examine() -> dict[str, Any]:
     """
     # The device first: libraries look for GPUs as they are imported.
     runtime = resolve()
-    checks = [_python(), _driver(), _gpus(), *(_on_gpu(runtime, *what) for what in _ON_CARD)]
+    checks = [_python(), _driver(), _gpus(), *(_on_gpu(runtime, *what) for what in _ON_GPU)]
     checks.append(_device(runtime))
     # Before Merlin, which starts TensorFlow on half of a GPU.
     checks += [_tensorflow(runtime), *(_library(*names) for names in _LIBRARIES)]
@@ -132,7 +132,7 @@ def _count_by_cudf() -> None:
 
 
 #: Package, module, and one line of it on a GPU.
-_ON_CARD: tuple[tuple[str, str, Callable[[], object] | None], ...] = (
+_ON_GPU: tuple[tuple[str, str, Callable[[], object] | None], ...] = (
     ("cupy-cuda12x", "cupy", _add_by_cupy),
     ("rmm-cu12", "rmm", _allocate_by_rmm),
     ("cudf-cu12", "cudf", _count_by_cudf),

@@ -59,7 +59,7 @@ class TestResolve:
         assert runtime.gpu_count() == 0
 
     @pytest.mark.parametrize(
-        ("GPUs", "packages", "said"),
+        ("gpus", "packages", "said"),
         [
             (0, ("cudf", "dask_cudf"), "no NVIDIA GPU is visible.*CUDA_VISIBLE_DEVICES is '0'"),
             (1, ("dask_cudf",), r"but cudf is not installed: install towermill\[gpu\]"),

@@ -122,7 +122,7 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Any]]:
     )
     for name, module in {"rmm": rmm, "cudf": cudf, "tensorflow": tf}.items():
         monkeypatch.setitem(sys.modules, name, module)
-    monkeypatch.setattr(gpu, "GPUs", lambda: [GPU("H100", 10 * GIB, 9 * GIB)])
+    monkeypatch.setattr(gpu, "gpus", lambda: [GPU("H100", 10 * GIB, 9 * GIB)])
     return told
 
 
@@ -232,7 +232,7 @@ def test_growth_on_a_gpu(device: str, python: Any) -> None:
     if device == "cpu":
         pytest.skip("nothing to grow")
     python(
-        "from towermill.runtime.gpu import claim, GPUs\n"
+        "from towermill.runtime.gpu import claim, gpus\n"
         "claim('model')\n"
         "import merlin.models.tf, tensorflow as tf\n"
         "tf.ones([64, 64]) @ tf.ones([64, 64])\n"

@@ -140,7 +140,7 @@ class TestCategorify:
         columns, options = OPTIONS[name]
         expected, cpu = self.encoded(data, columns, tmp_path / "cpu", **options)
         request.getfixturevalue("on_gpu")
-        found, op = self.encoded(data, columns, tmp_path / "GPU", **options)
+        found, op = self.encoded(data, columns, tmp_path / "gpu", **options)
         assert found == expected
         for stored, path in op.categories.items():
             frame, like = pd.read_parquet(path), pd.read_parquet(cpu.categories[stored])
