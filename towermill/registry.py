@@ -58,6 +58,8 @@ class Place:
 
         The module is read, not imported; only the packages that it is in are.
         """
+        if self.package == _OWN:
+            return
         try:
             found = find_spec(self.module)
         except ImportError:
@@ -67,7 +69,7 @@ class Place:
                 f"{self.module}:{self.name} should be importable: there is no module "
                 f"{self.module!r}. {_ADVICE}"
             )
-        if self.package == _OWN or found.origin is None or not found.origin.endswith(".py"):
+        if found.origin is None or not found.origin.endswith(".py"):
             return
         names = _names(Path(found.origin))
         if self.name not in names and not names & _ANY_NAME:
@@ -177,7 +179,9 @@ class Registry(Generic[T]):
             The name is unknown, cannot be imported, or is not a part of this kind.
         """
         if name not in self._loaded:
-            part = self.place(name).load()
+            place = self.place(name)
+            place.check()
+            part = place.load()
             base = None if self._base is None else Place(*self._base.split(":")).load()
             if base is not None and not (isinstance(part, type) and issubclass(part, base)):
                 raise RecipeError(

@@ -9,8 +9,8 @@ from typing import Any
 import merlin.models.tf as mm
 import tensorflow as tf
 from merlin.schema import Schema, Tags
-from shopkit.configs import CrossConfig
 
+from shopkit.configs import CrossConfig
 from towermill.models.contracts.ranker import Ranker
 from towermill.models.data.interactions import Processed
 
