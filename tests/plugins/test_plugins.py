@@ -193,6 +193,12 @@ def test_ranker_and_graph(environment: Environment) -> None:
     assert "shopkit" in str(manifest["recipe"]["features"]["graph"])
 
 
+def test_loss_and_negatives(environment: Environment) -> None:
+    environment.run("towermill", "run", "recipes/hinge.yaml")
+    model = environment.manifest("hinge")["recipe"]["model"]
+    assert (model["loss"], model["negatives"]) == ("hinge", "square_root")
+
+
 def test_custom_model(environment: Environment) -> None:
     environment.run("towermill", "run", "recipes/factors.yaml")
     manifest = environment.manifest("factors")
