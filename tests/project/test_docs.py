@@ -10,6 +10,7 @@ import pytest
 from pydantic import BaseModel
 
 from towermill.features.config import Feature
+from towermill.models.configs import MODELS
 from towermill.pipelines import shipped_recipes
 from towermill.pipelines.recipe.recipe import Recipe
 from towermill.pipelines.recipe.tune import (
@@ -32,7 +33,8 @@ def sections() -> dict[str, type[BaseModel]]:
     }
     found |= {"tune": TuneConfig, "tune sampler": SamplerConfig, "tune pruner": PrunerConfig}
     found |= {"tune parameters": ParameterRange}
-    return {**found, **{f"source {kind}": source for kind, source in SOURCES.items()}}
+    found |= {f"model {kind}": MODELS.get(kind) for kind in MODELS.own}
+    return {**found, **{f"source {kind}": SOURCES.get(kind) for kind in SOURCES.own}}
 
 
 class TestRecipesPage:
