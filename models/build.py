@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from towermill.errors import DataError
+from towermill.errors import DataError, RecipeError
 from towermill.models.configs.base import ModelConfig
 from towermill.models.data.interactions import Processed
 from towermill.models.evaluation import PROTOCOLS, events_of
@@ -37,10 +37,10 @@ def build_model(
     Raises
     ------
     DataError
-        The model does not learn from the events of this data, or is of another contract than its
-        kind declares.
+        The model does not learn from the events of this data.
     SchemaError, RecipeError
-        The processed schema lacks what the model needs.
+        The processed schema lacks what the model needs; or the kind creates something else than
+        it declares.
     """
     if data.events not in config.learns_from:
         raise DataError(
@@ -49,7 +49,15 @@ def build_model(
             "another `model.kind`."
         )
     with tables_in_host(table_limit()):
-        return config.create(data, batch_size=batch_size, seed=seed)
+        model = config.create(data, batch_size=batch_size, seed=seed)
+    wanted = (config.contract,) if config.contract else ("retriever", "ranker")
+    if not isinstance(model, Model) or model.contract not in wanted:
+        raise RecipeError(
+            f"`create` of `model.kind: {config.kind}` should return a {' or '.join(wanted)} of "
+            f"towermill.models.contracts. Received: {type(model).__name__}. Return one, or declare "
+            "the other `contract`."
+        )
+    return model
 
 
 def load_model(processed: Path, trained: Path, model: ModelConfig) -> tuple[Processed, Model]:

@@ -14,11 +14,12 @@ import importlib
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from importlib import resources
-from importlib.metadata import entry_points
+from importlib.metadata import EntryPoint, entry_points
 from importlib.resources.abc import Traversable
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 from towermill.errors import RecipeError, did_you_mean
@@ -29,6 +30,10 @@ _ADVICE = (
     "Install its package in the environment that Towermill runs in, or put its folder on "
     "PYTHONPATH."
 )
+#: What declares Towermill's own parts.
+_OWN = "towermill"
+#: A module that has one of these may have any name.
+_ANY_NAME = {"*", "__getattr__", "globals"}
 _REFERENCE = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
 
 
@@ -49,7 +54,12 @@ class Place:
     package: str | None = None
 
     def check(self) -> None:
-        """Raise `RecipeError` if the module cannot be found; it is not imported."""
+        """Raise `RecipeError` if there is no such module, or it lacks the name.
+
+        The module is read, not imported; only the packages that it is in are.
+        """
+        if self.package == _OWN:
+            return
         try:
             found = find_spec(self.module)
         except ImportError:
@@ -58,6 +68,15 @@ class Place:
             raise RecipeError(
                 f"{self.module}:{self.name} should be importable: there is no module "
                 f"{self.module!r}. {_ADVICE}"
+            )
+        if found.origin is None or not found.origin.endswith(".py"):
+            return
+        names = _names(Path(found.origin))
+        if self.name not in names and not names & _ANY_NAME:
+            raise RecipeError(
+                f"{self.module}:{self.name} should be importable: {self.module} has no "
+                f"{self.name!r}.{did_you_mean(self.name, names)} Define it in {found.origin}, or "
+                "correct the name."
             )
 
     def load(self) -> Any:
@@ -107,29 +126,17 @@ class Registry(Generic[T]):
         found = {}
         for module, file in _modules(self.package, resources.files(self.package)):
             for kind, name in _kinds(file.read_text()):
-                found[kind] = Place(module, name, "towermill")
+                found[kind] = Place(module, name, _OWN)
         return dict(sorted(found.items()))
 
-    @cached_property
-    def others(self) -> Mapping[str, Place]:
-        """The parts that other packages declare, by name.
-
-        Raises
-        ------
-        RecipeError
-            Two packages declare one name, or one declares a name of Towermill's own.
-        """
-        found: dict[str, Place] = {}
-        for point in entry_points(group=self.group):
+    @property
+    def others(self) -> Mapping[str, tuple[Place, ...]]:
+        """The parts that other packages declare, by name: several where packages clash."""
+        found: dict[str, tuple[Place, ...]] = {}
+        for point in declared(self.group):
             package = point.dist.name if point.dist is not None else point.module
-            taken = self.own.get(point.name) or found.get(point.name)
-            if taken is not None:
-                raise RecipeError(
-                    f"The {self.what} {point.name!r} should be declared once. Received: one of "
-                    f"{taken.package} and one of {package}. Rename the entry point in the group "
-                    f"`{self.group}`, or uninstall one of the two."
-                )
-            found[point.name] = Place(point.module, point.attr, package)
+            place = Place(point.module, point.attr, package)
+            found[point.name] = (*found.get(point.name, ()), place)
         return found
 
     def names(self) -> list[str]:
@@ -142,11 +149,18 @@ class Registry(Generic[T]):
         Raises
         ------
         RecipeError
-            The name is unknown: says which is closest, and where it was looked up.
+            The name is unknown: says which is closest, and where it was looked up. Or two packages
+            declare it.
         """
-        found = self.own.get(name) or self.others.get(name)
-        if found is not None:
-            return found
+        found = [*([self.own[name]] if name in self.own else []), *self.others.get(name, ())]
+        if len(found) > 1:
+            packages = " and ".join(f"one of {place.package}" for place in found)
+            raise RecipeError(
+                f"The {self.what} {name!r} should be declared once. Received: {packages}. Rename "
+                f"the entry point in the group `{self.group}`, or uninstall one of the packages."
+            )
+        if found:
+            return found[0]
         if _REFERENCE.fullmatch(name):
             return reference(name)
         own, others = ", ".join(self.own), ", ".join(self.others)
@@ -165,7 +179,9 @@ class Registry(Generic[T]):
             The name is unknown, cannot be imported, or is not a part of this kind.
         """
         if name not in self._loaded:
-            part = self.place(name).load()
+            place = self.place(name)
+            place.check()
+            part = place.load()
             base = None if self._base is None else Place(*self._base.split(":")).load()
             if base is not None and not (isinstance(part, type) and issubclass(part, base)):
                 raise RecipeError(
@@ -187,6 +203,30 @@ def reference(name: str) -> Place:
     if not _REFERENCE.fullmatch(name):
         raise RecipeError(f"Expected `module:Name`, such as shop.graph:build. Received: {name!r}.")
     return Place(*name.split(":"))
+
+
+@cache
+def declared(group: str) -> tuple[EntryPoint, ...]:
+    """Return the entry points of a group; they are looked up once in a process."""
+    return tuple(entry_points(group=group))
+
+
+def _names(file: Path) -> set[str]:
+    """Return the names that a module binds, wherever in it, and those of `_ANY_NAME` it has."""
+    try:
+        tree = ast.parse(file.read_bytes())
+    except SyntaxError as error:
+        raise RecipeError(f"{file} should be Python: {error}.") from error
+    found = set()
+    for node in ast.walk(tree):
+        match node:
+            case ast.ClassDef() | ast.FunctionDef() | ast.AsyncFunctionDef():
+                found.add(node.name)
+            case ast.alias():
+                found.add(node.asname or node.name)
+            case ast.Name(name, ast.Store()) | ast.Name("globals" as name):
+                found.add(name)
+    return found
 
 
 def _modules(package: str, folder: Traversable) -> Iterator[tuple[str, Traversable]]:

@@ -22,7 +22,7 @@ class ModelConfig(Section):
     learns_from
         The events that it can be trained on.
     contract
-        What it is: a retriever, or a ranker.
+        What `create` returns: a retriever, or a ranker. None if that is not known before.
     trains
         Whether it has weights to fit; without, `batches` is never called.
     online
@@ -38,7 +38,7 @@ class ModelConfig(Section):
 
     kind: str
     learns_from: ClassVar[tuple[Events, ...]] = ("interactions",)
-    contract: ClassVar[Literal["retriever", "ranker"]] = "retriever"
+    contract: ClassVar[Literal["retriever", "ranker"] | None] = "retriever"
     trains: ClassVar[bool] = True
     online: ClassVar[str | None] = None
 

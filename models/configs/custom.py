@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
@@ -34,6 +34,7 @@ class CustomConfig(ModelConfig):
     """
 
     learns_from: ClassVar[tuple[Events, ...]] = ("interactions", "impressions")
+    contract: ClassVar[Literal["retriever", "ranker"] | None] = None
 
     kind: str = "custom"
     build: Annotated[str, PartName()]

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from towermill.columns import Events
+from towermill.errors import RecipeError
 from towermill.registry import Registry
 
 #: Metrics of lists that are ranked from the whole catalogue.
@@ -29,8 +30,20 @@ METRICS: Final[Mapping[Events, Registry[Any]]] = {
 
 
 def metrics_of(registry: Registry[Any], base: Any, others: Sequence[str] = ()) -> list[Any]:
-    """Return Towermill's own metrics that extend `base`, and others by name, in their order."""
-    names = dict.fromkeys([*registry.own, *others])
-    classes = [registry.get(name) for name in names]
-    chosen = sorted((c for c in classes if issubclass(c, base)), key=lambda c: c.order)
-    return [metric() for metric in chosen]
+    """Return Towermill's own metrics that extend `base`, and others by name, in their order.
+
+    Raises
+    ------
+    RecipeError
+        A metric is not known, or two would write results of one name.
+    """
+    classes = dict.fromkeys(registry.get(name) for name in (*registry.own, *others))
+    by_kind: dict[str, Any] = {}
+    for metric in classes:
+        if by_kind.setdefault(metric.kind, metric) is not metric:
+            both = [f"{c.__module__}:{c.__name__}" for c in (by_kind[metric.kind], metric)]
+            raise RecipeError(
+                f"Metrics should differ in their `kind`, by which results are called. Received: "
+                f"{metric.kind!r} of {' and of '.join(both)}. Rename one of the two."
+            )
+    return [c() for c in sorted(classes, key=lambda c: c.order) if issubclass(c, base)]

@@ -14,7 +14,7 @@ from towermill.errors import RecipeError
 from towermill.models.configs import MODELS
 from towermill.models.configs.base import ModelConfig
 from towermill.models.configs.train import TrainConfig, check_monitor
-from towermill.models.metrics import METRICS
+from towermill.models.metrics import METRICS, metrics_of
 from towermill.pipelines.recipe.runtime import RuntimeConfig
 from towermill.pipelines.recipe.sections import (
     ContinueConfig,
@@ -91,8 +91,7 @@ class Recipe(Section):
         try:
             if self.events == "impressions":
                 check_for_impressions(self.features, self.split)
-            for name in self.evaluate.metrics:
-                METRICS[self.events].get(name)
+            metrics_of(METRICS[self.events], object, self.evaluate.metrics)
             if self.train.monitor is not None:
                 check_monitor(self.train.monitor, self.events, self.evaluate.metrics)
         except RecipeError as error:

@@ -29,8 +29,14 @@ def protocol(recipe: Recipe) -> Sequence[Place]:
 
 
 def feature_kinds(recipe: Recipe) -> Sequence[Place]:
-    """Return where Towermill's feature kinds are defined: a source may propose any of them."""
-    return tuple(KINDS.own.values())
+    """Return where the feature kinds are defined that the source may propose.
+
+    Towermill's own sources propose Towermill's own kinds; another package's also declared ones.
+    """
+    found = [*KINDS.own.values()]
+    if type(recipe.source).__module__.partition(".")[0] != "towermill":
+        found += [place for places in KINDS.others.values() for place in places]
+    return tuple(found)
 
 
 def model_on_gpu(recipe: Recipe) -> Use:

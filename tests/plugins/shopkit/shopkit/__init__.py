@@ -1,0 +1,1 @@
+"""What one shop adds to Towermill: a part of each kind."""
