@@ -32,7 +32,7 @@ def sections() -> dict[str, type[BaseModel]]:
     }
     found |= {"tune": TuneConfig, "tune sampler": SamplerConfig, "tune pruner": PrunerConfig}
     found |= {"tune parameters": ParameterRange}
-    return {**found, **{f"source {kind}": source for kind, source in SOURCES.items()}}
+    return {**found, **{f"source {kind}": SOURCES.get(kind) for kind in SOURCES.own}}
 
 
 class TestRecipesPage:
