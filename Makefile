@@ -9,13 +9,25 @@ BIN := $(VENV)/bin
 UV := $(or $(shell command -v uv 2>/dev/null),$(VENV)/uv/bin/uv)
 INSTALL := $(UV) pip install --quiet --python $(BIN)/python --no-deps
 
-.PHONY: demo test test-gpu lint check lock wheel results results-gpu clean
+.PHONY: demo test test-fast coverage test-gpu lint check lock wheel results results-gpu clean
 
 demo: $(VENV)/ready-demo  ## MovieLens-100K to a served two-tower
 	$(BIN)/towermill run demo
 
+# Files in the order that tests/conftest.py gives them: long ones first.
+PYTEST := pytest -n 2 --dist loadfile --no-loadscope-reorder
+
 test: $(VENV)/ready-dev  ## the whole test suite
-	$(BIN)/pytest -n 2 --dist loadfile
+	$(BIN)/$(PYTEST)
+
+test-fast: $(VENV)/ready-dev  ## without tests that train, or start a process or a cluster
+	$(BIN)/$(PYTEST) -m "not slow"
+
+coverage: $(VENV)/ready-dev  ## the whole test suite, and the lines and branches that it runs
+	$(BIN)/coverage erase
+	$(BIN)/coverage run -m $(PYTEST)
+	$(BIN)/coverage combine --quiet
+	$(BIN)/coverage report
 
 lint: $(VENV)/ready-dev  ## ruff, import contracts, types
 	$(BIN)/ruff check .

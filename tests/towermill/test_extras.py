@@ -17,9 +17,7 @@ ROOT = Path(__file__).parents[2]
 
 def test_in_a_checkout_it_is_the_lock_of_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(ROOT)
-    assert install_command("serve").endswith(
-        "install --no-deps --require-hashes -r requirements/serve.txt"
-    )
+    assert install_command("serve").endswith("--no-deps --require-hashes -r requirements/serve.txt")
 
 
 def test_from_elsewhere_the_path_is_absolute(

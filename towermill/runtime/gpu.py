@@ -154,7 +154,7 @@ def missing_for_gpu() -> str:
         return f"no NVIDIA card is visible to this process{hidden}."
     lacking = [name for name in ("cudf", "dask_cudf") if importlib.util.find_spec(name) is None]
     if lacking:
-        return f"{' and '.join(lacking)} is not installed. Install it: {install_command('gpu')}"
+        return f"{' and '.join(lacking)} is not installed. Install it: `{install_command('gpu')}`."
     return ""
 
 
