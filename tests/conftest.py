@@ -93,16 +93,18 @@ def _of(module: ModuleType, names: set[str]) -> Iterator[Any]:
 def _name(found: Any) -> str:
     if isinstance(found, str):
         return found
-    module, name = getattr(found, "__module__", ""), getattr(found, "__qualname__", "")
-    return f"{module}.{name}" if name else str(getattr(found, "__name__", ""))
+    if isinstance(found, FunctionType | type):
+        return f"{found.__module__}.{found.__qualname__}"
+    return found.__name__ if isinstance(found, ModuleType) else ""
 
 
 def _is_ours(found: Any) -> bool:
     """Return whether it is a function or class of the tests."""
     if isinstance(found, type):
         return any(_is_ours(value) for value in vars(found).values() if not isinstance(value, type))
-    code = getattr(found, "__code__", None)
-    return code is not None and Path(code.co_filename).is_relative_to(Path(__file__).parent)
+    if not isinstance(found, FunctionType):
+        return False
+    return Path(found.__code__.co_filename).is_relative_to(Path(__file__).parent)
 
 
 def _names(code: CodeType) -> set[str]:
