@@ -54,7 +54,7 @@ class EvaluateConfig(Section):
 
 
 class ContinueConfig(Section):
-    """Which finished run is gone on from, with new data.
+    """The finished run to continue with new data.
 
     Parameters
     ----------

@@ -76,7 +76,7 @@ class Catalogue:
 
     @cached_property
     def query_embeddings(self) -> NDArray[np.float32]:
-        """``(users + 1, dim)``; the last is that of whoever is not known."""
+        """``(users + 1, dim)``; the last row is for unknown users."""
         rows = np.arange(len(self.bundle.users))
         slices = [
             self.bundle.embed_users(rows[start : start + _USERS])

@@ -67,8 +67,8 @@ def recommend_all(
         Its folder; with a cluster, on storage that all workers see.
     out
         The Parquet file, which appears whole or not at all: ``user_id`` and ``item_id`` (raw),
-        ``score`` (float32), ``rank`` (int32, from 1). Users stand in the bundle's order, each
-        best first; one who has met nearly all there is has fewer than `k` rows.
+        ``score`` (float32), ``rank`` (int32, from 1). Users are in the bundle's order, each
+        best first; one who has seen nearly all items has fewer than `k` rows.
     k
         How many, at least 1.
     filter_seen

@@ -21,7 +21,7 @@ from towermill.pipelines.stages.keys import differences, fingerprints, key_of
 from towermill.pipelines.stages.output import MANIFEST, lost, made_again, read_manifest
 from towermill.pipelines.stages.stages import STAGE_NAMES, STAGES
 
-#: The reason of a stage that is told to run; any other may go on where it was cut off.
+#: The reason of a stage that is forced to run; any other may resume where it was interrupted.
 FORCED = "forced"
 
 

@@ -1,4 +1,4 @@
-"""What a server is told: limits, times, its key."""
+"""Settings of a server: limits, times, its API key."""
 
 from __future__ import annotations
 

@@ -40,7 +40,7 @@ class TrainedModel:
     processed, trained, config
         See `towermill.models.training.train.load_model`.
     finished
-        When it was trained: another model may come to stand in the same folder.
+        When it was trained: another model may replace it in the same folder.
     device
         Where it computes.
     """

@@ -76,7 +76,7 @@ def write_model_repository(
     Parameters
     ----------
     bundle
-        A bundle's folder. It is not held against its checksums.
+        A bundle's folder. Its checksums are not verified.
     out
         The folder to write, whole or not at all: new, or empty.
     backend, device, instances, max_batch_size, k, max_k

@@ -46,8 +46,8 @@ def answer(requests: list[Any], respond: Callable[[Any], Mapping[str, NDArray[An
     Parameters
     ----------
     respond
-        Returns output name to values. What it raises is told to the client: a `TowermillError` as
-        a mistake of theirs, anything else as a fault of ours.
+        Returns output name to values. What it raises is sent to the client: a `TowermillError` as
+        an error of the client, anything else as an error of the server.
     """
     return [_answer(request, respond) for request in requests]
 

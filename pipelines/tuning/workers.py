@@ -27,7 +27,7 @@ from towermill.runtime.device import Runtime
 
 @dataclass(frozen=True)
 class Order:
-    """A trial's training, as it is handed to whoever does it."""
+    """A trial's training, as passed to the process that runs it."""
 
     step: Step
     recipe: Recipe

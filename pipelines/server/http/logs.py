@@ -97,7 +97,7 @@ class Observed:
             self._record(scope, request_id, status, time.perf_counter() - began)
 
     def _record(self, scope: Scope, request_id: str, status: int, seconds: float) -> None:
-        # Not the path: whoever sends requests could make any number of them.
+        # Not the path: clients could create any number of label values.
         route = getattr(scope.get("route"), "path", "unmatched")
         method = scope["method"] if route != "unmatched" else "any"
         self._metrics.requests.labels(route, method, status).inc()
