@@ -121,7 +121,7 @@ class TitleTower(tf.keras.layers.Layer):  # type: ignore[misc]
 
 
 class LongTerm(tf.keras.layers.Layer):  # type: ignore[misc]
-    """A vector of each reader, ``(rows, dim)``, that begins as 0; a stranger's stays 0.
+    """A vector of each reader, ``(rows, dim)``, initially 0; that of unknown readers stays 0.
 
     Parameters
     ----------

@@ -33,8 +33,8 @@ class TrainConfig(Section):
     Parameters
     ----------
     epochs, batch_size
-        At most so many passes; rows a step. A `batch_size` of 0 goes by the data: a power of two
-        that makes about 64 steps an epoch, from 64 to 4096.
+        The maximum number of epochs; rows per step. 0 (the default) chooses the batch size from
+        the number of rows: a power of two from 64 to 4096 that makes about 64 steps an epoch.
     optimizer, learning_rate, schedule
         By Keras' name.
     weight_decay

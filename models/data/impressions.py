@@ -34,7 +34,7 @@ from towermill.processed import TextStats
 
 #: The column of an article's age at the end of the data: see `age_buckets`.
 AGE: Final = "age"
-#: Upper ends, in hours, of all ages but the last; 0 stands for no known age.
+#: Upper bounds, in hours, of all age buckets but the last; bucket 0 means an unknown age.
 AGE_HOURS: Final = (0.5, 1, 2, 3, 4, 6, 8, 12, 18, 24, 36, 48, 72, 168)
 
 

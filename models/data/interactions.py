@@ -174,7 +174,7 @@ class Processed:
         return out
 
     def occurrences(self, column: str) -> NDArray[np.int64]:
-        """Return how often each encoded id stands in a column of training, lists' values too."""
+        """Return how often each encoded id occurs in a column of training, lists' values too."""
         ids = self.scan("train").select(pl.col(self._counted_in(column)).alias("id"))
         if isinstance(ids.collect_schema()["id"], pl.List):
             ids = ids.explode("id", empty_as_null=True).drop_nulls()

@@ -193,7 +193,7 @@ def _scalars() -> list[pl.Expr]:
 
 
 def _check_times(counts: dict[str, Any]) -> None:
-    """Raise an error unless all times are told and likely; take what only this needs away."""
+    """Raise an error unless all times are given and plausible; pop the counts used only here."""
     nulls, outside, example = (counts.pop(name) for name in ("null_times", "outside", "example"))
     if nulls:
         raise DataError(
