@@ -1,4 +1,4 @@
-"""The reader of a bundle: ONNX Runtime, NumPy and Arrow, and nothing of what trained it."""
+"""Read a bundle and recommend from it, with ONNX Runtime, NumPy and Arrow alone."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The manifest of a bundle: its records, and how it is read, written and checked."""
+"""Define, read, write and check the manifest of a bundle."""
 
 from __future__ import annotations
 

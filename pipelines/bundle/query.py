@@ -1,4 +1,4 @@
-"""What a recommender is asked, and what it answers."""
+"""The queries and the answers of a recommender."""
 
 from __future__ import annotations
 

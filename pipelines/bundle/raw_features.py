@@ -1,4 +1,4 @@
-"""Raw features to encoded ones, as the workflow of the training made them."""
+"""Encode raw features as the training's workflow did."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A tower, or a ranker, of a bundle in ONNX Runtime."""
+"""Run a tower or a ranker of a bundle with ONNX Runtime."""
 
 from __future__ import annotations
 

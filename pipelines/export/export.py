@@ -1,4 +1,4 @@
-"""The bundle, written from a trained model and published only if it passes every gate."""
+"""Write a bundle from a trained model, and publish it only if it passes every gate."""
 
 from __future__ import annotations
 

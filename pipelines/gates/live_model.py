@@ -1,4 +1,4 @@
-"""The gate at the end of training: the bundle recommends what the live model does."""
+"""Check that an exported bundle recommends the same items as the live model."""
 
 from __future__ import annotations
 

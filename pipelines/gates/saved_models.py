@@ -1,4 +1,4 @@
-"""The gates that need TensorFlow: the SavedModels give what ONNX Runtime does."""
+"""Gates that need TensorFlow: the SavedModels have the same output as ONNX Runtime."""
 
 from __future__ import annotations
 

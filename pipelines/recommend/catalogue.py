@@ -1,4 +1,4 @@
-"""What a bundle holds, as arrays: for all of its users and items at once."""
+"""The users and items of a bundle as arrays, all at once."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The file that news competitions take: every impression's articles by rank."""
+"""Write the file that news competitions take: the ranks of every impression's articles."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Recommendations for all users at once, as Parquet: block by block, here or on a Dask cluster."""
+"""Recommend for all users and write Parquet, in blocks, locally or on a Dask cluster."""
 
 from __future__ import annotations
 

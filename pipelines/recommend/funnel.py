@@ -1,4 +1,4 @@
-"""A funnel: one bundle brings candidates, another orders them."""
+"""A funnel: one bundle retrieves candidates, another ranks them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A pipeline as Dask futures: each stage runs on a worker, once the one before is done."""
+"""Run a pipeline as Dask futures: each stage on a worker, after the previous one."""
 
 from __future__ import annotations
 

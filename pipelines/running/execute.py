@@ -1,4 +1,4 @@
-"""One stage, run: under its lock, into a folder that is whole or not there."""
+"""Run one stage under its lock, and write its folder atomically."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What would run of a recipe, and why: keys, cache, and what was cut off.
+"""Plan which stages of a recipe run, and why: keys, cache, and interrupted stages.
 
 ``<out>/<recipe>/<stage>/<key>/`` holds a finished stage, its ``manifest.json`` written last;
 ``<key>.partial`` is one at work or cut off.

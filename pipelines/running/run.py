@@ -1,4 +1,4 @@
-"""Runs a recipe: its stages one after another, here, with or without a Dask cluster."""
+"""Run the stages of a recipe in order on this machine, with or without a Dask cluster."""
 
 from __future__ import annotations
 

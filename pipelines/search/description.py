@@ -1,4 +1,4 @@
-"""Records of an index: what opens it, and its measured recall."""
+"""Records of an index: how to open it, and its measured recall."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""An episode: slates for everybody who is there, until nobody is."""
+"""Run an episode: show slates to the users who are present, until all have left."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The policies by name: what a recipe's bundle makes of users, and a floor and a ceiling."""
+"""Policies by name: those of a recipe's bundle, and the lower and upper bounds."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What trials come to: a table, the users' scores as CSV, and clicks against slates as a plot."""
+"""Report trials: a table, the users' scores as CSV, and a plot of clicks against slates."""
 
 from __future__ import annotations
 

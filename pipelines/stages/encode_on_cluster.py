@@ -1,4 +1,4 @@
-"""Batch inference on a Dask cluster: slices of a table go to its workers, embeddings come back."""
+"""Batch inference on a Dask cluster: workers compute embeddings of slices of a table."""
 
 from __future__ import annotations
 

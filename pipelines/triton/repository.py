@@ -1,4 +1,4 @@
-"""A Triton model repository, written from a bundle; it needs neither bundle nor package to run."""
+"""Write a Triton model repository from a bundle; it runs without the bundle and this package."""
 
 from __future__ import annotations
 

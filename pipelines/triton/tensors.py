@@ -1,4 +1,4 @@
-"""Tensors of Triton's Python backend: read from requests, checked, and answered with.
+"""Read and check the tensors of Triton's requests, and write those of its responses.
 
 Imported only inside of Triton, which brings `triton_python_backend_utils`.
 """

@@ -1,4 +1,4 @@
-"""Triton's model ``user_features``: raw user ids to what the query tower takes."""
+"""Triton's model ``user_features``: raw user ids to inputs of the query tower."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Tuning: trials of a recipe, until there are as many as wanted, and what came of them."""
+"""Tune a recipe: run trials up to the wanted number, and return their results."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Optuna's samplers, where Towermill needs them otherwise. Imports Optuna."""
+"""Optuna's samplers, adapted to Towermill. Imports Optuna."""
 
 from __future__ import annotations
 

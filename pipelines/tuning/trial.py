@@ -1,4 +1,4 @@
-"""One trial: the stage `train`, which tells a study of each epoch and may be told to end."""
+"""Run one trial: the stage `train`, which reports each epoch to a study and may be pruned."""
 
 from __future__ import annotations
 

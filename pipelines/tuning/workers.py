@@ -1,4 +1,4 @@
-"""Where trials train: in this process, in processes beside it, or on a Dask cluster."""
+"""Train trials in this process, in child processes, or on a Dask cluster."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Commands on a bundle: recommending from it, verifying, serving and handing it on."""
+"""Commands on a bundle: recommend, verify, serve and export."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How a raw column becomes an input of a model: what a recipe says of it."""
+"""A recipe's settings of how a raw column becomes an input of a model."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is patched in this process, and the versions that the patches were tested on."""
+"""The patches applied in this process, and the versions that they were tested on."""
 
 from __future__ import annotations
 

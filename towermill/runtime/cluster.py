@@ -1,4 +1,4 @@
-"""Dask clusters: of this machine's cores, of its GPUs, or one that is there already."""
+"""Dask clusters: on this machine's cores, on its GPUs, or an existing one."""
 
 from __future__ import annotations
 

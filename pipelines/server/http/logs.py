@@ -1,4 +1,4 @@
-"""Logs as JSON, a line a request, and the counting of requests."""
+"""Log each request as a line of JSON, and count requests."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Recommendations and similar items, one request or many."""
+"""Routes for recommendations and similar items, single or in batches."""
 
 from __future__ import annotations
 

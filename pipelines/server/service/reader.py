@@ -1,4 +1,4 @@
-"""What the server asks of a bundle: `towermill.pipelines.bundle.bundle.Bundle` has all of it."""
+"""The protocol that the server needs; `towermill.pipelines.bundle.bundle.Bundle` implements it."""
 
 from __future__ import annotations
 
