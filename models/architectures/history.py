@@ -1,4 +1,4 @@
-"""What all news retrievers share: a query is a reading history, looked up among article vectors."""
+"""Code that all news retrievers share: a query is a reading history, looked up as vectors."""
 
 from __future__ import annotations
 

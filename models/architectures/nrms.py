@@ -141,7 +141,7 @@ class LongTerm(tf.keras.layers.Layer):  # type: ignore[misc]
 
 
 class NRMS(tf.keras.layers.Layer):  # type: ignore[misc]
-    """What trains both towers: each distinct article and reader of a batch is encoded once.
+    """Train both towers: each distinct article and reader of a batch is encoded once.
 
     A batch holds ``history_id`` ``(rows,)`` and ``candidates`` ``(rows, 1 + negatives)``, int32,
     the click first, 0 where there is no further negative, with ages ``ages`` like these, and

@@ -14,7 +14,7 @@ from towermill.section import Section
 
 
 class ScheduleConfig(Section):
-    """How the learning rate changes: up over `warmup_steps`, then by `kind` to `floor` × its top.
+    """The schedule: rises over `warmup_steps`, then falls by `kind` to `floor` × the maximum rate.
 
     ``exponential`` ends at a thousandth of it if `floor` is less. ``plateau`` multiplies it by
     `factor` each time that `patience` validations in a row were no better than the best.
@@ -28,7 +28,7 @@ class ScheduleConfig(Section):
 
 
 class TrainConfig(Section):
-    """How a model is fitted.
+    """The settings of training.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""What `models` reads of processed impressions: catalogue, histories, slates."""
+"""Read processed impressions: catalogue, histories, slates."""
 
 from __future__ import annotations
 
@@ -245,7 +245,7 @@ class ImpressionData(Processed):
 
     @cached_property
     def shown_counts(self) -> NDArray[np.int64]:
-        """How often each encoded id was shown in training, ``(items + 3,)``."""
+        """Training impressions of each encoded id, ``(items + 3,)``."""
         return self.occurrences(ITEM_ID)
 
     def query_sample(self, rows: int) -> pl.DataFrame:

@@ -47,7 +47,7 @@ class ReservedIds:
 
 @dataclass(frozen=True)
 class Rows:
-    """How many rows the tables have."""
+    """Row counts of the tables."""
 
     users: int
     items: int
@@ -72,7 +72,7 @@ class Parity:
 
 @dataclass(frozen=True, kw_only=True)
 class Manifest:
-    """What a bundle is.
+    """The description of a bundle.
 
     Attributes
     ----------

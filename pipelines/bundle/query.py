@@ -57,7 +57,7 @@ class Recommendations:
 
 
 class Recommender(Protocol):
-    """What a bundle, a blend and a funnel have in common."""
+    """The interface that a bundle, a blend and a funnel share."""
 
     @property
     def title(self) -> str | None:

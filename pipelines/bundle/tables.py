@@ -194,7 +194,7 @@ class _Texts:
 
 
 class SeenTable:
-    """Which items each user has met.
+    """The items that each user has seen.
 
     Parameters
     ----------

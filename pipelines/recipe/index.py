@@ -10,7 +10,7 @@ from towermill.section import Section
 
 
 class IndexConfig(Section):
-    """How the items nearest to a query are found. ``index: exact`` says the kind alone.
+    """The index that finds a query's nearest items. ``index: exact`` sets only the kind.
 
     Parameters
     ----------

@@ -41,7 +41,7 @@ _AHEAD = 3
 
 @dataclass(frozen=True)
 class Written:
-    """What `recommend_all` wrote: how many users, rows, and ids of its list that are not known."""
+    """The counts of what `recommend_all` wrote: users, rows, and unknown ids of its list."""
 
     users: int
     rows: int
@@ -124,7 +124,7 @@ def recommend_all(
 
 @dataclass(frozen=True)
 class _Order:
-    """What is the same for all blocks."""
+    """Settings that all blocks share."""
 
     path: Path
     k: int

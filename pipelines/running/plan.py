@@ -1,7 +1,7 @@
 """Plan which stages of a recipe run, and why: keys, cache, and interrupted stages.
 
 ``<out>/<recipe>/<stage>/<key>/`` holds a finished stage, its ``manifest.json`` written last;
-``<key>.partial`` is one at work or cut off.
+``<key>.partial`` is one that is running or was interrupted.
 """
 
 from __future__ import annotations
@@ -56,13 +56,13 @@ class Step:
 
     @property
     def partial(self) -> Path:
-        """Where the stage writes while it runs."""
+        """The folder that the stage writes to while it runs."""
         return self.folder.with_name(f"{self.key}.partial")
 
 
 @dataclass(frozen=True)
 class Selection:
-    """Which stages a run is about: from `first` to `last`; those in `force` run in any case."""
+    """The stages of a run, from `first` to `last`; those in `force` always run."""
 
     first: str = STAGE_NAMES[0]
     last: str = STAGE_NAMES[-1]

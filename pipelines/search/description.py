@@ -15,7 +15,7 @@ class IndexFile:
 
 @dataclass(frozen=True)
 class IndexDescription:
-    """What opens an index.
+    """The description needed to open an index.
 
     Attributes
     ----------

@@ -15,7 +15,7 @@ from towermill.pipelines.simulation.policy import Policy
 
 @dataclass
 class Episode:
-    """What came of one.
+    """The result of an episode.
 
     Attributes
     ----------

@@ -33,7 +33,7 @@ _loading = threading.Lock()
 
 @dataclass(frozen=True)
 class TrainedModel:
-    """What a worker loads a model from.
+    """The files and settings that a worker loads a model from.
 
     Attributes
     ----------

@@ -22,7 +22,7 @@ logger = logging.getLogger(__name__)
 
 
 class Folder:
-    """Where a model of the repository lies, and what its ``config.pbtxt`` says.
+    """The folder of a model of the repository, and its ``config.pbtxt``.
 
     Parameters
     ----------

@@ -26,7 +26,7 @@ _STATES = {"COMPLETE": "done", "PRUNED": "ended early", "FAIL": "failed", "RUNNI
 
 @dataclass(frozen=True)
 class Tuned:
-    """What `tune` returns.
+    """The result of `tune`.
 
     Attributes
     ----------

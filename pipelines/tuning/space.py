@@ -23,7 +23,7 @@ _EXAMPLE = """tune:
 
 
 class Space:
-    """What is searched.
+    """The search space of a recipe.
 
     Parameters
     ----------

@@ -37,7 +37,7 @@ class Order:
 
 @dataclass(frozen=True)
 class Workers:
-    """Who trains.
+    """The workers that train.
 
     Attributes
     ----------

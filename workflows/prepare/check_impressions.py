@@ -1,4 +1,4 @@
-"""What must hold of tables of impressions before any long work begins."""
+"""Check the tables of impressions before any long work begins."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _HISTORIES = (HISTORY_ID, USER_ID, HISTORY)
 
 
 class ImpressionChecks(TableChecks[ImpressionTables]):
-    """What must hold of impressions, histories, items and vectors."""
+    """The checks of impressions, histories, items and vectors."""
 
     kind: ClassVar[str] = "impressions"
 

@@ -1,4 +1,4 @@
-"""Which items each user has met, in encoded ids."""
+"""Write the items that each user has seen, in encoded ids."""
 
 from __future__ import annotations
 
