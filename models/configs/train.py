@@ -14,7 +14,7 @@ from towermill.section import Section
 
 
 class ScheduleConfig(Section):
-    """The schedule: rises over `warmup_steps`, then falls by `kind` to `floor` × the maximum rate.
+    """The learning-rate schedule: up over `warmup_steps`, then by `kind` to `floor` × its top.
 
     ``exponential`` ends at a thousandth of it if `floor` is less. ``plateau`` multiplies it by
     `factor` each time that `patience` validations in a row were no better than the best.
