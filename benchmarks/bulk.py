@@ -4,8 +4,8 @@
         [--sample 500] [--repeat 3] [--data runs/bulk]
 
 On a generated log of MovieLens-1M's size and that recipe's model. The loop serves a sample of the
-users by an opened, warm bundle; bulk is the whole call, opening and writing included. What both
-give is held against each other. They take turns; medians and ratios of pairs are shown.
+users by an opened, warm bundle; bulk is the whole call, opening and writing included. Their outputs
+are compared with each other. They take turns; medians and ratios of pairs are shown.
 """
 
 from __future__ import annotations

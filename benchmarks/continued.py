@@ -1,10 +1,10 @@
-"""Continued training held against training anew, after new items and users arrive.
+"""Compare continued training with training anew, after new items and users arrive.
 
 A quarter of a data set's rows, drawn at random, comes late. A sixth of the items (20 % of those
 before) and a twentieth of the users come with it: their other rows are left out. A recipe is
 trained on what came before, that run is continued on what came late, and the recipe is trained anew
-on both. Three tenths of the late rows are in none of it: the answers that all are held against, by
-full ranking, seen items left out.
+on both. Three tenths of the late rows are in none of it: all are evaluated on these, by full
+ranking, seen items left out.
 
     .venv/bin/python benchmarks/continued.py [--data movielens] [--seeds 0 1] [--replay 0 1]
 """
@@ -54,7 +54,7 @@ K = 10
 
 @dataclass(frozen=True)
 class World:
-    """What stands in each part, and the rows that are asked for.
+    """The rows of each part, and those to evaluate on.
 
     Attributes
     ----------

@@ -3,9 +3,9 @@
     .venv/bin/python benchmarks/etl.py [--repeat 3] [--workloads encode filter lists] [--scale]
         [--engines ours stock polars] [--json runs/etl/etl.json]
 
-The data is made once, under `--data`. Each run is a process of its own, one at a time, on all cores
-that the machine gives; imports are not counted, the file is in the page cache. Every engine's first
-output is held against the raw data. Prints a table and writes JSON; exits with 1 if an output is
+The data is made once, under `--data`. Each run is a separate process, one at a time, on all cores
+of the machine; imports are not counted, the file is in the page cache. Every engine's first
+output is checked against the raw data. Prints a table and writes JSON; exits with 1 if an output is
 wrong.
 
 Workloads: ``encode`` writes all rows of 16 id columns and ``click``; ``filter`` fits on all and
@@ -134,7 +134,7 @@ def run_script(script: str, *arguments: object) -> dict:
 
 
 def _read(path: Path) -> None:
-    """Bring the file into the page cache, for whoever comes first."""
+    """Read the file into the page cache, so that the first engine has it there too."""
     with path.open("rb") as file:
         while file.read(1 << 24):
             pass

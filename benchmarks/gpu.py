@@ -4,11 +4,11 @@
         [--json runs/gpu/gpu.json] [--report docs/results-gpu.md]
 
 No network, no data: all is generated. Legs: ``etl`` fits, encodes and writes by ours on cuDF,
-stock NVTabular on cuDF, ours on the CPU, and Polars, every output held against the raw data;
+stock NVTabular on cuDF, ours on the CPU, and Polars, every output checked against the raw data;
 ``two_tower`` and ``nrms`` run a recipe's five stages on either device, with samples a second, the
-GPU's use and its memory. Each is a process of its own, one at a time; one that fails is told of,
-and the rest goes on. Prints tables and writes JSON; with a GPU also the report, which bears its
-name. Without one, what needs it is left out, and said to be.
+GPU's use and its memory. Each is a separate process, one at a time; one that fails is
+reported, and the rest continue. Prints tables and writes JSON; with a GPU also the report, which
+names it. Without one, what needs it is left out, and reported as left out.
 """
 
 from __future__ import annotations
@@ -222,8 +222,8 @@ def report(results: dict[str, Any]) -> str:
         f"# What was measured on {results['GPU']}",
         "",
         f"`benchmarks/gpu.py`, {host['at']}: driver {results['driver']}, {host['cores']} cores, "
-        f"{host['memory_gib']} GiB, Python {host['python']}. Each leg a process of its own, one at "
-        "a time; generated data. Figures of other machines are in [results.md](results.md).",
+        f"{host['memory_gib']} GiB, Python {host['python']}. Each leg is a separate process, one "
+        "at a time; generated data. Figures of other machines are in [results.md](results.md).",
         "",
         f"Features: {int(options['rows']):,} rows of 16 id columns, fitted, encoded and written; "
         f"medians of {options['repeat']}.",

@@ -3,8 +3,8 @@
     .venv/bin/python benchmarks/memory.py [--rows 5000000 20000000] [--cases time seen …]
         [--users 200000] [--items 50000] [--data runs/memory] [--json memory.json]
 
-Every case runs in a process of its own on a made log, of which users and items stay as many while
-its rows grow: a peak that grows with the rows shows a step that does not stream.
+Every case runs in a separate process on a generated log whose rows grow while the numbers of users
+and items stay the same: a peak that grows with the rows shows a step that does not stream.
 """
 
 from __future__ import annotations
@@ -78,7 +78,7 @@ def main() -> None:
     for rows in options.rows:
         folder = options.data / f"{rows}-{options.users}-{options.items}"
         if not (folder / FEATURES_FILE).is_file():
-            # In a process of its own too: a child's peak begins at that of its parent.
+            # In a separate process too: a child's peak begins at that of its parent.
             args = (folder, rows, options.users, options.items)
             maker = multiprocessing.get_context("spawn").Process(target=make, args=args)
             maker.start()

@@ -5,7 +5,7 @@
 
 DATA is a folder in EB-NeRD's layout; without it the `news` source makes one. The package's pipeline
 processes it, once, to the published sizes, and both sides read what it wrote. The plain recipe is
-`nrms_plain.py`. Every run is a process of its own, one at a time, in turn: imports, building and
+`nrms_plain.py`. Every run is a separate process, one at a time, in turn: imports, building and
 two warm-up batches are not counted, nor is a first evaluation. Ours encodes the whole catalogue
 within each evaluation, and is timed at the plain one's batch size and at its own.
 

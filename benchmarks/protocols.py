@@ -19,7 +19,7 @@ from rich.table import Table
 from towermill.pipelines import load_recipe, run
 from towermill.runtime.device import quiet_tensorflow
 
-#: Recipe to what it is held against: metric, published figure, whose it is.
+#: Recipe to the figures it is compared with: metric, published figure, its source.
 PUBLISHED = {
     "movielens-100k": (
         ("recall@10", 0.2368, "RecBole's README, BPR"),

@@ -4,9 +4,9 @@
         [--set K=V …] [--work runs/slates] [--json runs/slates.json]
 
 Each seed is another world (articles, readers, log), another FunkSVD trained on its log, and other
-chances in the simulation: `towermill simulate slates-hybrid` in a process of its own. Intervals of
-95 % are Student's over the worlds, of each policy and of its difference to the frozen model in the
-same world. With ``--work``, a call that was cut off goes on where it was.
+chances in the simulation: `towermill simulate slates-hybrid` in a separate process. 95 % intervals
+are Student's over the worlds, of each policy and of its difference to the frozen model in the
+same world. With ``--work``, an interrupted call resumes where it stopped.
 """
 
 from __future__ import annotations

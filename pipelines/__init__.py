@@ -1,4 +1,4 @@
-"""What runs: recipes, stages, the runner, bundles.
+"""Recipes, stages, the runner and bundles.
 
 Everything is imported when it is asked for: to read a bundle needs nothing of what makes one.
 """

@@ -1,4 +1,4 @@
-"""The one vocabulary: the names of canonical columns, and what encoded ids mean."""
+"""The names of canonical columns, and the meaning of encoded ids."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What Towermill raises when its caller can mend the cause."""
+"""Errors whose cause the caller can fix."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Files and folders that are whole or not there, and digests of files."""
+"""Write files and folders atomically, and compute digests of files."""
 
 from __future__ import annotations
 

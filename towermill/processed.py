@@ -22,7 +22,7 @@ VERSION: Final = 1
 
 
 class ProcessedFolder:
-    """Where each part of a processed data set is.
+    """The paths of the parts of a processed data set.
 
     Encoded ids are int32, lists are lists of int32, numbers are float32.
 
@@ -81,7 +81,7 @@ class ProcessedFolder:
 
 
 class TextStats(BaseModel):
-    """What was made of the text of articles.
+    """The description of the articles' processed text.
 
     Parameters
     ----------
@@ -104,7 +104,7 @@ class TextStats(BaseModel):
 
 
 class Stats(BaseModel):
-    """What `process` found out about the data: ``stats.json``.
+    """Statistics of the data that `process` writes: ``stats.json``.
 
     Parameters
     ----------

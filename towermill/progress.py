@@ -1,4 +1,4 @@
-"""The one progress bar: on standard error, gone when done, and off where nobody watches."""
+"""The progress bar: on standard error, cleared when done, and off without a terminal."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Parts found by name: Towermill's own, those of other packages, and ``module:Name``.
+"""Find parts by name: Towermill's own, those of other packages, and ``module:Name``.
 
 A part is a class whose body gives its name, ``kind: str = "movielens"`` (``kind: ClassVar[str]``
 where it is no field). Towermill's own are found

@@ -1,4 +1,4 @@
-"""What every section of a recipe shares, and sections whose class a name decides."""
+"""The base class of a recipe's sections, and sections whose class depends on a name."""
 
 from __future__ import annotations
 

@@ -22,7 +22,7 @@ LONG_ROW_GROUP = 20_000
 
 @dataclass(frozen=True)
 class Tables:
-    """What a source holds, lazily, under canonical column names.
+    """The tables of a source as lazy frames with canonical column names.
 
     Attributes
     ----------
@@ -51,7 +51,7 @@ class Tables:
 
 @dataclass(frozen=True)
 class ImpressionTables:
-    """What a source of impressions holds: what was shown to whom, and what of it was clicked.
+    """The tables of a source of impressions: the items shown to each user, and the clicks.
 
     Item ids are of one type (Int64 or String) wherever they stand.
 

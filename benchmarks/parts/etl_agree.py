@@ -1,11 +1,11 @@
-"""Whether what an engine wrote is right, against the raw data: ``etl.py`` starts it.
+"""Check an engine's output against the raw data; ``etl.py`` starts it.
 
     python benchmarks/parts/etl_agree.py WORKLOAD FILE FOLDER [REFERENCE]
 
-Checked of every column: the rows are the raw data's, in its order; an id stands for one value; a
-null is 1; no row is unknown or padding; and the id's rank has the very frequency of its value. So
-two engines that both pass give the same ids but for ties in frequency. With the folder of a
-reference, the share of values whose id is the very same is told too.
+Checks of every column: the rows are the raw data's, in its order; an id encodes one value; a
+null is 1; no row is unknown or padding; and the id's rank has the exact frequency of its value. So
+two engines that both pass give the same ids except for ties in frequency. With the folder of a
+reference, the share of values with the same id is reported too.
 
 Prints a line of JSON: ``{"errors": […], "rows": …, "same": …}``.
 """

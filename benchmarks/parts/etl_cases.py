@@ -1,4 +1,4 @@
-"""One workload by one engine, in a process of its own: ``etl.py`` starts it.
+"""One workload by one engine, in a separate process; ``etl.py`` starts it.
 
     python benchmarks/parts/etl_cases.py ENGINE WORKLOAD FILE FOLDER
 

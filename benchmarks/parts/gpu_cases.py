@@ -1,4 +1,4 @@
-"""One recipe on one device, stage by stage, in a process of its own: ``gpu.py`` starts it.
+"""One recipe on one device, stage by stage, in a separate process; ``gpu.py`` starts it.
 
     python benchmarks/parts/gpu_cases.py RECIPE DEVICE OUT '["train.epochs=2", ...]'
 

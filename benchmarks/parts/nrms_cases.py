@@ -1,4 +1,4 @@
-"""One run of `nrms.py`: the plain recipe or ours, timed or judged, in a process of its own.
+"""One run of `nrms.py`: the plain recipe or ours, timed or evaluated, in a separate process.
 
     python nrms_cases.py speed|auc plain|ours PROCESSED '{"batch_size": 64, ...}'
 

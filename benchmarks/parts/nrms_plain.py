@@ -117,7 +117,7 @@ class PlainNRMS:
     Parameters
     ----------
     tokens
-        int32, (articles, title_size): token ids of each title; row 0 stands for padding.
+        int32, (articles, title_size): token ids of each title; row 0 is padding.
     vocab_size
         Number of token ids.
     sizes

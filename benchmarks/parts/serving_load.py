@@ -4,8 +4,8 @@
         [--seconds 30] [--connections 64] [--users 1 2 3 | --users-file ids.txt] [-k 10] [--json]
 
 Open loop: requests are due at even intervals whatever the server does, and a latency counts from
-when its request was due, so a stall is told by every request that it held up (no coordinated
-omission). It runs in a process of its own, on raw sockets with keep-alive: a request costs the
+when its request was due, so a stall shows in every request that it held up (no coordinated
+omission). It runs in a separate process, on raw sockets with keep-alive: a request costs the
 client a write and a read of the answer's head and length. Requests are for users in turn; without
 `--users` they are those that the server's own ``/users`` names.
 

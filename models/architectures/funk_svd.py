@@ -81,7 +81,7 @@ class FactorTower(tf.keras.layers.Layer):  # type: ignore[misc]
 
 
 class FunkSVD(tf.keras.layers.Layer):  # type: ignore[misc]
-    """What trains both towers, with negatives drawn by a counter that is part of its state."""
+    """Train both towers, with negatives drawn by a counter that is part of the state."""
 
     def __init__(
         self,

@@ -44,7 +44,7 @@ class OnlineFactors:
     ----------
     users, items
         float32 ``(n, factors + 2)``, as its towers give them: ``[p, b, 1]`` and ``[q, 1, b]``.
-        They are copied. The last user is whoever is not known; each further row begins as that.
+        They are copied. The last row of `users` is for unknown users; new rows are copies of it.
     config
         The model that they are of: its loss, and how many negatives are drawn.
     learning_rate

@@ -1,4 +1,4 @@
-"""What all news retrievers share: a query is a reading history, looked up among article vectors."""
+"""Code that all news retrievers share: a query is a reading history, looked up as vectors."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ from towermill.models.data.tensors import padded
 class HistoryTower(tf.keras.layers.Layer):  # type: ignore[misc]
     """The query tower: encoded ids of what was read → ``(rows, dim)``.
 
-    The vectors of all articles stand in it, so that it serves by ids alone. They are made from the
-    item tower (`NewsRetriever.refresh`), are no weights, and stand in no checkpoint.
+    It holds the vectors of all articles, so that it serves by ids alone. `NewsRetriever.refresh`
+    computes them with the item tower; they are not weights, and no checkpoint contains them.
 
     Parameters
     ----------

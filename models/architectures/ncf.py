@@ -100,9 +100,9 @@ class NCF(tf.keras.Model):  # type: ignore[misc]
 
 
 class SampledLoss(tf.Module):  # type: ignore[misc]
-    """Binary cross-entropy of interactions and of items drawn beside each.
+    """Binary cross-entropy of interactions and of the negatives drawn for each.
 
-    The draws go by a counter that is part of the model: see `negatives`.
+    The draws depend on a counter that is part of the model: see `negatives`.
     """
 
     def __init__(

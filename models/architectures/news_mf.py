@@ -140,7 +140,7 @@ class ArticleTower(tf.keras.layers.Layer):  # type: ignore[misc]
 
 
 class NewsMF(tf.keras.layers.Layer):  # type: ignore[misc]
-    """What trains both towers, on batches as `EntryBatches` gives them."""
+    """Train both towers on the batches of `EntryBatches`."""
 
     def __init__(
         self,

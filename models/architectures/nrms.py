@@ -121,7 +121,7 @@ class TitleTower(tf.keras.layers.Layer):  # type: ignore[misc]
 
 
 class LongTerm(tf.keras.layers.Layer):  # type: ignore[misc]
-    """A vector of each reader, ``(rows, dim)``, that begins as 0; a stranger's stays 0.
+    """A vector of each reader, ``(rows, dim)``, initially 0; that of unknown readers stays 0.
 
     Parameters
     ----------
@@ -141,7 +141,7 @@ class LongTerm(tf.keras.layers.Layer):  # type: ignore[misc]
 
 
 class NRMS(tf.keras.layers.Layer):  # type: ignore[misc]
-    """What trains both towers: each distinct article and reader of a batch is encoded once.
+    """Train both towers: each distinct article and reader of a batch is encoded once.
 
     A batch holds ``history_id`` ``(rows,)`` and ``candidates`` ``(rows, 1 + negatives)``, int32,
     the click first, 0 where there is no further negative, with ages ``ages`` like these, and

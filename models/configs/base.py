@@ -1,4 +1,4 @@
-"""What the `model` section of every kind has. Nothing here imports TensorFlow."""
+"""The base class of `model` sections. Nothing here imports TensorFlow."""
 
 from __future__ import annotations
 

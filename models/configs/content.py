@@ -12,9 +12,9 @@ if TYPE_CHECKING:
 
 
 class ContentConfig(ModelConfig):
-    """Nothing learned: items by their given vectors, a user by the mean of what was read.
+    """Learns nothing: items have their given vectors, a user the mean of those read.
 
-    Of interactions, of what was met in training.
+    With interactions, the mean of the user's items in training.
     """
 
     learns_from: ClassVar[tuple[Events, ...]] = ("impressions", "interactions")

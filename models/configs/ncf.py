@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 class NCFConfig(ModelConfig):
     """Neural collaborative filtering, its MLP part (He et al., WWW 2017): scores pairs.
 
-    Learns by binary cross-entropy: of impressions whether each item shown was clicked, of
-    interactions which items are met and which were drawn at random.
+    Learns by binary cross-entropy: from impressions whether each item shown was clicked, from
+    interactions which items occurred and which were drawn at random.
 
     Parameters
     ----------

@@ -24,8 +24,8 @@ class NewsMFConfig(ModelConfig):
     dim
         Factors of a reader and of an article. Each has a bias, too.
     features
-        Numbers of the articles, such as how likely each sentiment is: they stand beside an
-        article's factors, and their mean over what was read beside the reader's.
+        Numbers of the articles, such as how likely each sentiment is: they are appended to an
+        article's factors, and their mean over the articles read to the reader's.
     l2
         Weight of the squared norms of the factors and biases of a row.
     """

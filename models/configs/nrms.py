@@ -49,7 +49,7 @@ class NRMSConfig(ModelConfig):
         Draw with replacement. Without, a click with fewer such articles has fewer negatives.
     reader_ids
         Add a learned vector of the reader to that of the history, the long-term interest of LSTUR
-        (An et al., ACL 2019): for readers who come back often. A stranger's is 0.
+        (An et al., ACL 2019): for readers who come back often. That of unknown readers is 0.
     reader_dropout
         Share of rows of which training leaves that vector out, so that histories go on to count.
     frozen_words

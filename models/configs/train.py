@@ -14,7 +14,7 @@ from towermill.section import Section
 
 
 class ScheduleConfig(Section):
-    """How the learning rate changes: up over `warmup_steps`, then by `kind` to `floor` × its top.
+    """The learning-rate schedule: up over `warmup_steps`, then by `kind` to `floor` × its top.
 
     ``exponential`` ends at a thousandth of it if `floor` is less. ``plateau`` multiplies it by
     `factor` each time that `patience` validations in a row were no better than the best.
@@ -28,13 +28,13 @@ class ScheduleConfig(Section):
 
 
 class TrainConfig(Section):
-    """How a model is fitted.
+    """The settings of training.
 
     Parameters
     ----------
     epochs, batch_size
-        At most so many passes; rows a step. A `batch_size` of 0 goes by the data: a power of two
-        that makes about 64 steps an epoch, from 64 to 4096.
+        The maximum number of epochs; rows per step. 0 (the default) chooses the batch size from
+        the number of rows: a power of two from 64 to 4096 that makes about 64 steps an epoch.
     optimizer, learning_rate, schedule
         By Keras' name.
     weight_decay

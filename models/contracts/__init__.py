@@ -1,1 +1,1 @@
-"""What every model can do: the Retriever and the Ranker."""
+"""Protocols of models: the Retriever and the Ranker."""

@@ -25,7 +25,7 @@ _PAIRS = 1 << 18
 
 @dataclass
 class Ranker:
-    """What evaluation, export and serving know of a ranking model.
+    """The interface of a ranking model to evaluation, export and serving.
 
     Attributes
     ----------
@@ -50,7 +50,7 @@ class Ranker:
 
     @property
     def parts(self) -> tuple[Any, ...]:
-        """What holds the weights."""
+        """The object that holds the weights."""
         return (self.model,)
 
     @property

@@ -29,7 +29,7 @@ ENCODE_ROWS = 8192
 
 @dataclass(frozen=True)
 class SlateVectors:
-    """What shown items are scored by.
+    """The vectors that score shown items.
 
     Attributes
     ----------
@@ -48,7 +48,7 @@ class SlateVectors:
 
 @dataclass
 class Retriever:
-    """What evaluation, export and serving know of a retrieval model.
+    """The interface of a retrieval model to evaluation, export and serving.
 
     Attributes
     ----------
@@ -77,7 +77,7 @@ class Retriever:
 
     @property
     def parts(self) -> tuple[Any, ...]:
-        """What holds the weights."""
+        """The object that holds the weights."""
         return (self.query_tower, self.item_tower)
 
     @property

@@ -11,7 +11,7 @@ from towermill.errors import DataError
 
 
 class Trainable(Protocol):
-    """What a training knows of a model.
+    """The interface of a model to training.
 
     Attributes
     ----------

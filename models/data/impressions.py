@@ -1,4 +1,4 @@
-"""What `models` reads of processed impressions: catalogue, histories, slates."""
+"""Read processed impressions: catalogue, histories, slates."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ from towermill.processed import TextStats
 
 #: The column of an article's age at the end of the data: see `age_buckets`.
 AGE: Final = "age"
-#: Upper ends, in hours, of all ages but the last; 0 stands for no known age.
+#: Upper bounds, in hours, of all age buckets but the last; bucket 0 means an unknown age.
 AGE_HOURS: Final = (0.5, 1, 2, 3, 4, 6, 8, 12, 18, 24, 36, 48, 72, 168)
 
 
@@ -245,7 +245,7 @@ class ImpressionData(Processed):
 
     @cached_property
     def shown_counts(self) -> NDArray[np.int64]:
-        """How often each encoded id was shown in training, ``(items + 3,)``."""
+        """Training impressions of each encoded id, ``(items + 3,)``."""
         return self.occurrences(ITEM_ID)
 
     def query_sample(self, rows: int) -> pl.DataFrame:

@@ -1,4 +1,4 @@
-"""What `models` reads of a processed data set: schema, splits, catalogue, queries."""
+"""Read processed interactions: schema, splits, catalogue, queries."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ PARTITION = "256MB"
 
 @dataclass(frozen=True)
 class Queries:
-    """What the catalogue protocol ranks for.
+    """The queries of the catalogue protocol.
 
     Attributes
     ----------
@@ -72,7 +72,7 @@ class Processed:
 
     @cached_property
     def stats(self) -> Stats:
-        """What processing found out about the data."""
+        """Statistics of the data from processing."""
         return Stats.read(self.folder)
 
     @cached_property
@@ -174,7 +174,7 @@ class Processed:
         return out
 
     def occurrences(self, column: str) -> NDArray[np.int64]:
-        """Return how often each encoded id stands in a column of training, lists' values too."""
+        """Return how often each encoded id occurs in a column of training, lists' values too."""
         ids = self.scan("train").select(pl.col(self._counted_in(column)).alias("id"))
         if isinstance(ids.collect_schema()["id"], pl.List):
             ids = ids.explode("id", empty_as_null=True).drop_nulls()

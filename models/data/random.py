@@ -17,8 +17,8 @@ _ROUNDS = 10
 def counted_uniform(seed: int, first: ArrayLike, second: ArrayLike) -> NDArray[np.float64]:
     """Draw from [0, 1) for each pair of counters, by Philox2x32-10.
 
-    NumPy's own Philox walks its counter from a place that is set once; here every draw has a
-    counter of its own (Salmon et al., SC 2011, "Parallel random numbers: as easy as 1, 2, 3").
+    NumPy's Philox advances its counter from a start that is set once; here every draw has its
+    own counter (Salmon et al., SC 2011, "Parallel random numbers: as easy as 1, 2, 3").
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""What every model has to beat: the same popular items for all, and chance."""
+"""Baselines of every model: the most popular items, and chance."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How far a mean over impressions could have come out otherwise, with other users."""
+"""Bootstrap confidence intervals, over users, of means over impressions."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ def bootstrap_by_user(
 
 
 def _weights(users: int, samples: int, seed: int) -> Iterator[Floats]:
-    """How often each sample draws each user: blocks of (samples, users), multinomial."""
+    """Yield the counts of each user in each sample: blocks of (samples, users), multinomial."""
     rng = np.random.default_rng(seed)
     size = max(1, _BLOCK // users)
     for start in range(0, samples, size):

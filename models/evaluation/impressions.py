@@ -58,7 +58,7 @@ def report_impressions(
     ``metrics`` are means over the impressions with something clicked and something not; the others
     are left out, and counted in ``left_out``. ``intervals`` hold the means in 95 of 100 draws of
     users (see `readers_of`), and are empty of a single one. ``baselines`` and ``slices`` are of the
-    same impressions. Slices by history go by what the model is given: the articles kept in
+    same impressions. Slices by history depend on the model's input: the articles kept in
     processing, at most `features.history_size`, unknown ones among them. ``entries`` takes all
     that was shown as one list: the area under its ROC curve, the share that was clicked, and F1 at
     the threshold that is best for the validation split, if there is one.
@@ -125,7 +125,7 @@ def readers_of(slates: Slates) -> NDArray[np.int64]:
 def _entries(
     scorer: SlateScorer, data: ImpressionData, slates: Slates, scores: dict[str, NDArray[Any]]
 ) -> dict[str, Any]:
-    """Return how well clicks are told from the rest across impressions."""
+    """Return how well the scores separate clicks from the rest across impressions."""
     found: dict[str, Any] = {
         "auroc": {name: auroc(values, slates.clicked) for name, values in scores.items()},
         "clicked": float(slates.clicked.mean()),

@@ -1,4 +1,4 @@
-"""What a protocol decides: how a model is validated while it trains, and tested in the end."""
+"""Protocols: how a model is validated during training, and tested after it."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Validation = Callable[[Any], dict[str, float]]
 
 @dataclass(frozen=True)
 class Ranking:
-    """How queries are ranked, and by what the rankings are measured.
+    """Settings of the ranking of queries, and its metrics.
 
     Attributes
     ----------
@@ -38,7 +38,7 @@ class Ranking:
 
 
 class Protocol(ABC):
-    """How a model of one kind of events is evaluated.
+    """The evaluation of models of one kind of events.
 
     Attributes
     ----------

@@ -1,4 +1,4 @@
-"""Which impressions a mean hides: strangers, short histories, old articles."""
+"""Slices of impressions that a mean hides: unknown users, short histories, old articles."""
 
 from __future__ import annotations
 

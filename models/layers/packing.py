@@ -8,7 +8,7 @@ import tensorflow as tf
 
 
 class Packing(NamedTuple):
-    """Where packed rows stand in the padded batch.
+    """The positions of packed rows in the padded batch.
 
     Dense layers then see real positions only: short titles cost what they hold, and padding can
     change nothing, batch statistics included.
@@ -21,7 +21,7 @@ class Packing(NamedTuple):
         int64 ``(positions, 2)``: sequence and place of each packed row, ascending.
     fixed
         The length is not cut to the longest sequence, and sums are to be taken so that the last
-        bits of a sequence's result do not depend on what stands beside it.
+        bits of a sequence's result do not depend on the rest of the batch.
     """
 
     mask: tf.Tensor

@@ -17,10 +17,10 @@ _HOST = "/CPU:0"
 
 @contextlib.contextmanager
 def tables_in_host(limit: int) -> Iterator[None]:
-    """Have tables that are made in the block, of more bytes than `limit`, stand on the host.
+    """Place tables larger than `limit` bytes that are created in the block in host memory.
 
-    Their rows are looked up and updated there, and those of a batch alone travel; the optimizer's
-    moments stand beside them. A `limit` of 0 leaves all where they would be.
+    Their rows are looked up and updated there, and only those of a batch are transferred; the
+    optimizer's moments are there too. A `limit` of 0 changes nothing.
     """
     if not limit:
         yield

@@ -46,7 +46,7 @@ class SelfAttention(tf.keras.layers.Layer):  # type: ignore[misc]
     def mix(self, projected: tf.Tensor, packing: Packing) -> tf.Tensor:
         """Return ``(positions, heads × head_dim)`` for what `projection` made of a padded batch.
 
-        What stands at padding counts for nothing.
+        Padding positions have no effect.
         """
         shape = tf.shape(projected)
         split = tf.reshape(projected, [shape[0], shape[1], 3, self.heads, self.head_dim])

@@ -1,4 +1,4 @@
-"""What the first k of each slate show beyond accuracy: how much, how new, and how unlike."""
+"""Metrics beyond accuracy of the first k of each slate: coverage, novelty and diversity."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How well clicks are told from what was passed over, over all that was shown as one list.
+"""Metrics of how well scores separate clicks from non-clicks, all impressions as one list.
 
 Unlike the metrics within impressions, these compare scores across readers and moments.
 """

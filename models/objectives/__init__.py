@@ -1,1 +1,1 @@
-"""What training minimises: losses, negatives and their sampling."""
+"""Objectives of training: losses, negatives and their sampling."""

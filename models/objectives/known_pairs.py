@@ -1,4 +1,4 @@
-"""Which user met which item in training, looked up in a graph."""
+"""Look up the user-item pairs of training in a TensorFlow graph."""
 
 from __future__ import annotations
 

@@ -26,7 +26,7 @@ class InBatch(CandidateSampler):  # type: ignore[misc]
     ----------
     id_counts
         int64, ``(items + 3,)``: training rows of each encoded id, the unknown ones (null, out of
-        vocabulary) included, as they stand in batches too.
+        vocabulary) included, as they occur in batches too.
     """
 
     def __init__(self, id_counts: NDArray[np.int64], **kwargs: Any) -> None:

@@ -16,7 +16,7 @@ from towermill.files import replacing_folder
 
 @dataclass
 class TrainState:
-    """How far a training has come.
+    """The progress of a training.
 
     Attributes
     ----------

@@ -15,11 +15,11 @@ from towermill.models.data.interactions import Processed
 def fill_untrained_rows(
     model: Retriever | Ranker, data: Processed, earlier: Processed | None = None
 ) -> None:
-    """Give rows that training never met the mean of the others, weighted by how often each was met.
+    """Set rows that training never updated to the mean of the others, by training frequency.
 
-    They would stay at their first random values otherwise. Null and out of vocabulary are met only
+    They would otherwise keep their random initial values. Null and out of vocabulary occur only
     where rare values are cut off; so a new user is served like the average one, and so is an item
-    that stands in the items table alone.
+    that is in the items table alone.
 
     Parameters
     ----------

@@ -35,7 +35,7 @@ AfterEpoch = Callable[[int, dict[str, float]], None]
 
 
 class Batches(Protocol):
-    """What a training reads: the same batches of an epoch however often it is begun."""
+    """Training batches: the same in an epoch however often it is restarted."""
 
     @property
     def rows(self) -> int:

@@ -24,12 +24,12 @@ _BLOCK = 1024
 def grow(
     model: Retriever | Ranker, data: Processed, earlier: Retriever | Ranker, known: int
 ) -> None:
-    """Give the model the weights of an earlier one, whose ids are the first of its own.
+    """Copy the weights of an earlier model, whose ids are the first ids of `model`.
 
-    A row of an embedding table that the earlier one lacks is a copy of the row of what is out of
-    vocabulary: what is new begins as what an unknown one was served as. Where items have vectors, a
+    An embedding row that the earlier model lacks is a copy of its out-of-vocabulary row: a new id
+    begins with the vector that it was served with while unknown. Where items have vectors, a
     new item's row is the mean of the rows of the `NEIGHBOURS` known items nearest by cosine, as
-    content stands in for what was not met yet (Schein et al., SIGIR 2002).
+    content replaces the missing interactions (Schein et al., SIGIR 2002).
 
     Parameters
     ----------

@@ -91,7 +91,7 @@ def take_averages(optimise: Any, variables: Sequence[Any]) -> None:
 
 
 def _averages(optimise: Any) -> bool:
-    """Whether an optimizer keeps moving averages of the weights."""
+    """Return whether an optimizer keeps moving averages of the weights."""
     return bool(getattr(getattr(optimise, "inner_optimizer", optimise), "use_ema", False))
 
 

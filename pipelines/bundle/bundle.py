@@ -1,4 +1,4 @@
-"""The reader of a bundle: ONNX Runtime, NumPy and Arrow, and nothing of what trained it."""
+"""Read a bundle and recommend from it, with ONNX Runtime, NumPy and Arrow alone."""
 
 from __future__ import annotations
 
@@ -108,9 +108,9 @@ class Bundle:
     ) -> Recommendations:
         """Return the `k` items that score highest for a user, raw features, or a history.
 
-        Equal scores are ordered by encoded id, and so by how often the items were met in training.
-        To a model of histories, whoever has no known one scores all articles 0, and is given the
-        most frequent ones.
+        Equal scores are ordered by encoded id, and so by training frequency. In a model of
+        histories, all articles score 0 for a user without a known history, who gets the most
+        frequent ones.
 
         Parameters
         ----------
@@ -209,7 +209,7 @@ class Bundle:
     def embed_items(self, features: Sequence[Mapping[str, Any]]) -> NDArray[np.float32]:
         """Return the embeddings of items, known or new, by their raw features, ``(items, dim)``.
 
-        Those of the items that are known stand in ``index/vectors.npy``. Of a model of texts, use
+        Embeddings of the known items are in ``index/vectors.npy``. For a model of texts, use
         `towermill.pipelines.recommend.embed_items`.
         """
         self.manifest.require_index()

@@ -1,4 +1,4 @@
-"""The manifest of a bundle: its records, and how it is read, written and checked."""
+"""Define, read, write and check the manifest of a bundle."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from towermill.pipelines.search.description import PublishedIndex
 
 FORMAT: Final = 4
 MANIFEST: Final = "manifest.json"
-#: What the manifest has of its own content.
+#: The key of the digest of the manifest's content.
 _SEAL: Final = "sha256"
 #: Where a bundle has its tables, by raw id and by row.
 USERS: Final = "tables/users.arrow"
@@ -47,7 +47,7 @@ class ReservedIds:
 
 @dataclass(frozen=True)
 class Rows:
-    """How many rows the tables have."""
+    """Row counts of the tables."""
 
     users: int
     items: int
@@ -72,7 +72,7 @@ class Parity:
 
 @dataclass(frozen=True, kw_only=True)
 class Manifest:
-    """What a bundle is.
+    """The description of a bundle.
 
     Attributes
     ----------
@@ -182,7 +182,7 @@ def files_of(bundle: Path) -> dict[str, File]:
 
 
 def save_manifest(bundle: Path, manifest: Manifest) -> None:
-    """Write a manifest with a digest of its own content, whole or not at all."""
+    """Write a manifest with a digest of its content, atomically."""
     plain = json.loads(json.dumps(asdict(manifest), default=str))
     with replacing(bundle / MANIFEST) as file:
         file.write_text(json.dumps({**plain, _SEAL: _digest_of(plain)}, indent=2))

@@ -1,4 +1,4 @@
-"""The best items by a ranker, which has no embeddings to search: every pair is scored."""
+"""Find a ranker's best items by scoring every pair, as it has no embeddings to search."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a recommender is asked, and what it answers."""
+"""The queries and the answers of a recommender."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ class Recommendations:
 
 
 class Recommender(Protocol):
-    """What a bundle, a blend and a funnel have in common."""
+    """The interface that a bundle, a blend and a funnel share."""
 
     @property
     def title(self) -> str | None:

@@ -1,4 +1,4 @@
-"""Queries as a bundle's model takes them: by a known user, by raw features, or by a history."""
+"""Encode queries (a known user, raw features, or a history) as inputs of a bundle's model."""
 
 from __future__ import annotations
 

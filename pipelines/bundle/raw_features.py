@@ -1,4 +1,4 @@
-"""Raw features to encoded ones, as the workflow of the training made them."""
+"""Encode raw features as the training's workflow did."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class RawFeatures:
 
     @property
     def names(self) -> list[str]:
-        """What `encode` takes: the features, and the time that some are made of."""
+        """The inputs of `encode`: the features, and the time that some are computed from."""
         timed = any(kind.needs_timestamp for kind in self._kinds.values())
         own = [name for name, kind in self._kinds.items() if kind.from_column]
         return own + [TIMESTAMP] * timed

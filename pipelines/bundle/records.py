@@ -1,4 +1,4 @@
-"""Frozen dataclasses from plain JSON; `dataclasses.asdict` is the way back."""
+"""Build frozen dataclasses from plain JSON; `dataclasses.asdict` is the inverse."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Items alike: the greatest cosines between embeddings."""
+"""Find similar items by the cosine similarity of their embeddings."""
 
 from __future__ import annotations
 

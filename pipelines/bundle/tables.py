@@ -1,4 +1,4 @@
-"""Tables of a bundle, mapped into memory: a row is found by its raw id, and read alone."""
+"""Memory-mapped tables of a bundle, which read single rows by raw id."""
 
 from __future__ import annotations
 
@@ -194,7 +194,7 @@ class _Texts:
 
 
 class SeenTable:
-    """Which items each user has met.
+    """The items that each user has seen.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""A tower, or a ranker, of a bundle in ONNX Runtime."""
+"""Run a tower or a ranker of a bundle with ONNX Runtime."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ def join(batches: list[Batch], features: Mapping[str, ModelInput]) -> Batch:
 
 
 def blank(features: Mapping[str, ModelInput]) -> Batch:
-    """Return one row of which nothing is told: categories null, numbers the mean."""
+    """Return one row without any values: categories null, numbers the mean."""
     batch: Batch = {}
     for name, feature in features.items():
         if feature.list:
@@ -106,7 +106,7 @@ def blank(features: Mapping[str, ModelInput]) -> Batch:
 
 
 def nobody(features: Mapping[str, ModelInput]) -> Batch:
-    """Return the encoded features of whoever is not known, one row: the id out of vocabulary."""
+    """Return the encoded features of an unknown user, one row: the id out of vocabulary."""
     batch = blank(features)
     if USER_ID in batch:
         batch[USER_ID][:] = OOV_ID

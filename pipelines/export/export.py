@@ -1,4 +1,4 @@
-"""The bundle, written from a trained model and published only if it passes every gate."""
+"""Write a bundle from a trained model, and publish it only if it passes every gate."""
 
 from __future__ import annotations
 
@@ -50,8 +50,8 @@ from towermill.pipelines.search.store import write_index
 if TYPE_CHECKING:
     from towermill.pipelines.recipe.recipe import Recipe
 
-#: Rows on which what is reloaded is held against the live model, and the index against a search
-#: through all there is.
+#: Rows on which the reloaded bundle is compared with the live model, and the index with exact
+#: search.
 _SAMPLE = 1000
 
 

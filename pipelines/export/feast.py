@@ -1,4 +1,4 @@
-"""Definitions for Feast, written beside a bundle's Parquet: who holds it can serve its features."""
+"""Write Feast definitions for a bundle's Parquet files, so that Feast can serve its features."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A tower as an ONNX file, made from the very graph of its SavedModel."""
+"""Convert a tower to ONNX, from the graph of its SavedModel."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The query tower for raw features: the id lookup stands inside the graph."""
+"""Export the query tower for raw features, with the id lookup inside the graph."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A tower or a ranker as a SavedModel, which needs neither Keras nor Merlin to load."""
+"""Save a tower or a ranker as a SavedModel that loads without Keras and Merlin."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The tables of a bundle, written for `towermill.pipelines.bundle.tables` to map into memory."""
+"""Write a bundle's tables, which `towermill.pipelines.bundle.tables` maps into memory."""
 
 from __future__ import annotations
 

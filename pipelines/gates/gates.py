@@ -1,4 +1,4 @@
-"""What a bundle must hold to be published, and to be believed on another machine.
+"""Run the gates that a bundle has to pass at publishing and in `towermill verify`.
 
 Each gate measures a bundle without the data it was trained on, and raises if it is wrong.
 """

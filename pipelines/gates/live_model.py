@@ -1,4 +1,4 @@
-"""The gate at the end of training: the bundle recommends what the live model does."""
+"""Check that an exported bundle recommends the same items as the live model."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def check_against_live(
 ) -> dict[str, Any]:
     """Return how the bundle's best items compare with those that the evaluation ranks.
 
-    Two items may stand in either order if the live model's scores of them are within `tolerance`.
+    Two items may be in either order if the live model's scores of them are within `tolerance`.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""What the gates share."""
+"""Helpers that the gates share."""
 
 from __future__ import annotations
 

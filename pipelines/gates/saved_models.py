@@ -1,4 +1,4 @@
-"""The gates that need TensorFlow: the SavedModels give what ONNX Runtime does."""
+"""Gates that need TensorFlow: the SavedModels have the same output as ONNX Runtime."""
 
 from __future__ import annotations
 
@@ -116,7 +116,7 @@ def raw_batch(inputs: Mapping[str, RawInput], queries: list[dict[str, Any]]) -> 
 
 
 def _array(values: list[Any], told: RawInput) -> NDArray[Any]:
-    """Return raw values as an array, with what stands for a missing one."""
+    """Return raw values as an array, missing ones replaced by their placeholder."""
     nothing = np.nan if told.missing is None else told.missing
     filled = [nothing if value is None else value for value in values]
     return np.array(filled, object if told.dtype == "string" else told.dtype)

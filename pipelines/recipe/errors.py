@@ -1,4 +1,4 @@
-"""pydantic's errors in the words of a recipe."""
+"""Translate pydantic's errors into a recipe's terms."""
 
 from __future__ import annotations
 

@@ -11,7 +11,7 @@ from towermill.section import Section
 
 
 class IndexConfig(Section):
-    """How the items nearest to a query are found. ``index: exact`` says the kind alone.
+    """The index that finds a query's nearest items. ``index: exact`` sets only the kind.
 
     Parameters
     ----------
@@ -20,7 +20,7 @@ class IndexConfig(Section):
         2018). ``ivf``: by lists around centres (Jégou et al., TPAMI 2011). ``auto``: exact up to
         `exact_up_to` items, then ``hnsw``.
     exact_up_to
-        Of ``auto``: items up to which every query is held against all of them.
+        For ``auto``: the number of items up to which search is exact.
     library
         ``usearch`` or ``faiss``; ``ivf`` is faiss' alone.
     connectivity, expansion_build, expansion_search

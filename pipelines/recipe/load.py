@@ -1,4 +1,4 @@
-"""Recipes read from YAML and changed by `--set`."""
+"""Read recipes from YAML and apply `--set`."""
 
 from __future__ import annotations
 

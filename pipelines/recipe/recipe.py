@@ -55,7 +55,7 @@ class Recipe(Section):
 
     @property
     def events(self) -> Events:
-        """What the source gives, the model learns from and is judged by."""
+        """The kind of events that the source gives, for training and evaluation."""
         return self.source.events
 
     @model_validator(mode="after")

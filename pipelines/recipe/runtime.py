@@ -23,7 +23,7 @@ _Memory = Annotated[float | str, AfterValidator(_memory)]
 
 
 class RuntimeConfig(Section):
-    """Where the recipe runs. Of all its keys, only `seed` decides what comes out.
+    """Where the recipe runs. Of all its keys, only `seed` affects the results.
 
     Parameters
     ----------

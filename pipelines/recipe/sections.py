@@ -12,7 +12,7 @@ from towermill.section import Section
 
 
 class GatesConfig(Section):
-    """What keeps a bundle from being published.
+    """The thresholds a bundle has to reach to be published.
 
     Parameters
     ----------
@@ -27,7 +27,7 @@ class GatesConfig(Section):
 
 
 class EvaluateConfig(Section):
-    """How the test split is ranked.
+    """Settings of the ranking of the test split.
 
     Parameters
     ----------
@@ -54,7 +54,7 @@ class EvaluateConfig(Section):
 
 
 class ContinueConfig(Section):
-    """Which finished run is gone on from, with new data.
+    """The finished run to continue with new data.
 
     Parameters
     ----------
@@ -75,14 +75,14 @@ class ContinueConfig(Section):
 
 
 class ExportConfig(Section):
-    """What the bundle holds.
+    """Settings of the bundle's contents.
 
     Parameters
     ----------
     index
         How the nearest items are found: see `IndexConfig`.
     gates
-        What keeps it from being published: see `GatesConfig`.
+        The thresholds it has to reach to be published: see `GatesConfig`.
     tolerance
         Largest difference allowed between an embedding of the trained model and of its reloaded
         export.

@@ -24,7 +24,7 @@ ONLINE: Final = ("model_online", "hybrid_online")
 
 
 class SimulateConfig(Section):
-    """How `towermill simulate` tries a recipe's bundle out on simulated users.
+    """Settings of `towermill simulate`, which tries a recipe's bundle on simulated users.
 
     Parameters
     ----------

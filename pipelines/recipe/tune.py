@@ -72,7 +72,7 @@ class ParameterRange(Section):
 
 
 class SamplerConfig(Section):
-    """What proposes the next trial.
+    """The sampler that proposes the next trial.
 
     Parameters
     ----------
@@ -88,7 +88,7 @@ class SamplerConfig(Section):
 
 
 class PrunerConfig(Section):
-    """What ends a trial that is not worth going on with.
+    """The pruner that ends unpromising trials.
 
     Parameters
     ----------

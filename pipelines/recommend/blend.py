@@ -97,7 +97,7 @@ class Blend:
         Raises
         ------
         BundleError
-            One is not there, not whole, or has no vectors to go by content.
+            One is missing or incomplete, or has no vectors to recommend by content.
         """
         bundles = {path: Bundle.open(path) for path in {s.bundle for s in config.sources}}
         made: list[tuple[Recommender, int]] = []

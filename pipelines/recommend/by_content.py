@@ -1,4 +1,4 @@
-"""Recommending by content: the nearest items of one that the user has met."""
+"""Recommend by content: the nearest items of one that the user has seen."""
 
 from __future__ import annotations
 

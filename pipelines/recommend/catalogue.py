@@ -1,4 +1,4 @@
-"""What a bundle holds, as arrays: for all of its users and items at once."""
+"""The users and items of a bundle as arrays, all at once."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ class Catalogue:
 
     @cached_property
     def query_embeddings(self) -> NDArray[np.float32]:
-        """``(users + 1, dim)``; the last is that of whoever is not known."""
+        """``(users + 1, dim)``; the last row is for unknown users."""
         rows = np.arange(len(self.bundle.users))
         slices = [
             self.bundle.embed_users(rows[start : start + _USERS])

@@ -1,4 +1,4 @@
-"""The file that news competitions take: every impression's articles by rank."""
+"""Write the file that news competitions take: the ranks of every impression's articles."""
 
 from __future__ import annotations
 
@@ -34,8 +34,8 @@ def write_predictions(run: Path, out: Path, split: Literal["validation", "test"]
     """Rank the articles of each impression, and return the zip that was written.
 
     A line reads ``<impression_id> [r1,r2,…]``, where rᵢ is the rank of the i-th article shown, 1
-    for the best: the format of the MIND and of the EB-NeRD competition. Lines stand in the order of
-    the source. Articles of one score are ranked by chance, the same in every call.
+    for the best: the format of the MIND and of the EB-NeRD competition. Lines are in the order of
+    the source. Articles with equal scores are ranked at random, the same in every call.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Vectors of items from a bundle alone: of new ones too, without retraining."""
+"""Compute item embeddings from a bundle alone, including for new items."""
 
 from __future__ import annotations
 

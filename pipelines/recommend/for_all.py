@@ -1,4 +1,4 @@
-"""Recommendations for all users at once, as Parquet: block by block, here or on a Dask cluster."""
+"""Recommend for all users and write Parquet, in blocks, locally or on a Dask cluster."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ _AHEAD = 3
 
 @dataclass(frozen=True)
 class Written:
-    """What `recommend_all` wrote: how many users, rows, and ids of its list that are not known."""
+    """The counts of what `recommend_all` wrote: users, rows, and unknown ids of its list."""
 
     users: int
     rows: int
@@ -67,8 +67,8 @@ def recommend_all(
         Its folder; with a cluster, on storage that all workers see.
     out
         The Parquet file, which appears whole or not at all: ``user_id`` and ``item_id`` (raw),
-        ``score`` (float32), ``rank`` (int32, from 1). Users stand in the bundle's order, each
-        best first; one who has met nearly all there is has fewer than `k` rows.
+        ``score`` (float32), ``rank`` (int32, from 1). Users are in the bundle's order, each
+        best first; one who has seen nearly all items has fewer than `k` rows.
     k
         How many, at least 1.
     filter_seen
@@ -124,7 +124,7 @@ def recommend_all(
 
 @dataclass(frozen=True)
 class _Order:
-    """What is the same for all blocks."""
+    """Settings that all blocks share."""
 
     path: Path
     k: int

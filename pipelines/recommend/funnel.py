@@ -1,4 +1,4 @@
-"""A funnel: one bundle brings candidates, another orders them."""
+"""A funnel: one bundle retrieves candidates, another ranks them."""
 
 from __future__ import annotations
 
@@ -76,9 +76,9 @@ class Funnel:
         Parameters
         ----------
         user_id, filter_seen, history
-            As for `Bundle.recommend`, which brings the candidates. To the ranker, whoever gives a
-            `history` is unknown. What it does not know of the items comes last, with a score of
-            None.
+            As for `Bundle.recommend`, which brings the candidates. To the ranker, a user
+            who gives a `history` is unknown. Items that it does not know come last, with a score
+            of None.
         k
             How many, at least 1; no more than `candidates` come.
 

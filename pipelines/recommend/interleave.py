@@ -1,4 +1,4 @@
-"""Several ranked lists to one, by quotas."""
+"""Interleave several ranked lists by quotas."""
 
 from __future__ import annotations
 

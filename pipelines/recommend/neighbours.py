@@ -1,4 +1,4 @@
-"""The nearest items of an item by given vectors, found once."""
+"""Find the nearest items of each item by given vectors, and cache them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What `towermill recommend` serves from: a bundle, or a YAML file that puts bundles together."""
+"""Open a recommender: a bundle, or a YAML file that combines bundles."""
 
 from __future__ import annotations
 

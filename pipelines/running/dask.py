@@ -1,4 +1,4 @@
-"""A pipeline as Dask futures: each stage runs on a worker, once the one before is done."""
+"""Run a pipeline as Dask futures: each stage on a worker, after the previous one."""
 
 from __future__ import annotations
 
@@ -68,8 +68,8 @@ def submit(
     Returns
     -------
     Submitted
-        A ``distributed.Future`` of ``list[Step]``. An error of a stage is raised by ``result()``,
-        of its own type, naming the stage; the same call goes on from there.
+        A ``distributed.Future`` of ``list[Step]``. ``result()`` raises an error of a stage with its
+        original type, naming the stage; the same call resumes from there.
 
     Raises
     ------
@@ -128,7 +128,7 @@ def device_of(recipe: Recipe, steps: list[Step], workers: dict[str, Any]) -> str
 
 @dataclass(frozen=True)
 class _Order:
-    """What a worker is told of a stage."""
+    """What a worker receives to run a stage."""
 
     step: Step
     recipe: Recipe

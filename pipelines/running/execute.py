@@ -1,4 +1,4 @@
-"""One stage, run: under its lock, into a folder that is whole or not there."""
+"""Run one stage under its lock, and write its folder atomically."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from towermill.runtime.gpu import claim
 
 logger = logging.getLogger(__name__)
 
-#: In a folder at work: when its inputs were made. What was begun on others is not gone on with.
+#: In an unfinished folder: when its inputs were made. Work begun on other inputs is not resumed.
 _MADE_FROM = "made_from.json"
 
 
@@ -52,7 +52,7 @@ def run_step(step: Step, recipe: Recipe, runtime: Runtime, *, wait: bool = False
     with locked(partial.parents[1], f"{step.stage.name}-{step.key}", wait):
         made_from = {name: _finished(folder) for name, folder in step.inputs.items()}
         standing = read_manifest(folder)
-        # By whoever ran the same, or by this step's own attempt on a worker that then died.
+        # Made by another process that ran the same, or by this step on a worker that then died.
         if (
             standing is not None
             and standing["finished"] != step.stood

@@ -1,7 +1,7 @@
-"""What would run of a recipe, and why: keys, cache, and what was cut off.
+"""Plan which stages of a recipe run, and why: keys, cache, and interrupted stages.
 
 ``<out>/<recipe>/<stage>/<key>/`` holds a finished stage, its ``manifest.json`` written last;
-``<key>.partial`` is one at work or cut off.
+``<key>.partial`` is one that is running or was interrupted.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from towermill.pipelines.stages.keys import differences, fingerprints, key_of
 from towermill.pipelines.stages.output import MANIFEST, lost, made_again, read_manifest
 from towermill.pipelines.stages.stages import STAGE_NAMES, STAGES
 
-#: The reason of a stage that is told to run; any other may go on where it was cut off.
+#: The reason of a stage that is forced to run; any other may resume where it was interrupted.
 FORCED = "forced"
 
 
@@ -56,13 +56,13 @@ class Step:
 
     @property
     def partial(self) -> Path:
-        """Where the stage writes while it runs."""
+        """The folder that the stage writes to while it runs."""
         return self.folder.with_name(f"{self.key}.partial")
 
 
 @dataclass(frozen=True)
 class Selection:
-    """Which stages a run is about: from `first` to `last`; those in `force` run in any case."""
+    """The stages of a run, from `first` to `last`; those in `force` always run."""
 
     first: str = STAGE_NAMES[0]
     last: str = STAGE_NAMES[-1]

@@ -1,4 +1,4 @@
-"""Runs a recipe: its stages one after another, here, with or without a Dask cluster."""
+"""Run the stages of a recipe in order on this machine, with or without a Dask cluster."""
 
 from __future__ import annotations
 
@@ -19,11 +19,12 @@ def run(
 ) -> list[Step]:
     """Run what has to run of the recipe, keep it under `out`, and return the steps as planned.
 
-    A stage that another process is running is waited for with `wait`, and else refused.
+    If another process is running a stage, `wait` waits for it; without `wait`, an error is raised.
 
-    With a cluster, each stage runs in a process of its own on this machine, whose memory is given
-    back at its end, and has the cluster fit, transform and encode. So does each stage that computes
-    on a GPU, which it has to itself. `submit` runs the stages themselves on a cluster.
+    With a cluster, each stage runs in a separate process on this machine, whose memory is freed
+    when it ends, and has the cluster fit, transform and encode. Each stage that computes on a GPU
+    also runs in a separate process, which has the GPU to itself. `submit` runs the stages
+    themselves on a cluster.
 
     Raises
     ------

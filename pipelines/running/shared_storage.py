@@ -1,4 +1,4 @@
-"""Whether all workers of a cluster see the files that a run reads and writes."""
+"""Check that all workers of a cluster see the files that a run reads and writes."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""A stage in a process of its own: its memory comes back, and it ends with whoever started it.
+"""Run a stage in a child process, which frees its memory and ends with its parent.
 
-``main`` is that process. It reads what to do from a file. Standard input stays open and silent: its
-end says that the other process is gone, and ends this one at once.
+``main`` is the child's entry point. It reads the order from a file. Standard input stays open and
+silent: when it closes, the parent has ended, and the child ends at once.
 """
 
 from __future__ import annotations
@@ -75,8 +75,8 @@ def run_in_child(
     Raises
     ------
     TowermillError
-        The stage's own, of its own type, naming the stage; `StageError` if the process was killed
-        or stopped, or failed otherwise.
+        The stage's own error, its type kept, naming the stage; `StageError` if the process was
+        killed or stopped, or failed otherwise.
     """
     order = {
         "stage": step.stage.name,

@@ -1,4 +1,4 @@
-"""Records of an index: what opens it, and its measured recall."""
+"""Records of an index: how to open it, and its measured recall."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class IndexFile:
 
 @dataclass(frozen=True)
 class IndexDescription:
-    """What opens an index.
+    """The description needed to open an index.
 
     Attributes
     ----------

@@ -17,7 +17,7 @@ from towermill.pipelines.search.lifting import check_size, lifted_queries
 
 
 class FaissGraph:
-    """What finds candidates; see `towermill.pipelines.search.lifting.Graph`."""
+    """A candidate search; see `towermill.pipelines.search.lifting.Graph`."""
 
     def __init__(self, index: Any, description: IndexDescription) -> None:
         faiss = _faiss()

@@ -1,4 +1,4 @@
-"""What finds candidates fast and not always all: HNSW by usearch or faiss, IVF by faiss.
+"""Approximate search of candidates: HNSW by usearch or faiss, IVF by faiss.
 
 By inner product a vector need not be nearest to itself, and a graph of neighbours by product leads
 every search to the few longest vectors: with lengths like a trained recommender's, recall stays

@@ -1,4 +1,4 @@
-"""An index that was opened: the items nearest to queries, and scores of given items."""
+"""An opened index: finds the nearest items of queries, and scores given items."""
 
 from __future__ import annotations
 

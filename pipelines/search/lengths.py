@@ -1,4 +1,4 @@
-"""Lengths of vectors, in float64 and row by row: the same whatever stands beside a row."""
+"""Compute vector lengths in float64, row by row: independent of the other rows."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Inner products as cosines, for indexes that know cosines alone."""
+"""Turn inner products into cosines, for indexes that support only cosines."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How much of the truth an index finds."""
+"""Measure the recall of an index against exact search."""
 
 from __future__ import annotations
 

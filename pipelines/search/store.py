@@ -1,4 +1,4 @@
-"""The folder ``index/`` of a bundle: written, measured, and opened."""
+"""Write, measure and open the folder ``index/`` of a bundle."""
 
 from __future__ import annotations
 

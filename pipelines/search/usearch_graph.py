@@ -25,7 +25,7 @@ _MANY: Final = 64
 
 
 class UsearchGraph:
-    """What finds candidates; see `towermill.pipelines.search.lifting.Graph`."""
+    """A candidate search; see `towermill.pipelines.search.lifting.Graph`."""
 
     def __init__(self, indexes: Sequence[Any]) -> None:
         self._free: SimpleQueue[Any] = SimpleQueue()

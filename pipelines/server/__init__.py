@@ -1,1 +1,1 @@
-"""A bundle behind HTTP: see `towermill.pipelines.server.app`."""
+"""Serve a bundle over HTTP: see `towermill.pipelines.server.app`."""

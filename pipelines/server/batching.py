@@ -1,4 +1,4 @@
-"""Computing requests together that come at about the same time."""
+"""Batch requests that arrive at about the same time."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`towermill serve`: a bundle behind HTTP until it is told to stop."""
+"""`towermill serve`: serve a bundle over HTTP until stopped."""
 
 from __future__ import annotations
 

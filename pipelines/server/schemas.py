@@ -1,7 +1,7 @@
-"""What requests and answers look like: the server's OpenAPI is made from these.
+"""Schemas of requests and answers: the server's OpenAPI is generated from these.
 
-Requests are checked by them; answers are written as they are (`responses`)
-and held against them in tests. Limits that are settings are in `limits`.
+Requests are validated by them; answers are written as they are (`responses`)
+and validated in tests. Limits that are settings are in `limits`.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What a server is told: limits, times, its key."""
+"""Settings of a server: limits, times, its API key."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ API_KEY_VARIABLE = "TOWERMILL_API_KEY"
 
 @dataclass(frozen=True)
 class Settings:
-    """How a server serves. All numbers are checked as it is made.
+    """Settings of a server. All numbers are validated on creation.
 
     Attributes
     ----------

@@ -1,1 +1,1 @@
-"""A simulated service of slates: who visits, what is shown, what is learned of it."""
+"""A simulated slate service: its users, the policies that show slates, and their training."""

@@ -1,4 +1,4 @@
-"""Who is shown slates: the default environment, and anybody's by the published protocol."""
+"""Environments of users: the default one, and custom ones by the published protocol."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""An episode: slates for everybody who is there, until nobody is."""
+"""Run an episode: show slates to the users who are present, until all have left."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from towermill.pipelines.simulation.policy import Policy
 
 @dataclass
 class Episode:
-    """What came of one.
+    """The result of an episode.
 
     Attributes
     ----------

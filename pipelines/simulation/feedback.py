@@ -1,4 +1,4 @@
-"""What each user has met: clicked before, clicked now, and shown now."""
+"""Track the items of each user: clicked before, clicked now, and shown now."""
 
 from __future__ import annotations
 

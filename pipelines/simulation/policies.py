@@ -1,4 +1,4 @@
-"""The policies by name: what a recipe's bundle makes of users, and a floor and a ceiling."""
+"""Policies by name: those of a recipe's bundle, and the lower and upper bounds."""
 
 from __future__ import annotations
 
@@ -98,7 +98,7 @@ class Policies:
         if name == "popular":
             return [(Scored(self._popular()), size)]
         if name == "content":
-            # Where all neighbours are met, random items.
+            # Where all neighbours were seen, random items.
             return [(self._content(seed), size), (Scored(self._random(seed)), 1)]
         model = Scored(self._frozen() if factors is None else factors.scores)
         if not name.startswith("hybrid"):

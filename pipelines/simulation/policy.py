@@ -1,4 +1,4 @@
-"""What is shown: slates from one or several sources, which may learn from the clicks."""
+"""A policy: builds slates from one or several sources, which may learn from the clicks."""
 
 from __future__ import annotations
 

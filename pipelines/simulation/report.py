@@ -1,4 +1,4 @@
-"""What trials come to: a table, the users' scores as CSV, and clicks against slates as a plot."""
+"""Report trials: a table, the users' scores as CSV, and a plot of clicks against slates."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def _figures(users: pl.DataFrame, results: Sequence[dict[str, Any]]) -> dict[str
     episodes = [episode for result in results for episode in result["test"]]
     steps = sum(e["steps"] for r in results for e in r["test"] + r["train"])
     by_seed = [float(np.mean([e["score"] for e in result["test"]])) for result in results]
-    # Somebody's environment may keep a score of its own, which is not told by user.
+    # A custom environment may keep its own score, which is not reported by user.
     by_user = bool(np.isclose(np.mean(by_seed), np.mean(tested["score"].to_numpy())))
     interval = None
     if by_user and len(np.unique(who)) > 1:

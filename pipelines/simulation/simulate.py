@@ -1,4 +1,4 @@
-"""A recipe's bundle tried out on simulated users, beside a floor and a ceiling."""
+"""Try a recipe's bundle on simulated users, next to a lower and an upper bound."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where the items of a slate come from: scores of all items, or neighbours of what was clicked."""
+"""Sources of a slate's items: scores of all items, or neighbours of the clicked ones."""
 
 from __future__ import annotations
 

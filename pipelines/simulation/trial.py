@@ -1,4 +1,4 @@
-"""A policy tried out: trained where it learns, then tested, and written down as one folder."""
+"""Run a trial of a policy: train it if it learns, test it, and write one folder."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a stage is, and the view of a recipe that it is given."""
+"""The class of a stage, and the view of a recipe that a stage receives."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The code that computes a result: the closure of its imports, and its packages' versions.
+"""Find the code that computes a result: its import closure and its packages' versions.
 
 A module counts with all that it imports, within functions too, as far as it belongs to the same
 packages; what is imported for type checkers alone does not. Of a module the syntax tree counts,

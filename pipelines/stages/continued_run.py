@@ -1,4 +1,4 @@
-"""The finished run that a recipe continues: found, checked, and its stages handed on as inputs."""
+"""Find and check the finished run that a recipe continues, and pass its stages on as inputs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Batch inference on a Dask cluster: slices of a table go to its workers, embeddings come back."""
+"""Batch inference on a Dask cluster: workers compute embeddings of slices of a table."""
 
 from __future__ import annotations
 
@@ -33,14 +33,14 @@ _loading = threading.Lock()
 
 @dataclass(frozen=True)
 class TrainedModel:
-    """What a worker loads a model from.
+    """The files and settings that a worker loads a model from.
 
     Attributes
     ----------
     processed, trained, config
         See `towermill.models.training.train.load_model`.
     finished
-        When it was trained: another model may come to stand in the same folder.
+        When it was trained: another model may replace it in the same folder.
     device
         Where it computes.
     """

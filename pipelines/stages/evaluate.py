@@ -1,4 +1,4 @@
-"""The stage `evaluate`: the test split ranked, as ``metrics.json``, which names its protocol."""
+"""The stage `evaluate`: rank the test split, and write ``metrics.json`` with its protocol."""
 
 from __future__ import annotations
 

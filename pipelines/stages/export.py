@@ -1,4 +1,4 @@
-"""The stage `export`: a trained model to a bundle that passed its gates."""
+"""The stage `export`: write a bundle from a trained model, checked by its gates."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What makes one run of a stage differ from another: its key, and how it is explained."""
+"""Compute the key of a stage's run, and explain how two keys differ."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A stage's finished output: its manifest, and whether all that it names is still there."""
+"""The finished output of a stage: its manifest, and a check that all its files exist."""
 
 from __future__ import annotations
 

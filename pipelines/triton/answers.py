@@ -1,4 +1,4 @@
-"""Rows of the catalogue and their scores, as Triton's clients are given them."""
+"""Format rows of the catalogue and their scores for Triton's clients."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Triton's model ``candidates``: embeddings of queries to the items that score highest."""
+"""Triton's model ``candidates``: query embeddings to the top-k items."""
 
 from __future__ import annotations
 

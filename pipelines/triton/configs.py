@@ -32,7 +32,7 @@ _STRING, _INT, _FLOAT, _BOOL = "TYPE_STRING", "TYPE_INT32", "TYPE_FP32", "TYPE_B
 
 @dataclass(frozen=True)
 class Serving:
-    """How the models are to be run.
+    """Settings of how Triton runs the models.
 
     Attributes
     ----------

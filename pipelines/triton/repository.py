@@ -1,4 +1,4 @@
-"""A Triton model repository, written from a bundle; it needs neither bundle nor package to run."""
+"""Write a Triton model repository from a bundle; it runs without the bundle and this package."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def write_model_repository(
     Parameters
     ----------
     bundle
-        A bundle's folder. It is not held against its checksums.
+        A bundle's folder. Its checksums are not verified.
     out
         The folder to write, whole or not at all: new, or empty.
     backend, device, instances, max_batch_size, k, max_k

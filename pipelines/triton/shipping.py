@@ -1,4 +1,4 @@
-"""This package's own modules, copied to where they run without the package."""
+"""Copy modules of this package to a folder where they run without it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Triton's model ``similar``: an item to those whose embeddings are most like its own."""
+"""Triton's model ``similar``: an item id to the items with the most similar embeddings."""
 
 from __future__ import annotations
 

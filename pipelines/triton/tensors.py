@@ -1,4 +1,4 @@
-"""Tensors of Triton's Python backend: read from requests, checked, and answered with.
+"""Read and check the tensors of Triton's requests, and write those of its responses.
 
 Imported only inside of Triton, which brings `triton_python_backend_utils`.
 """
@@ -22,7 +22,7 @@ logger = logging.getLogger(__name__)
 
 
 class Folder:
-    """Where a model of the repository lies, and what its ``config.pbtxt`` says.
+    """The folder of a model of the repository, and its ``config.pbtxt``.
 
     Parameters
     ----------
@@ -46,8 +46,8 @@ def answer(requests: list[Any], respond: Callable[[Any], Mapping[str, NDArray[An
     Parameters
     ----------
     respond
-        Returns output name to values. What it raises is told to the client: a `TowermillError` as
-        a mistake of theirs, anything else as a fault of ours.
+        Returns output name to values. What it raises is sent to the client: a `TowermillError` as
+        an error of the client, anything else as an error of the server.
     """
     return [_answer(request, respond) for request in requests]
 

@@ -1,4 +1,4 @@
-"""Triton's model ``user_features``: raw user ids to what the query tower takes."""
+"""Triton's model ``user_features``: raw user ids to inputs of the query tower."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from towermill.pipelines.triton.tensors import Folder, answer, needed, texts
 
 
 class TritonPythonModel:
-    """Looks users up in the bundle's table; whoever is not in it is out of vocabulary."""
+    """Looks users up in the bundle's table; unknown users are out of vocabulary."""
 
     def initialize(self, args: Mapping[str, str]) -> None:
         """Map the table of users into memory."""

@@ -1,1 +1,1 @@
-"""Search over ranges of a recipe: studies of trials, each a training of its own."""
+"""Search over ranges of a recipe: studies of trials, each a separate training."""

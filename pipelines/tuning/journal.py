@@ -1,4 +1,4 @@
-"""Where a study is kept: Optuna's journal, a file that processes of several machines append to."""
+"""Store a study in Optuna's journal, a file that processes of several machines append to."""
 
 from __future__ import annotations
 

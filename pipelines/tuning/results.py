@@ -1,4 +1,4 @@
-"""What came of a study: a table of its trials, and its best as a recipe."""
+"""The results of a study: a table of its trials, and the best one as a recipe."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _STATES = {"COMPLETE": "done", "PRUNED": "ended early", "FAIL": "failed", "RUNNI
 
 @dataclass(frozen=True)
 class Tuned:
-    """What `tune` returns.
+    """The result of `tune`.
 
     Attributes
     ----------

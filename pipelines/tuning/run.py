@@ -1,4 +1,4 @@
-"""Tuning: trials of a recipe, until there are as many as wanted, and what came of them."""
+"""Tune a recipe: run trials up to the wanted number, and return their results."""
 
 from __future__ import annotations
 
@@ -50,8 +50,8 @@ def tune(recipe: Recipe, out: str | Path = "runs", trials: int = 20, jobs: int =
     trials
         How many, those of earlier calls and the recipe as it is among them.
     jobs
-        Trials at a time, each in a process of its own; 0: one in this process, or on a cluster one
-        a worker.
+        Trials at a time, each in a separate process; 0: one in this process, or on a cluster one
+        per worker.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""Optuna's samplers, where Towermill needs them otherwise. Imports Optuna."""
+"""Optuna's samplers, adapted to Towermill. Imports Optuna."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ class JointTPESampler(TPESampler):
     """TPE over all keys jointly from the first, whatever earlier trials lack.
 
     Optuna's takes the keys that all trials have, and the recipe as it is may have none within its
-    ranges. It is made anew for each trial, of a seed of its own: one sampler whose seed is fixed
-    begins again with the same draws when a study is gone on with.
+    ranges. It is created anew for each trial, with its own seed: one sampler with a fixed seed
+    would repeat its first draws when a study is resumed.
 
     Parameters
     ----------

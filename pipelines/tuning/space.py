@@ -23,7 +23,7 @@ _EXAMPLE = """tune:
 
 
 class Space:
-    """What is searched.
+    """The search space of a recipe.
 
     Parameters
     ----------
@@ -91,7 +91,7 @@ class Space:
         return found
 
     def values(self, parameters: Mapping[str, Any]) -> dict[str, Any]:
-        """Return the values that stand for what Optuna has drawn."""
+        """Return the recipe's values for the parameters that Optuna has drawn."""
         return {
             key: json.loads(drawn) if self._ranges[key].choices else drawn
             for key, drawn in parameters.items()

@@ -1,4 +1,4 @@
-"""Which trial is next: drawn once, shared by processes, taken up again after a kill."""
+"""Choose the next trial: drawn once, shared by processes, resumed after a kill."""
 
 from __future__ import annotations
 

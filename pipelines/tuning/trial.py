@@ -1,4 +1,4 @@
-"""One trial: the stage `train`, which tells a study of each epoch and may be told to end."""
+"""Run one trial: the stage `train`, which reports each epoch to a study and may be pruned."""
 
 from __future__ import annotations
 
@@ -83,9 +83,9 @@ def judged_as_told(stage: Stage, told: Mapping[str, Any]) -> Stage:
 
 
 def judged(stage: Stage, judge: Judge) -> Stage:
-    """Return the stage `train` as a trial's: it reports, and leaves nothing if it comes to nothing.
+    """Return a trial's stage `train`: it reports, and leaves no output if it fails or is pruned.
 
-    What it was killed over stays, and is gone on with.
+    If it is killed, its output so far stays, and is resumed.
     """
 
     run: Any = stage.run

@@ -1,4 +1,4 @@
-"""Where trials train: in this process, in processes beside it, or on a Dask cluster."""
+"""Train trials in this process, in child processes, or on a Dask cluster."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from towermill.runtime.device import Runtime
 
 @dataclass(frozen=True)
 class Order:
-    """A trial's training, as it is handed to whoever does it."""
+    """A trial's training, as passed to the process that runs it."""
 
     step: Step
     recipe: Recipe
@@ -37,7 +37,7 @@ class Order:
 
 @dataclass(frozen=True)
 class Workers:
-    """Who trains.
+    """The workers that train.
 
     Attributes
     ----------

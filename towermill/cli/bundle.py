@@ -1,4 +1,4 @@
-"""Commands on a bundle: recommending from it, verifying, serving and handing it on."""
+"""Commands on a bundle: recommend, verify, serve and export."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def recommend(
     cluster: ClusterOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Recommend items from a bundle to a user, to whoever has read what is given, or to all."""
+    """Recommend items from a bundle for a user, for a history, or for all users."""
     from towermill.pipelines.recommend.open import open_recommender
     from towermill.pipelines.search.exact import check_k
 

@@ -1,4 +1,4 @@
-"""What `towermill doctor` finds: versions, device, what works, and what to do about the rest."""
+"""`towermill doctor`: report versions, the device, what works, and how to fix the rest."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the command line shows of what was done."""
+"""Print results on the command line."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is written to a terminal: tables, JSON, messages."""
+"""Write tables, JSON and messages to the terminal."""
 
 from __future__ import annotations
 

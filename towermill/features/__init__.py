@@ -1,1 +1,1 @@
-"""Features: what a recipe says of a raw column, and one class a kind that encodes its values."""
+"""Features: a recipe's settings of a raw column, and a class per kind that encodes its values."""

@@ -27,7 +27,7 @@ _OWNERS: Final = {USER_ID: USER_ID, ITEM_ID: ITEM_ID, HISTORY: ITEM_ID}
 
 @dataclass(frozen=True)
 class Fitted:
-    """What the fitted workflow knows about one input.
+    """The statistics of one input in the fitted workflow.
 
     Attributes
     ----------
@@ -47,7 +47,7 @@ class Fitted:
 
 
 class FeatureKind:
-    """How raw values become a model's input, in NVTabular, in NumPy and in TensorFlow.
+    """The encoding of raw values as a model's input, in NVTabular, in NumPy and in TensorFlow.
 
     The three encoders of a kind give the same result for the same raw values. A kind has no state.
     Most kinds extend `towermill.features.shared.categorical.Categorical` or

@@ -1,4 +1,4 @@
-"""How a raw column becomes an input of a model: what a recipe says of it."""
+"""A recipe's settings of how a raw column becomes an input of a model."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from towermill.section import PartName, Section
 
 
 class Feature(Section):
-    """How one raw column becomes a model input.
+    """Settings of how one raw column becomes a model input.
 
     A recipe may write the bare `kind` for the whole (``genre: category``).
 
@@ -56,7 +56,7 @@ class Feature(Section):
 
     @property
     def encoder(self) -> FeatureKind:
-        """What encodes it: an instance of its kind's class."""
+        """Its encoder: an instance of its kind's class."""
         return KINDS.get(self.kind)()
 
     @property

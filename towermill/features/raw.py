@@ -1,4 +1,4 @@
-"""The kind ``raw``: a column that a graph of your own reads."""
+"""The kind ``raw``: a column that a custom graph reads."""
 
 from __future__ import annotations
 

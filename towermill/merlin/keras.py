@@ -145,7 +145,7 @@ def tokenize_model_encode(merlin_models_tf_utils_batch_utils: Any) -> None:
     """dask-expr wants a token of whatever goes into ``map_partitions`` (2025.1).
 
     ``batch_predict`` and the encoders' ``encode`` hand it a model, which has none: each object gets
-    one of its own, so that no two models are taken for the same.
+    its own, so that no two models are taken for the same.
     """
 
     def token(self: Any) -> str:
@@ -162,6 +162,6 @@ def _is_not_sampler_tracing(record: logging.LogRecord) -> bool:
 def silence_sampler_warning() -> None:
     """ "The sampler InBatchSampler returned no samples for this batch" comes of tracing alone.
 
-    Merlin raises an exception of its own if no sampler returned anything.
+    Merlin raises its own exception if no sampler returned anything.
     """
     logging.getLogger("merlin_models").addFilter(_is_not_sampler_tracing)

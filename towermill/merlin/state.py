@@ -1,4 +1,4 @@
-"""What is patched in this process, and the versions that the patches were tested on."""
+"""The patches applied in this process, and the versions that they were tested on."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ LEGACY_KERAS = ("1", "true", "True")  # the values TensorFlow itself looks for
 
 lock = threading.RLock()
 done: set[str] = set()
-# What waits for a framework to be imported. A lock of its own would be one too many: threads
+# What waits for a framework to be imported. A separate lock is not needed: threads
 # append to and pop from these lists, which is atomic.
 waiting_for: dict[str, list[Callable[[], None]]] = {"tensorflow": [], "torch": []}
 around: dict[str, Callable[[], AbstractContextManager[None]]] = {}

@@ -1,1 +1,1 @@
-"""Where computing happens: devices, GPU memory, clusters and their versions."""
+"""Devices, GPU memory, clusters, and the versions on them."""

@@ -1,4 +1,4 @@
-"""Dask clusters: of this machine's cores, of its GPUs, or one that is there already."""
+"""Dask clusters: on this machine's cores, on its GPUs, or an existing one."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def cluster_client(
         Between the processes of ``cuda``: ``tcp``, or ``ucx`` (NVLink, InfiniBand).
     rmm_pool
         What each worker of ``cuda`` takes of its GPU for cuDF at once: a share, or a size such as
-        ``"8GB"``; 0 takes memory as it comes. TensorFlow, in a process of its own, gets the rest.
+        ``"8GB"``; 0 allocates memory as needed. TensorFlow, in a separate process, gets the rest.
     device_memory_limit
         Of a GPU, a share or size; beyond it a worker of ``cuda`` moves results to the host.
     spill

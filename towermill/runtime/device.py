@@ -1,4 +1,4 @@
-"""Where a run computes: device, seeds, and what TensorFlow may do to the terminal.
+"""Set a run's device and seeds, and what TensorFlow writes to the terminal.
 
 Nothing here imports TensorFlow or Merlin before it has to. `resolve` first, then the rest: both
 look for GPUs when they are imported. How a GPU's memory is shared, `towermill.runtime.gpu` says.

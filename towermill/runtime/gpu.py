@@ -1,7 +1,7 @@
-"""The GPU: whether there is one, what it is, and who takes how much of its memory, and when.
+"""Find the GPU, describe it, and divide its memory between cuDF and TensorFlow.
 
-cuDF and TensorFlow share it, and neither may start before it is told how: `claim` does so. Nothing
-here imports either before it has to.
+`claim` sets the share of each, and has to run before either starts. Nothing here imports either
+before it has to.
 """
 
 from __future__ import annotations
@@ -222,9 +222,9 @@ def _start_cudf(pool: float | str, spill: bool) -> None:
 def start_tensorflow_on_gpu(limit: float | str = 0.0) -> int:
     """Start TensorFlow with a limit of each GPU's memory, and return the number of GPUs.
 
-    A limit of 0 has it take memory as it needs it; left alone, it takes all of it at once, of which
-    nothing is left to cuDF. Started it has to be: Merlin sets a limit of its own when it is
-    imported (half, or ``TF_MEMORY_ALLOCATION``), before which growth is forgotten.
+    With a limit of 0, it takes memory as it needs it; by default it would take all at once and
+    leave nothing to cuDF. It has to be started here: Merlin sets its own limit when it is imported
+    (half, or ``TF_MEMORY_ALLOCATION``), which overrides growth.
 
     Raises
     ------

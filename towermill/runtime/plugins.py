@@ -1,4 +1,4 @@
-"""What every process of a Dask cluster needs before it works for Towermill."""
+"""Set up each process of a Dask cluster for Towermill."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a process runs, so that the processes of a cluster can be compared with this one."""
+"""The versions a process runs, to compare the processes of a cluster with this one."""
 
 from __future__ import annotations
 

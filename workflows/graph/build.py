@@ -203,7 +203,7 @@ def _categories(flat: Mapping[str, Feature], folder: Path) -> dict[str, Any]:
             encode_type="joint",
             out_path=str(folder),
             freq_threshold=options.freq_threshold,
-            # Categorify counts the ids that stand for no category, too.
+            # Categorify also counts the ids of no category (padding, null, unknown).
             max_size=options.max_size + OOV_ID + max(options.num_buckets, 1)
             if options.max_size
             else 0,

@@ -170,7 +170,7 @@ class Workflow(nvt.Workflow):  # type: ignore[misc]
         return op
 
     def get_subworkflow(self, subgraph_name: str) -> Workflow:
-        """Return the named part as a workflow of its own."""
+        """Return the named part as a separate workflow."""
         return Workflow(self.graph.subgraph(subgraph_name).output_node)
 
 

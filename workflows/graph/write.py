@@ -250,7 +250,7 @@ def _in_type(table: pa.Table, place: int, dtype: Any) -> pa.Table:
             return table
         return table.set_column(place, field.with_type(wanted), table[place].cast(wanted))
     except (pa.ArrowException, ValueError, TypeError):
-        return table  # of a type of its own
+        return table  # of a custom type
 
 
 def plain(table: pa.Table) -> pa.Table:

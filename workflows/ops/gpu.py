@@ -44,7 +44,7 @@ def _count(frame: Any, group: Group) -> pl.DataFrame:
     else:
         columns = [values_of(frame[name]) for name in group.columns]
         counted = [_sizes(column.to_frame(name=keys[0])) for column in columns]
-    # Once more: a value may stand in several columns, and floats have NaN beside null.
+    # Once more: a value may occur in several columns, and floats have NaN as well as null.
     return stacked(counted, group.name).group_by(keys).agg(pl.col(SIZE).sum())
 
 
@@ -120,7 +120,7 @@ def slice_lists(column: Any, start: int, end: int) -> Any:
     return relisted(values.take(places).reset_index(drop=True), kept, like=column)
 
 
-# ------------------------------------------------------------- what cuDF says in words of its own
+# ---------------------------------------------------------------- operations that differ in cuDF
 
 
 def values_of(column: Any) -> Any:

@@ -21,8 +21,8 @@ def reduce_partitions(
 ) -> Delayed:
     """Return the lazy ``finish(merge(...[chunk(partition), ...]))`` of a Dask frame.
 
-    Partitions are merged in their order, whoever computes them, eight at a time: no more of their
-    results have to be held than that, for each level of the tree.
+    Partitions are merged in order, whichever worker computes them, eight at a time: at most eight
+    results are held for each level of the tree.
 
     Parameters
     ----------

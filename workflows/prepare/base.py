@@ -21,7 +21,7 @@ _EXAMPLES = 3
 
 
 class TableChecks(ABC, Generic[T]):
-    """What must hold of tables of one kind of events before any long work begins."""
+    """The checks of tables of one kind of events before any long work begins."""
 
     kind: ClassVar[str]
 

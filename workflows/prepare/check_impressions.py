@@ -1,4 +1,4 @@
-"""What must hold of tables of impressions before any long work begins."""
+"""Check the tables of impressions before any long work begins."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _HISTORIES = (HISTORY_ID, USER_ID, HISTORY)
 
 
 class ImpressionChecks(TableChecks[ImpressionTables]):
-    """What must hold of impressions, histories, items and vectors."""
+    """The checks of impressions, histories, items and vectors."""
 
     kind: ClassVar[str] = "impressions"
 
@@ -193,7 +193,7 @@ def _scalars() -> list[pl.Expr]:
 
 
 def _check_times(counts: dict[str, Any]) -> None:
-    """Raise an error unless all times are told and likely; take what only this needs away."""
+    """Raise an error unless all times are given and plausible; pop the counts used only here."""
     nulls, outside, example = (counts.pop(name) for name in ("null_times", "outside", "example"))
     if nulls:
         raise DataError(

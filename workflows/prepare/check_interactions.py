@@ -1,4 +1,4 @@
-"""What must hold of the canonical tables before any long work begins."""
+"""Check the canonical tables of interactions before any long work begins."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from towermill.workflows.tables import Tables
 
 
 class InteractionChecks(TableChecks[Tables]):
-    """What must hold of interactions, users and items."""
+    """The checks of interactions, users and items."""
 
     kind: ClassVar[str] = "interactions"
 

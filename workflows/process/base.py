@@ -30,7 +30,7 @@ T = TypeVar("T", bound=Tables | ImpressionTables)
 
 @dataclass(frozen=True)
 class EventKind(ABC, Generic[T]):
-    """What `process` does differently for one kind of events.
+    """The part of `process` that is specific to one kind of events.
 
     Parameters
     ----------

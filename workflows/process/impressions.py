@@ -1,4 +1,4 @@
-"""What processing does differently for impressions: histories, and articles with their text."""
+"""Processing specific to impressions: histories, and articles with their text."""
 
 from __future__ import annotations
 

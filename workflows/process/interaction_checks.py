@@ -1,4 +1,4 @@
-"""What must hold of interactions and their features before any long work begins."""
+"""Check interactions and their features before any long work begins."""
 
 from __future__ import annotations
 

@@ -50,7 +50,7 @@ def write_raw_splits(
         frame = typed(frame, features.get("context", {}), "context")
         frame = filled(frame)
         if name == "train" and config.cold == "flag":
-            # The workflow is fitted on this split and passes on only what stands in it.
+            # The workflow is fitted on this split and passes on only its columns.
             frame = frame.with_columns(pl.lit(False).alias(c) for c in (COLD_USER, COLD_ITEM))
         paths[name] = folder / f"{name}.parquet"
         sink(frame, paths[name])

@@ -1,4 +1,4 @@
-"""What processing does differently for interactions: users and items have features of their own."""
+"""Processing specific to interactions: users and items have their own features."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which items each user has met, in encoded ids."""
+"""Write the items that each user has seen, in encoded ids."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ def write_seen(
 ) -> None:
     """Write ``seen.parquet`` into `out`: ``user_id`` and the sorted distinct ``item_id`` of each.
 
-    Users stand in the order of their encoded ids. Memory grows with the users and items, and holds
-    one part of the rows at a time; the parts lie in `scratch` meanwhile.
+    Users are in the order of their encoded ids. Memory grows with the users and items, and holds
+    one part of the rows at a time; the parts are kept in `scratch` meanwhile.
 
     Parameters
     ----------

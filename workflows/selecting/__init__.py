@@ -1,1 +1,1 @@
-"""Which rows are kept, and which split each belongs to."""
+"""Filter rows, and assign each to a split."""

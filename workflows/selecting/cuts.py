@@ -1,7 +1,7 @@
 """Ways to cut interactions into training, validation and test rows.
 
-A row's split is told by conditions on the row itself, and on numbers of its user that are joined to
-it: never by a set of rows, which would grow with them.
+A row's split depends on conditions on the row itself, and on numbers of its user that are joined to
+it: never on a set of rows, which would grow with the log.
 """
 
 from __future__ import annotations
@@ -161,7 +161,7 @@ def _midnight(day: date) -> pl.Expr:
 
 
 def _moment(frame: pl.LazyFrame, k: int) -> pl.Expr:
-    """Return the `k`-th timestamp, from 1, as a value that row groups can be held against."""
+    """Return the `k`-th timestamp, from 1, as a value to compare row groups with."""
     kind = frame.collect_schema()[TIMESTAMP]
     number = kth_smallest(frame.select(TIMESTAMP), pl.col(TIMESTAMP).cast(pl.Int64), k)
     return pl.lit(pl.Series([number], dtype=pl.Int64).cast(kind).item())

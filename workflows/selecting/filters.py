@@ -1,4 +1,4 @@
-"""Which interactions stay: by rating or signal, once a pair, and enough for each user and item."""
+"""Filter interactions: by rating or signal, duplicate pairs, and counts per user and item."""
 
 from __future__ import annotations
 

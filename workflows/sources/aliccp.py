@@ -75,9 +75,9 @@ _SPLITS = {
 class AliCCP(SourceConfig):
     """Read Ali-CCP from the Tianchi download, from Parquet, or from CSV with numbered fields.
 
-    The layout is told by what the folder holds: `sample_skeleton_train.csv` with
+    The layout depends on what the folder holds: `sample_skeleton_train.csv` with
     `common_features_train.csv` (and the same for test); ``*.parquet`` with the names that Merlin
-    publishes; or ``*.csv`` with field numbers as names. The last two may stand in ``train/``,
+    publishes; or ``*.csv`` with field numbers as names. The last two may be in ``train/``,
     ``validation/`` and ``test/``.
 
     Interactions have ``click`` and ``conversion`` (Int8), ``position`` and ``user_item_*`` where

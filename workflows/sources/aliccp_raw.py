@@ -23,7 +23,7 @@ _COMMON = {"common": pl.String, "count": pl.Int64, "entries": pl.String}
 def raw_files(folder: Path) -> dict[str, tuple[Path, Path]]:
     """Return split to (skeleton file, common-feature file), as far as they are there.
 
-    They stand in the folder itself, or in ``train/`` and ``test/``, or in ``sample_train/`` and
+    They are in the folder itself, or in ``train/`` and ``test/``, or in ``sample_train/`` and
     ``sample_test/``, as the archives unpack.
 
     Raises
@@ -57,7 +57,7 @@ def scan_raw(
     common
         Headerless: common-feature index, count, entries.
     item_fields, user_fields
-        Field number to column name, of what stands in the skeleton and in the common features.
+        Field number to column name, for the skeleton and for the common features.
 
     Notes
     -----

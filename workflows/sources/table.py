@@ -20,7 +20,7 @@ from towermill.workflows.tables import Tables
 
 
 class InteractionsTable(Section):
-    """Where the interactions are and which column is which.
+    """The location of the interactions, and the roles of their columns.
 
     Parameters
     ----------
@@ -55,7 +55,7 @@ class InteractionsTable(Section):
 
 
 class ItemsTable(Section):
-    """Where the items are: one row an id."""
+    """The location of the items: one row per id."""
 
     path: str
     item_id: str = ITEM_ID
@@ -63,7 +63,7 @@ class ItemsTable(Section):
 
 
 class UsersTable(Section):
-    """Where the users are: one row an id."""
+    """The location of the users: one row per id."""
 
     path: str
     user_id: str = USER_ID

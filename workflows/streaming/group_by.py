@@ -1,4 +1,4 @@
-"""What is counted for each user or item, in one pass over rows of any number."""
+"""Aggregate by user or item, in one pass over any number of rows."""
 
 from __future__ import annotations
 

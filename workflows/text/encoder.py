@@ -226,7 +226,7 @@ class SentenceModel:
 
 
 def _activation(config: dict[str, Any]) -> str:
-    # (DistilBERT's config has a name of its own for it.)
+    # (DistilBERT's config has another name for it.)
     return str(config.get("hidden_act") or config.get("activation") or "gelu")
 
 

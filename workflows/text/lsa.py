@@ -17,8 +17,8 @@ _BLOCK = 4096
 def lsa_vectors(texts: pl.Series) -> NDArray[np.float32]:
     """Return latent semantic vectors (Deerwester et al., JASIS 1990).
 
-    Words are what stands between blanks and punctuation, in lower case. A word counts by 1 + log
-    of how often it stands in the text, times log of the texts over those that hold it; rows have
+    Words are separated by blanks and punctuation, and in lower case. A word's weight is 1 + log
+    of its frequency in the text, times log of all texts over those that hold it; rows have
     length 1 before and after they are projected on the greatest singular directions.
 
     Parameters

@@ -37,7 +37,7 @@ class TextTokenizer:
 
     A token's id here is the id that the tokenizer itself gives it, plus one: 0 is padding, for all
     tokenizers, as in every list of encoded ids. A matrix of token embeddings so has `size` rows,
-    and what is known of the tokenizer's id i stands in row i + 1.
+    and the tokenizer's id i has row i + 1.
 
     Parameters
     ----------
@@ -111,7 +111,7 @@ class TextTokenizer:
         return max(self.tokenizer.get_vocab(with_added_tokens=True).values(), default=-1) + 2
 
     def words(self) -> list[str]:
-        """Return for each id, from 0 on, the word it stands for; empty for pieces within words."""
+        """Return the word of each id, from 0 on; empty for pieces within words."""
         model = json.loads(self.tokenizer.to_str())["model"]
         inner = model.get("continuing_subword_prefix") or ""
         vocabulary = self.tokenizer.get_vocab(with_added_tokens=True)
@@ -239,7 +239,7 @@ def trained(texts: Iterable[str], config: TextConfig) -> Tokenizer:
 
 
 def _letters(words: Iterable[str], most: int) -> list[str]:
-    """Return the characters that stand in most words, at most so many, in Unicode's order."""
+    """Return the characters that occur in most words, at most `most`, in Unicode's order."""
     counts = Counter(letter for word in words for letter in set(word))
     ranked = sorted(counts, key=lambda letter: (-counts[letter], letter))
     return sorted(ranked[:most])

@@ -28,8 +28,8 @@ class NewsEncoder(tf.keras.layers.Layer):  # type: ignore[misc]
         Widths of layers between the two, each ReLU, batch normalisation, dropout; the last one is
         that of the article's vector.
     dropout
-        After the embedding (of a word once, wherever it stands in the batch), the attention and
-        each dense layer.
+        After the embedding (one mask for all occurrences of a word in the batch), the attention
+        and each dense layer.
     masked
         Leave padding out; false reads padding as a word, as widely copied code does.
     features
@@ -109,8 +109,8 @@ class NewsEncoder(tf.keras.layers.Layer):  # type: ignore[misc]
     ) -> Callable[[slice, Packing], tf.Tensor]:
         """Return what projects the words of some of the texts, for `SelfAttention.mix`."""
         if training and self.after_words.rate:
-            # A mask for each place. One for each word would stand in history and candidate alike,
-            # and so make the words that they share count for more than in serving.
+            # A mask for each position. One for each word would apply to history and candidate
+            # alike, and so make the words that they share count for more than in serving.
             def each(own: slice, packed: Packing) -> tf.Tensor:
                 words = self.words(packed.pack(tokens[own]))
                 dropped = self.after_words(words, training=training)

@@ -56,7 +56,7 @@ def feature_inputs(
 def inferred_dim(column: ColumnSchema) -> int:
     """Return the width of a column's embedding table, by Merlin's rule.
 
-    It goes by the number of ids; in a continued run by that of the run that made the table.
+    It depends on the number of ids; in a continued run, on that of the run that made the table.
     """
     sizes = column.properties.get("embedding_sizes", {})
     ids = int(sizes.get("cardinality", column.int_domain.max + 1))

@@ -1,4 +1,4 @@
-"""What a metric of ranked lists is given: hits, or the items themselves."""
+"""The inputs of metrics of ranked lists: hits, or the items themselves."""
 
 from __future__ import annotations
 

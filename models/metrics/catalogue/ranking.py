@@ -1,4 +1,4 @@
-"""How good ranked lists are: accuracy of the catalogue protocol, and what lies beyond accuracy."""
+"""Metrics of ranked lists in the catalogue protocol: accuracy, and beyond accuracy."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a metric within impressions is given: how many entries score above and like each click."""
+"""The input of metrics within impressions: entries that score above and equal to each click."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Standing:
-    """Where the clicks of a block of impressions are, if its entries are ordered by score.
+    """The positions of the clicks of a block of impressions, its entries ordered by score.
 
     Entries with one score are in no order: a metric is its expectation over all their orders.
 

@@ -1,4 +1,4 @@
-"""Where a two-tower takes its negatives from: one class a `model.negatives`."""
+"""Sources of a two-tower's negatives: one class per value of `model.negatives`."""
 
 from __future__ import annotations
 

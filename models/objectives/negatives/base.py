@@ -15,7 +15,7 @@ from towermill.columns import FIRST_ID
 
 @dataclass(frozen=True)
 class Drawing:
-    """What negatives are drawn from, and how many.
+    """Settings of the drawing of negatives.
 
     Attributes
     ----------
@@ -52,7 +52,7 @@ class Drawing:
 
 
 class Negatives(ABC):
-    """Where negatives come from.
+    """A source of negatives.
 
     Attributes
     ----------

@@ -1,1 +1,1 @@
-"""What every request passes: authentication, limits, logs and responses."""
+"""Handling that every request passes: authentication, limits, logs and responses."""

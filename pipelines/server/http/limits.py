@@ -1,4 +1,4 @@
-"""How much a request may ask, and how long its body may be."""
+"""Limits on what a request may ask for, and on the length of its body."""
 
 from __future__ import annotations
 

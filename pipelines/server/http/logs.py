@@ -1,4 +1,4 @@
-"""Logs as JSON, a line a request, and the counting of requests."""
+"""Log each request as a line of JSON, and count requests."""
 
 from __future__ import annotations
 
@@ -97,7 +97,7 @@ class Observed:
             self._record(scope, request_id, status, time.perf_counter() - began)
 
     def _record(self, scope: Scope, request_id: str, status: int, seconds: float) -> None:
-        # Not the path: whoever sends requests could make any number of them.
+        # Not the path: clients could create any number of label values.
         route = getattr(scope.get("route"), "path", "unmatched")
         method = scope["method"] if route != "unmatched" else "any"
         self._metrics.requests.labels(route, method, status).inc()

@@ -1,4 +1,4 @@
-// The page: what is picked stands in the address after #, so that links, keys and Back all work.
+// The page: the selection is in the URL fragment, so that links, keys and Back all work.
 
 import { Refused, ask, setKey } from "./api.js";
 import { address, brief, element, factList, itemList, titleOf } from "./parts.js";

@@ -1,4 +1,4 @@
-"""Routes whose body is read by pydantic itself."""
+"""Routes whose body pydantic parses directly."""
 
 from __future__ import annotations
 

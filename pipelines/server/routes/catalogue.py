@@ -1,4 +1,4 @@
-"""What is in the bundle: items, users, and itself."""
+"""Routes for the items and users of the bundle, and for the bundle itself."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The page at `/`, and the documentation of the API at `/docs`: nothing from elsewhere."""
+"""The page at `/` and the API documentation at `/docs`, without resources from other hosts."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Recommendations and similar items, one request or many."""
+"""Routes for recommendations and similar items, single or in batches."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ KParameter = Annotated[int, Query(ge=1, description="How many items.")]
 
 @posts.post("/recommend", responses=declared(*_BODY, *_COMPUTED, answer=RecommendAnswer))
 async def recommend(request: Request, body: RecommendRequest) -> Response:
-    """Recommend items to a user, to whoever has a history, or to features."""
+    """Recommend items for a user, a history, or features."""
     held, [found] = await _recommend(request, [body])
     return answered(request, held, **found)
 

@@ -1,4 +1,4 @@
-"""Whether the server lives, what it serves, what it counted, and reloading."""
+"""Routes for health, the served bundle, metrics and reloading."""
 
 from __future__ import annotations
 

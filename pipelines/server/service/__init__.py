@@ -1,1 +1,1 @@
-"""What the routes call: the bundle being served and how it is reloaded."""
+"""The service behind the routes: the bundle being served, and its reloading."""

@@ -1,4 +1,4 @@
-"""The bundle that is served, and how another takes its place."""
+"""Hold the bundle that is served, and replace it by another."""
 
 from __future__ import annotations
 

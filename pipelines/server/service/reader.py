@@ -1,4 +1,4 @@
-"""What the server asks of a bundle: `towermill.pipelines.bundle.bundle.Bundle` has all of it."""
+"""The protocol that the server needs; `towermill.pipelines.bundle.bundle.Bundle` implements it."""
 
 from __future__ import annotations
 
@@ -57,9 +57,9 @@ class Reader(Protocol):
     def nearest_of(
         self, rows: NDArray[np.int64], among: NDArray[np.int64], k: int
     ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-        """Return for each of some items the `k` nearest of others, nearest first.
+        """Return the `k` nearest of the items `among` for each item of `rows`, nearest first.
 
-        By item embedding, in the measure that `similar` goes by.
+        By item embedding, with the similarity that `similar` uses.
 
         Parameters
         ----------
@@ -82,5 +82,5 @@ class Reader(Protocol):
         """
 
 
-#: Opens the bundle at a path, held against its checksums, or raises `BundleError`.
+#: Opens the bundle at a path and verifies its checksums, or raises `BundleError`.
 Opener = Callable[[Path], Reader]

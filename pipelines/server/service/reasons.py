@@ -1,4 +1,4 @@
-"""Why an item is recommended: what of a history is nearest to it."""
+"""Explain a recommended item by the items of the history nearest to it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Searching a catalogue by words of the titles."""
+"""Search a catalogue by words of the titles."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""What several kinds of feature share. No kind imports another."""
+"""Code that several kinds of feature share. No kind imports another."""

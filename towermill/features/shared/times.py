@@ -1,4 +1,4 @@
-"""Times of raw columns, in whatever form, as one Polars type."""
+"""Convert times of raw columns, in any supported form, to one Polars type."""
 
 from __future__ import annotations
 

@@ -98,7 +98,7 @@ def _dense(
 ) -> tuple[int, np.ndarray[Any, Any]] | None:
     """Return the least value, and the ids of all whole numbers from it on; None if too sparse.
 
-    The last entry stands for every number outside.
+    The last entry is for every number outside.
     """
     if vocabulary.width > 1 or vocabulary.is_empty():
         return None

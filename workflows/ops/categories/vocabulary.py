@@ -20,7 +20,7 @@ from nvtabular.ops.categorify import NULL_OFFSET, OOV_OFFSET, PAD_OFFSET
 
 from towermill.workflows.ops.frames import each, flatten, to_polars
 
-#: How often each value was met; no column of a frame here can have the same name.
+#: How often each value occurred; no column of a frame here can have the same name.
 SIZE = "__size"
 #: Whole numbers are counted in a table of all between the least and the greatest if that has at
 #: most so many entries a row, or so many at all.
@@ -154,7 +154,7 @@ def write_vocabulary(
     Raises
     ------
     ValueError
-        `max_size` leaves no room for the ids that stand for no value.
+        `max_size` leaves no room for the reserved ids.
     """
     unknown = max(num_buckets, 1)
     if max_size and max_size < unknown + OOV_OFFSET:

@@ -56,8 +56,8 @@ class News(SourceConfig):
     """Generate a world of news in which readers click by planted tastes; a seed gives its bytes.
 
     Ids run from 1, those of articles in the order of publication. Articles come out over 25 days
-    from 2024-01-01 and are soon no longer shown, so most of what stands in ``validation`` and
-    ``test`` is new there. Two weeks in which histories grow are followed by six days of ``train``,
+    from 2024-01-01 and are soon no longer shown, so most articles in ``validation`` and
+    ``test`` are new there. Two weeks in which histories grow are followed by six days of ``train``,
     one of ``validation``, two of ``test`` and, where asked for, one of ``hidden``. An impression
     shows 5 to 20 articles, of which one is clicked, in 3% of impressions two: drawn by the softmax
     of true scores, which are the reader's taste for the article's topics and an appeal of the

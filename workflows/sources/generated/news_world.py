@@ -15,7 +15,7 @@ DAY = 86_400_000_000  # in microseconds, as all times here
 START = 1_704_067_200_000_000  # 2024-01-01 00:00:00 UTC
 #: Hours after which an article is shown about a third as often, were articles few.
 _FRESH_HOURS = 6
-#: Where articles are many, so many newest ones stand for those of these hours.
+#: Where articles are many, at most this many of the newest count as those of these hours.
 _FRESH_AT_MOST = 64
 #: An article that is shown is among the newest this many times `fresh`.
 _REACH = 4

@@ -105,7 +105,7 @@ def choose(world: SlateWorld, users: Ints, shown: Ints, rng: np.random.Generator
     users
         (rows,).
     shown
-        (rows, n) items; -1 stands for none.
+        (rows, n) items; -1 means none.
     """
     utility = world.utility_of(users, np.maximum(shown, 0))
     utility = np.where(shown >= 0, utility, -np.inf)

@@ -92,9 +92,9 @@ class EbNerd(SourceConfig):
     and as many before them ``validation``. One part alone has no ``split``. See
     `towermill.workflows.sources.news_logs.parts.splits_of_parts`.
 
-    **Histories.** One a user and part, and an impression looks up that of its own part: those of
+    **Histories.** One per user and part, and an impression uses that of its own part: histories of
     the later parts hold what was clicked in the earlier ones. Nulls in a history are dropped, and
-    a history of nothing is none.
+    an empty history counts as none.
 
     Items have ``published``, ``title``, ``subtitle``, ``body``, ``category`` (its name, where the
     articles give one), ``subcategory``, ``topics``, ``ner_clusters``, ``entity_groups``,
@@ -108,8 +108,8 @@ class EbNerd(SourceConfig):
     path
         The folder.
     test_path
-        The folder of the test set, which is a download of its own: with ``test/``, or with the
-        part's files. Articles that `path` has not are taken from its ``articles.parquet``.
+        The folder of the test set, which is a separate download: with ``test/``, or with the
+        part's files. Articles missing from `path` are taken from its ``articles.parquet``.
     vectors
         A Parquet file, or folder of them, with ``article_id`` and one column of lists of floats,
         as EB-NeRD's artifacts are: given vectors of the items.

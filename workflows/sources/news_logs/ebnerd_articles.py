@@ -44,7 +44,7 @@ ITEM_FEATURES: Features = {
 
 
 def read_articles(files: list[Path]) -> pl.LazyFrame:
-    """Return the articles of all `files`, the first file's row of those that stand in several."""
+    """Return the articles of all `files`, of duplicates the first file's row."""
     return first_of_each([_read(file) for file in files], ITEM_ID)
 
 

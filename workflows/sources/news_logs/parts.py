@@ -51,7 +51,7 @@ def splits_of_parts(
 
     What is reported on was never looked at while a model was chosen: the validation part is
     ``test``, and the last days of train, which choose the epoch, are ``validation``. The test part,
-    of which no clicks are told, is ``hidden``. Where there is a test part but no validation part,
+    whose clicks are withheld, is ``hidden``. Where there is a test part but no validation part,
     the last days of train are ``test`` and as many before them ``validation``. One part alone has
     no splits: the recipe cuts it.
 
@@ -91,7 +91,7 @@ def latest_time(frame: pl.LazyFrame) -> datetime | None:
 
 
 def first_of_each(frames: Sequence[pl.LazyFrame], key: str) -> pl.LazyFrame:
-    """Return the rows of all `frames`; of a key that stands in several, those of the first.
+    """Return the rows of all `frames`; of a key that is in several, those of the first.
 
     Only keys are held in memory. A key that one frame has twice stays twice.
     """
