@@ -28,8 +28,8 @@ COSTLY = frozenset(
         *("towermill.models.training.train.train_model", "towermill.models.training.fit"),
         *("towermill.models.training.fit.fit", "towermill.pipelines.running.run.run"),
         *("towermill.pipelines.export.export.export_bundle", "towermill.pipelines.export.onnx"),
-        *("towermill.workflows.process.process.process", "nvtabular.workflow.workflow.Workflow"),
-        "getfixturevalue",
+        *("towermill.pipelines.tuning.run.tune", "towermill.workflows.process.process.process"),
+        *("nvtabular.workflow.workflow.Workflow", "getfixturevalue"),
     }
 )
 

@@ -166,7 +166,7 @@ def write_data(folder: Path) -> None:
 def test_every_command_works_after_make_demo(checkout: Checkout) -> None:
     """In one test, as most commands need what those before them wrote."""
     for words in commands():
-        if words[:2] == ["make", "test"]:
+        if words[0] == "make" and words[1].startswith("test"):
             continue
         if words[1] == "serve":
             checkout.serve(words)

@@ -212,6 +212,7 @@ class TestTwoTower:
             with pytest.raises(DataError, match=f"{next(iter(change))}.*should"):
                 embed_items(trained.bundle, tmp_path / "items.parquet", tmp_path / "out.parquet")
 
+    @pytest.mark.slow
     def test_text_cut_into_lists_and_ages(self, shop: Any, cli: Any, embed: Embed) -> None:
         """As the recipe cuts it; ages count to the last moment of training."""
         films = ["film,genre,year,tags,out"] + [
