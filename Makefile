@@ -68,7 +68,7 @@ $(VENV)/ready-dev: requirements/dev.txt requirements/models.txt $(VENV)/ready-de
 	$(INSTALL) --require-hashes -r requirements/dev.txt -r requirements/models.txt
 	touch $@
 
-# Where there is a card: the packages of the GPU, in an environment of its own.
+# Where there is a GPU: the packages of the GPU, in an environment of its own.
 GPU := .venv-gpu
 $(GPU)/ready: requirements/gpu.txt requirements/dev.txt requirements/demo.txt pyproject.toml | $(VENV)/python-ready
 	$(PYTHON) -m venv $(GPU)
@@ -78,7 +78,7 @@ $(GPU)/ready: requirements/gpu.txt requirements/dev.txt requirements/demo.txt py
 	$(UV) pip install --quiet --python $(GPU)/bin/python --no-deps --editable .
 	touch $@
 
-test-gpu: $(GPU)/ready  ## what a card gives is what the CPU gives
+test-gpu: $(GPU)/ready  ## what a GPU gives is what the CPU gives
 	$(GPU)/bin/towermill doctor
 	$(GPU)/bin/pytest tests/gpu
 	$(GPU)/bin/pytest -m gpu tests/towermill tests/workflows/ops tests/workflows/graph/test_workflow.py \
@@ -101,10 +101,10 @@ COMPOSE := $(DOCKER) compose --file docker/compose.yaml
 image-gpu image-cpu image-mlflow: image-%:  ## an image of docker/Dockerfile
 	$(DOCKER) build --file docker/Dockerfile --target $* --tag towermill:$* .
 
-train-gpu: image-gpu  ## a recipe (RECIPE=synthetic-retail) on this machine's card
+train-gpu: image-gpu  ## a recipe (RECIPE=synthetic-retail) on this machine's GPU
 	$(COMPOSE) --profile train run --rm train
 
-cluster-gpu: image-gpu  ## scheduler and a worker a card, and the recipe on them
+cluster-gpu: image-gpu  ## scheduler and a worker a GPU, and the recipe on them
 	$(COMPOSE) --profile cluster up --detach scheduler workers
 	CLUSTER=tcp://scheduler:8786 $(COMPOSE) --profile cluster --profile train run --rm train
 

@@ -48,7 +48,7 @@ CHANGES = {
 NEW_ITEMS, NEW_USERS = 1 / 6, 1 / 20
 #: Shares of the rows that come late, of the late ones that are asked for, and of all others that
 #: validate.
-LATE, HELD_OUT, VALID = 0.25, 0.3, 0.1
+LATE, HELD_OUT, VALIDATION = 0.25, 0.3, 0.1
 K = 10
 
 
@@ -86,7 +86,9 @@ def cut(tables: Tables, seed: int, folder: Path) -> World:
     new_users = _some(log[USER_ID], NEW_USERS, rng)
     of_new = pl.col(ITEM_ID).is_in(new_items.implode()) | pl.col(USER_ID).is_in(new_users.implode())
     late = pl.Series("late", rng.random(log.height) < LATE)
-    split = rng.choice(["valid", "test", "train"], log.height, p=[VALID, 0.01, 0.99 - VALID])
+    split = rng.choice(
+        ["validation", "test", "train"], log.height, p=[VALIDATION, 0.01, 0.99 - VALIDATION]
+    )
     log = log.with_columns(late, pl.Series(SPLIT, split)).filter(pl.col("late") | ~of_new)
     asked = pl.Series("asked", rng.random(log.height) < HELD_OUT) & log["late"]
     answers, log = log.filter(asked), log.filter(~asked)

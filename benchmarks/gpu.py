@@ -1,4 +1,4 @@
-"""What a card gives: features, training, evaluation and export on it and on the CPU beside it.
+"""What a GPU gives: features, training, evaluation and export on it and on the CPU beside it.
 
     .venv/bin/python benchmarks/gpu.py [--rows 5000000] [--repeat 3] [--tiny] [--data runs/gpu]
         [--json runs/gpu/gpu.json] [--report docs/results-gpu.md]
@@ -6,8 +6,8 @@
 No network, no data: all is generated. Legs: ``etl`` fits, encodes and writes by ours on cuDF,
 stock NVTabular on cuDF, ours on the CPU, and Polars, every output held against the raw data;
 ``two_tower`` and ``nrms`` run a recipe's five stages on either device, with samples a second, the
-card's use and its memory. Each is a process of its own, one at a time; one that fails is told of,
-and the rest goes on. Prints tables and writes JSON; with a card also the report, which bears its
+GPU's use and its memory. Each is a process of its own, one at a time; one that fails is told of,
+and the rest goes on. Prints tables and writes JSON; with a GPU also the report, which bears its
 name. Without one, what needs it is left out, and said to be.
 """
 
@@ -29,7 +29,7 @@ from parts.etl_data import make_logs
 from rich.console import Console
 from rich.table import Table
 
-from towermill.runtime.gpu import cards, driver, missing_for_gpu
+from towermill.runtime.gpu import driver, gpus, missing_for_gpu
 
 GIB = 1 << 30
 #: Name in the tables to the engine of `etl_cases.py` and its device.
@@ -64,10 +64,10 @@ def main() -> None:
     missing = missing_for_gpu()
     devices = ["cpu"] if missing else ["gpu", "cpu"]
     if missing:
-        console.print(f"No leg runs on a card: {missing}")
+        console.print(f"No leg runs on a GPU: {missing}")
     results: dict[str, Any] = {
         "machine": machine(),
-        "card": None if missing else cards()[0].name,
+        "GPU": None if missing else gpus()[0].name,
         "driver": driver(),
         "left_out": missing,
         "options": {k: str(v) if isinstance(v, Path) else v for k, v in vars(options).items()},
@@ -152,7 +152,7 @@ def _recipe(
 
 @contextmanager
 def _device(device: str) -> Iterator[None]:
-    """Hide the cards from the processes that are started in the block, if it is the CPU's."""
+    """Hide the GPUs from the processes that are started in the block, if it is the CPU's."""
     before = os.environ.get("CUDA_VISIBLE_DEVICES")
     if device == "cpu":
         os.environ["CUDA_VISIBLE_DEVICES"] = ""
@@ -167,7 +167,7 @@ def _device(device: str) -> Iterator[None]:
 
 ETL_HEAD = ("engine", "fit s", "write s", "total s", "M rows/s", "right")
 RECIPE_HEAD = (
-    *("model", "on", "process s", "samples/s", "card's use", "card GiB", "evaluate s"),
+    *("model", "on", "process s", "samples/s", "GPU's use", "GPU GiB", "evaluate s"),
     *("queries", "export s"),
 )
 
@@ -189,7 +189,7 @@ def tables(results: dict[str, Any]) -> list[tuple[tuple[str, ...], list[list[str
             continue
         stages = row["stages"]
         train, evaluate = stages["train"], stages["evaluate"]
-        used = train.get("utilisation"), train.get("card_bytes")
+        used = train.get("utilisation"), train.get("gpu_bytes")
         recipes.append(
             [
                 row["leg"],
@@ -209,17 +209,17 @@ def tables(results: dict[str, Any]) -> list[tuple[tuple[str, ...], list[list[str
 def _show(results: dict[str, Any]) -> None:
     console = Console(width=150)
     for head, rows in tables(results):
-        table = Table(*head, title=results["card"] or "no card")
+        table = Table(*head, title=results["GPU"] or "no GPU")
         for row in rows:
             table.add_row(*row)
         console.print(table)
 
 
 def report(results: dict[str, Any]) -> str:
-    """Return the page of what was measured, with the card's name."""
+    """Return the page of what was measured, with the GPU's name."""
     host, options = results["machine"], results["options"]
     lines = [
-        f"# What was measured on {results['card']}",
+        f"# What was measured on {results['GPU']}",
         "",
         f"`benchmarks/gpu.py`, {host['at']}: driver {results['driver']}, {host['cores']} cores, "
         f"{host['memory_gib']} GiB, Python {host['python']}. Each leg a process of its own, one at "

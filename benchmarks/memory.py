@@ -207,7 +207,7 @@ def _chunks(rng: np.random.Generator, rows: int, users: int, items: int) -> Iter
             pl.when(place > rows * 0.9)
             .then(pl.lit("test"))
             .when(place > rows * 0.8)
-            .then(pl.lit("valid"))
+            .then(pl.lit("validation"))
             .otherwise(pl.lit("train"))
             .alias("split"),
         )

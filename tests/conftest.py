@@ -22,7 +22,7 @@ def _no_gpu() -> str:
 
 @pytest.fixture(params=["cpu", pytest.param("gpu", marks=pytest.mark.gpu)])
 def device(request: pytest.FixtureRequest) -> str:
-    """``"cpu"``, and ``"gpu"`` where there are a card and cuDF."""
+    """``"cpu"``, and ``"gpu"`` where there are a GPU and cuDF."""
     if request.param == "gpu" and _no_gpu():
         pytest.skip(f"needs a CUDA device: {_no_gpu()}")
     return request.param

@@ -11,7 +11,7 @@ RATING: Final = "rating"
 #: Set by a split with ``cold: flag``: the row's user, or item, is not in the training split.
 COLD_USER: Final = "cold_user"
 COLD_ITEM: Final = "cold_item"
-#: Says ``train``, ``valid`` or ``test``, for a split of kind ``given``.
+#: Says ``train``, ``validation`` or ``test``, for a split of kind ``given``.
 SPLIT: Final = "split"
 #: The fourth split, of impressions whose clicks are not told: to be predicted, for a competition.
 HIDDEN: Final = "hidden"

@@ -14,7 +14,7 @@ from towermill.errors import DataError
 from towermill.features.config import Features
 
 #: Splits that a processed folder may hold. Only impressions have hidden ones.
-SPLITS: Final = ("train", "valid", "test", HIDDEN)
+SPLITS: Final = ("train", "validation", "test", HIDDEN)
 #: In the folder of text: the given word vectors.
 WORDS: Final = "words.npy"
 #: Version of ``stats.json``; another one is not read.

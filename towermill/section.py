@@ -73,10 +73,12 @@ class PartName:
     ----------
     registry
         Where the name is looked up; None takes any importable ``module:Name``.
+    light
+        Whether parts import nothing heavy, so that they are imported as a recipe is validated.
     """
 
-    def __init__(self, registry: Registry[Any] | None = None) -> None:
-        self.registry = registry
+    def __init__(self, registry: Registry[Any] | None = None, *, light: bool = False) -> None:
+        self.registry, self.light = registry, light
 
     def place(self, name: str) -> Place:
         """Return where the part is defined; raise `RecipeError` if it is not known."""
@@ -91,6 +93,8 @@ class PartName:
         try:
             if name is not None:
                 self.place(name).check()
+            if name is not None and self.registry is not None and self.light:
+                self.registry.get(name)
         except RecipeError as error:
             raise ValueError(str(error)) from None
         return name

@@ -67,13 +67,13 @@ class Part:
             table = file.read_row_groups(list(self.row_groups), columns=columns)
         return to_frame(table)
 
-    def read_on_card(self, columns: Sequence[str] | None = None) -> Any:
-        """Return them as a cuDF frame, read by the card itself.
+    def read_on_gpu(self, columns: Sequence[str] | None = None) -> Any:
+        """Return them as a cuDF frame, read by the GPU itself.
 
         Raises
         ------
         DataError
-            The card has no memory left.
+            The GPU has no memory left.
         """
         names = None if columns is None else list(columns)
         if not self.row_groups:
@@ -101,7 +101,7 @@ class ArrowDataset(Dataset):  # type: ignore[misc]
     Attributes
     ----------
     parts
-        The partitions, in the order of the files: the same on a CPU and on a card.
+        The partitions, in the order of the files: the same on a CPU and on a GPU.
     read
         What reads one of them, with all columns or some.
     """
@@ -110,10 +110,10 @@ class ArrowDataset(Dataset):  # type: ignore[misc]
         self, files: Sequence[str], part_size: str | int = PART_SIZE, cpu: bool = True
     ) -> None:
         self.parts = plan_parts(files, parse_bytes(part_size))
-        self.read: Callable[..., Any] = read_part if cpu else read_part_on_card
+        self.read: Callable[..., Any] = read_part if cpu else read_part_on_gpu
         arrow = pq.read_schema(files[0])
         none = Part(files[0], (), 0, 0)
-        meta = to_frame(arrow.empty_table()) if cpu else none.read_on_card()
+        meta = to_frame(arrow.empty_table()) if cpu else none.read_on_gpu()
         frame = dd.from_map(self.read, self.parts, meta=meta)
         super().__init__(frame, cpu=cpu, schema=merlin_schema(arrow))
 
@@ -130,7 +130,7 @@ def open_dataset(
     part_size
         Of a partition in memory; row groups are not cut.
     cpu
-        Whether its frames are pandas' or cuDF's; default: cuDF's if it and a card are there.
+        Whether its frames are pandas' or cuDF's; default: cuDF's if it and a GPU are there.
 
     Raises
     ------
@@ -231,9 +231,9 @@ def read_part(part: Part, columns: Sequence[str] | None = None) -> pd.DataFrame:
     return part.read(columns)
 
 
-def read_part_on_card(part: Part, columns: Sequence[str] | None = None) -> Any:
+def read_part_on_gpu(part: Part, columns: Sequence[str] | None = None) -> Any:
     """Return a part's rows as a cuDF frame, likewise."""
-    return part.read_on_card(columns)
+    return part.read_on_gpu(columns)
 
 
 def to_frame(table: pa.Table) -> pd.DataFrame:

@@ -62,7 +62,8 @@ class ImpressionTables:
         ``timestamp`` (Datetime in microseconds, UTC without a zone), ``history_id`` (Int64; null
         for a user without a history), ``inview`` (list of item ids, in the order shown),
         ``clicked`` (list of item ids; null where the clicks are not told), where the source has
-        parts ``split`` (train, valid, test, hidden), and context columns under their own names.
+        parts ``split`` (train, validation, test, hidden), and context columns under their own
+        names.
     histories
         What users had read, once however many impressions look it up: ``history_id`` (Int64, from
         0, in the order of rows), ``user_id``, ``history`` (list of item ids, the last read last).

@@ -55,8 +55,8 @@ def _graph(workload: str, path: Path, folder: Path) -> Any:
 
 
 def ours(workload: str, path: Path, folder: Path) -> Steps:
-    """Towermill's operators, as its process stage runs them: on a card if there is one."""
-    _claim_card()
+    """Towermill's operators, as its process stage runs them: on a GPU if there is one."""
+    _claim_gpu()
     from towermill.workflows.dataset import open_dataset
     from towermill.workflows.graph.workflow import Workflow
     from towermill.workflows.graph.write import write
@@ -84,7 +84,7 @@ def stock_default(workload: str, path: Path, folder: Path) -> Steps:
 
 
 def _stock(workload: str, path: Path, folder: Path, part_size: str | None) -> Steps:
-    _claim_card()
+    _claim_gpu()
     import nvtabular as nvt
 
     yield
@@ -96,8 +96,8 @@ def _stock(workload: str, path: Path, folder: Path, part_size: str | None) -> St
     yield
 
 
-def _claim_card() -> None:
-    """Have cuDF take its pool, if there is a card: ``CUDA_VISIBLE_DEVICES=`` hides it."""
+def _claim_gpu() -> None:
+    """Have cuDF take its pool, if there is a GPU: ``CUDA_VISIBLE_DEVICES=`` hides it."""
     from towermill.runtime.device import resolve
     from towermill.runtime.gpu import claim
 

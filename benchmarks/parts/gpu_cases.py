@@ -3,7 +3,7 @@
     python benchmarks/parts/gpu_cases.py RECIPE DEVICE OUT '["train.epochs=2", ...]'
 
 Prints a line of JSON: seconds of each stage; of the training rows a second, the first epoch, which
-compiles, left out; and while a card is there, its mean utilisation and its most memory in use.
+compiles, left out; and while a GPU is there, its mean utilisation and its most memory in use.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from towermill.pipelines.stages.stages import STAGE_NAMES
 from towermill.runtime.device import quiet_tensorflow
 from towermill.runtime.gpu import utilisation
 
-#: Seconds between two looks at the card.
+#: Seconds between two looks at the GPU.
 _EVERY = 0.2
 
 
@@ -55,7 +55,7 @@ def _told(stage: str, folder: Path) -> dict[str, Any]:
 
 @contextmanager
 def _watched() -> Iterator[dict[str, Any]]:
-    """Look at the card all the while."""
+    """Look at the GPU all the while."""
     seen: dict[str, Any] = {}
     looks: list[tuple[int, int]] = []
     ended = threading.Event()
@@ -73,7 +73,7 @@ def _watched() -> Iterator[dict[str, Any]]:
         watcher.join()
         if looks:
             seen["utilisation"] = statistics.mean(share for share, _ in looks)
-            seen["card_bytes"] = max(used for _, used in looks)
+            seen["gpu_bytes"] = max(used for _, used in looks)
 
 
 if __name__ == "__main__":

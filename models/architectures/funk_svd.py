@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import tensorflow as tf
 from merlin.schema import Schema
 
 from towermill.columns import FIRST_ID, ITEM_ID, USER_ID
-from towermill.models.configs.funk_svd import FunkSVDConfig
 from towermill.models.contracts.retriever import Retriever
 from towermill.models.data.interactions import Processed
 from towermill.models.layers.factors import BiasedFactors
 from towermill.models.objectives.draws import uniform_whole
 from towermill.models.objectives.known_pairs import KnownPairs
+
+if TYPE_CHECKING:
+    from towermill.models.configs.funk_svd import FunkSVDConfig
 
 
 def build_funk_svd(data: Processed, config: FunkSVDConfig, *, seed: int = 0) -> Retriever:

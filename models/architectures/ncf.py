@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import merlin.models.tf as mm
 import tensorflow as tf
 from merlin.schema import Schema
 
 from towermill.columns import FIRST_ID, ITEM_ID, LABELS, USER_ID
-from towermill.models.configs.ncf import NCFConfig
 from towermill.models.contracts.ranker import Ranker
 from towermill.models.data.interactions import Processed
 from towermill.models.layers.embeddings import first_values, lookup
 from towermill.models.objectives.draws import uniform_whole
 from towermill.models.objectives.known_pairs import KnownPairs
+
+if TYPE_CHECKING:
+    from towermill.models.configs.ncf import NCFConfig
 
 
 def build_ncf(data: Processed, config: NCFConfig, *, seed: int = 0) -> Ranker:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import tensorflow as tf
@@ -14,10 +14,12 @@ from numpy.typing import NDArray
 from towermill.columns import FIRST_ID, HISTORY, HISTORY_ID, ITEM_ID, LABELS, USER_ID
 from towermill.models.architectures.content import MeanReader
 from towermill.models.architectures.history import HistoryTower
-from towermill.models.configs.news_mf import NewsMFConfig
 from towermill.models.contracts.retriever import Retriever
 from towermill.models.data.impressions import ImpressionData
 from towermill.models.layers.factors import BiasedFactors
+
+if TYPE_CHECKING:
+    from towermill.models.configs.news_mf import NewsMFConfig
 
 
 def build_news_mf(data: ImpressionData, config: NewsMFConfig, *, seed: int = 0) -> Retriever:

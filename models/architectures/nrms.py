@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import tensorflow as tf
@@ -14,10 +14,12 @@ from numpy.typing import NDArray
 from towermill.columns import FIRST_ID, HISTORY, ITEM_ID, NULL_ID, TOKENS, USER_ID
 from towermill.errors import RecipeError
 from towermill.models.architectures.history import HistoryTower, NewsRetriever, dense_list
-from towermill.models.configs.nrms import NRMSConfig
 from towermill.models.data.impressions import AGE, AGE_HOURS, ImpressionData
 from towermill.models.encoders import NEWS_ENCODERS, USER_ENCODERS
 from towermill.models.objectives.slate_losses import SLATE_LOSSES
+
+if TYPE_CHECKING:
+    from towermill.models.configs.nrms import NRMSConfig
 
 
 def build_nrms(

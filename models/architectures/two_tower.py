@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import merlin.models.tf as mm
 import tensorflow as tf
@@ -12,7 +12,6 @@ from merlin.models.tf.outputs.base import DotProduct
 from merlin.models.tf.outputs.sampling.base import Candidate
 
 from towermill.columns import ITEM_ID, USER_ID
-from towermill.models.configs.two_tower import TwoTowerConfig
 from towermill.models.contracts.retriever import Retriever
 from towermill.models.data.interactions import Processed, to_batch
 from towermill.models.encoders import TOWER_ENCODERS
@@ -20,6 +19,9 @@ from towermill.models.objectives.known_pairs import KnownPairs
 from towermill.models.objectives.losses import LOSSES
 from towermill.models.objectives.negatives import NEGATIVES
 from towermill.models.objectives.negatives.base import Drawing
+
+if TYPE_CHECKING:
+    from towermill.models.configs.two_tower import TwoTowerConfig
 
 #: The logit of a negative that is the row's positive.
 ACCIDENTAL_HIT: Final = -1e9

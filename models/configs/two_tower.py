@@ -74,7 +74,7 @@ class TwoTowerConfig(ModelConfig):
     query_encoder: Annotated[str, PartName(TOWER_ENCODERS)] = "mlp"
     item_encoder: Annotated[str, PartName(TOWER_ENCODERS)] = "mlp"
     loss: Annotated[str, PartName(LOSSES)] = "softmax"
-    negatives: Annotated[str, PartName(NEGATIVES)] = "in_batch"
+    negatives: Annotated[str, PartName(NEGATIVES, light=True)] = "in_batch"
     num_negatives: PositiveInt = 1024
     own_negatives: bool = False
     logq: bool = True

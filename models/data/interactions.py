@@ -196,7 +196,7 @@ class Processed:
 
     def queries(
         self,
-        split: Literal["valid", "test"],
+        split: Literal["validation", "test"],
         by: Literal["user", "interaction"] = "user",
         filter_seen: bool = True,
         segment: Literal["all", "warm", "cold_user"] = "all",
@@ -207,13 +207,13 @@ class Processed:
         Parameters
         ----------
         split
-            ``valid`` or ``test``.
+            ``validation`` or ``test``.
         by
             ``user``: one query a user, with all of the user's held-out items relevant and the
             features of the first held-out row. ``interaction``: one query a row.
         filter_seen
-            Leave out the items of the user's earlier splits (train; for test, valid as well) and of
-            runs that this one continues, from the ranking and from the answers alike.
+            Leave out the items of the user's earlier splits (train; for test, validation as well)
+            and of runs that this one continues, from the ranking and from the answers alike.
         segment
             With ``cold: flag``: only rows whose user is, or is not, known from training.
         limit
@@ -261,8 +261,8 @@ class Processed:
     def _seen(self, split: str) -> pl.DataFrame:
         """Return the distinct known (user, item) pairs of earlier splits, and of runs before."""
         earlier = [self.scan("train")]
-        if split == "test" and self.has("valid"):
-            earlier.append(self.scan("valid"))
+        if split == "test" and self.has("validation"):
+            earlier.append(self.scan("validation"))
         return self._distinct(earlier)
 
     def met(self) -> pl.DataFrame:

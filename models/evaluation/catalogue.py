@@ -88,10 +88,10 @@ class CatalogueProtocol(Protocol):
         return Processed(processed)
 
     def validation(self, data: Processed, monitor: str, ranking: Ranking) -> Validation | None:
-        if not data.has("valid"):
+        if not data.has("validation"):
             return None
         queries = data.queries(
-            "valid", ranking.query, ranking.filter_seen, limit=ranking.max_queries
+            "validation", ranking.query, ranking.filter_seen, limit=ranking.max_queries
         )
         if not len(queries):
             logger.warning(

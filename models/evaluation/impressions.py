@@ -130,10 +130,10 @@ def _entries(
         "auroc": {name: auroc(values, slates.clicked) for name, values in scores.items()},
         "clicked": float(slates.clicked.mean()),
     }
-    if data.has("valid"):
-        valid = data.slates("valid").sample(_THRESHOLD_IMPRESSIONS)
-        if valid.clicked.any():
-            threshold = best_threshold(scorer(valid), valid.clicked)
+    if data.has("validation"):
+        validation = data.slates("validation").sample(_THRESHOLD_IMPRESSIONS)
+        if validation.clicked.any():
+            threshold = best_threshold(scorer(validation), validation.clicked)
             found["threshold"] = threshold
             found["f1"] = f1_score(scores["model"], slates.clicked, threshold)
     return found
@@ -185,9 +185,9 @@ class ImpressionProtocol(Protocol):
         return ImpressionData(processed)
 
     def validation(self, data: ImpressionData, monitor: str, ranking: Ranking) -> Validation | None:
-        if not data.has("valid"):
+        if not data.has("validation"):
             return None
-        slates = data.slates("valid").sample(ranking.max_queries)
+        slates = data.slates("validation").sample(ranking.max_queries)
         if not slates.rankable.any():
             logger.warning(
                 "None of the %d validation impressions has a click and something else shown. "

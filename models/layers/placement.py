@@ -1,4 +1,4 @@
-"""Embedding tables that are too large for a card, in the host's memory."""
+"""Embedding tables that are too large for a GPU, in the host's memory."""
 
 from __future__ import annotations
 

@@ -11,6 +11,7 @@ from typing import Any
 import tensorflow as tf
 
 from towermill.errors import DataError
+from towermill.files import replacing_folder
 
 
 @dataclass
@@ -59,14 +60,9 @@ class Checkpoints:
     def save(self, state: TrainState) -> None:
         """Write beside the last checkpoint, then take its place by one rename."""
         name = f"{state.epoch:05d}-{state.step:08d}"
-        partial = self.folder / f"{name}.partial"
-        shutil.rmtree(partial, ignore_errors=True)
-        partial.mkdir(parents=True)
-        self._checkpoint.write(str(partial / "weights"))
-        (partial / "state.json").write_text(json.dumps(asdict(state)))
-        final = self.folder / name
-        shutil.rmtree(final, ignore_errors=True)
-        partial.rename(final)
+        with replacing_folder(self.folder / name) as partial:
+            self._checkpoint.write(str(partial / "weights"))
+            (partial / "state.json").write_text(json.dumps(asdict(state)))
         for older in self.folder.iterdir():
             if older.name != name:
                 shutil.rmtree(older, ignore_errors=True)
@@ -79,7 +75,7 @@ class Checkpoints:
         DataError
             It is damaged, or of another model or optimizer.
         """
-        whole = sorted(p for p in self.folder.glob("[0-9]*") if p.suffix != ".partial")
+        whole = sorted(p for p in self.folder.glob("[0-9]*") if not p.suffix)
         if not whole:
             return None
         newest = whole[-1]

@@ -270,7 +270,7 @@ def _report(record: dict[str, Any], config: TrainConfig, monitor: str, state: Tr
         tf.summary.scalar(name, record[name], step=number)
     metrics = record.get("metrics", {})
     for name, value in metrics.items():
-        tf.summary.scalar(f"valid/{name}", value, step=number)
+        tf.summary.scalar(f"validation/{name}", value, step=number)
     judged = f", {monitor} {metrics[monitor]:.4f}" if metrics else ""
     best = " (best so far)" if metrics and state.best_epoch == number else ""
     logger.info(

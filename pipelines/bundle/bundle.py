@@ -24,12 +24,13 @@ from towermill.pipelines.bundle.manifest import (
     onnx_file,
 )
 from towermill.pipelines.bundle.pair_search import best_pairs
-from towermill.pipelines.bundle.query import Query, Recommendations, check_k
+from towermill.pipelines.bundle.query import Query, Recommendations
 from towermill.pipelines.bundle.query_encoder import QueryEncoder
 from towermill.pipelines.bundle.raw_features import RawFeatures
 from towermill.pipelines.bundle.similar_items import Cosines
 from towermill.pipelines.bundle.tables import Batch, IdTable, SeenTable
 from towermill.pipelines.bundle.towers import Tower, join
+from towermill.pipelines.search.exact import check_k
 from towermill.pipelines.search.index import Index
 from towermill.pipelines.search.store import open_index
 

@@ -12,7 +12,7 @@ from typing import Any, Final
 from towermill.columns import FIRST_ID, NULL_ID, OOV_ID, PADDING_ID, TIMESTAMP
 from towermill.errors import BundleError
 from towermill.features.inputs import ModelInput, RawInput
-from towermill.files import file_digest
+from towermill.files import file_digest, replacing
 from towermill.pipelines.bundle.records import from_json
 from towermill.pipelines.search.description import PublishedIndex
 
@@ -184,9 +184,8 @@ def files_of(bundle: Path) -> dict[str, File]:
 def save_manifest(bundle: Path, manifest: Manifest) -> None:
     """Write a manifest with a digest of its own content, whole or not at all."""
     plain = json.loads(json.dumps(asdict(manifest), default=str))
-    partial = bundle / f"{MANIFEST}.partial"
-    partial.write_text(json.dumps({**plain, _SEAL: _digest_of(plain)}, indent=2))
-    partial.replace(bundle / MANIFEST)
+    with replacing(bundle / MANIFEST) as file:
+        file.write_text(json.dumps({**plain, _SEAL: _digest_of(plain)}, indent=2))
 
 
 def _digest_of(manifest: dict[str, Any]) -> str:

@@ -6,14 +6,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from towermill.errors import BundleError
-
-
-def check_k(k: int) -> None:
-    """Raise `BundleError` if `k` is not a positive integer."""
-    if isinstance(k, bool) or not isinstance(k, int) or k < 1:
-        raise BundleError(f"`k` should be a positive integer. Received: k={k!r}")
-
 
 @dataclass(frozen=True)
 class Query:

@@ -15,7 +15,7 @@ from towermill.section import Section
 def _memory(value: float | str) -> float | str:
     size = isinstance(value, str) and re.fullmatch(r"\d+(\.\d+)? ?([KMGT]i?)?B", value)
     if not size and not (isinstance(value, float) and 0 <= value <= 1):
-        raise ValueError("Expected a share of the card, from 0 to 1, or a size such as 8GB")
+        raise ValueError("Expected a share of the GPU, from 0 to 1, or a size such as 8GB")
     return value
 
 
@@ -32,7 +32,7 @@ class RuntimeConfig(Section):
     seed
         Decides initial weights, row order and negatives.
     rmm_pool, tensorflow_memory, spill, host_tables
-        How a card's memory is shared: see `towermill.runtime.gpu.Memory`.
+        How a GPU's memory is shared: see `towermill.runtime.gpu.Memory`.
     workers, protocol, device_memory_limit, local_directory
         Of a cluster that is started for the run: see `cluster_client`, which
         takes `rmm_pool` and `spill` for its workers as well.
@@ -56,6 +56,6 @@ class RuntimeConfig(Section):
         return self.model_dump(exclude=others)
 
     def memory(self, runtime: Runtime) -> Memory:
-        """Return how a stage's process shares its card; on a cluster the workers have the pool."""
+        """Return how a stage's process shares its GPU; on a cluster the workers have the pool."""
         pool = self.rmm_pool if runtime.cluster == "none" else 0.0
         return Memory(pool, self.tensorflow_memory, self.spill, self.host_tables)

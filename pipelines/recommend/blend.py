@@ -11,11 +11,12 @@ from pydantic import Field, PositiveInt
 
 from towermill.errors import BundleError, RecipeError
 from towermill.pipelines.bundle.bundle import Bundle
-from towermill.pipelines.bundle.query import Recommendations, Recommender, check_k
+from towermill.pipelines.bundle.query import Recommendations, Recommender
 from towermill.pipelines.recipe.simulate import Rule
 from towermill.pipelines.recommend.by_content import NearRead
 from towermill.pipelines.recommend.catalogue import Catalogue
 from towermill.pipelines.recommend.interleave import interleave
+from towermill.pipelines.search.exact import check_k
 from towermill.section import Section
 
 

@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 
 from towermill.errors import BundleError
-from towermill.pipelines.bundle.query import Recommendations, check_k
+from towermill.pipelines.bundle.query import Recommendations
 from towermill.pipelines.recommend.catalogue import Catalogue
 from towermill.pipelines.recommend.neighbours import Neighbours
+from towermill.pipelines.search.exact import check_k
 
 
 class NearRead:

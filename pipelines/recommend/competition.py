@@ -13,6 +13,7 @@ import polars as pl
 
 from towermill.columns import HIDDEN
 from towermill.errors import DataError
+from towermill.files import replacing
 from towermill.models.build import load_model
 from towermill.models.configs import MODELS
 from towermill.models.configs.base import ModelConfig
@@ -62,7 +63,7 @@ def write_predictions(run: Path, out: Path, split: Literal["validation", "test"]
             f"has `model.kind: {config.kind}`."
         )
     impressions: Any = data
-    order = ["valid", "test", HIDDEN] if data.has(HIDDEN) else ["valid", "test"]
+    order = ["validation", "test", HIDDEN] if data.has(HIDDEN) else ["validation", "test"]
     wanted = order[-1 if split == "test" else -2]
     if not data.has(wanted):
         raise DataError(
@@ -76,16 +77,17 @@ def write_predictions(run: Path, out: Path, split: Literal["validation", "test"]
             f"Predictions should be written into a folder. {out}: {error}. Choose another."
         ) from error
     target = out / SOURCES.get(source).predictions_file
-    partial = target.with_suffix(".partial")
-    with partial.open("wb") as file:
-        for lines in _blocks(slate_scorer(model, impressions), data, wanted):
-            lines.write_csv(file, include_header=False, quote_style="never")
     zipped = target.with_suffix(".zip")
-    zipped.unlink(missing_ok=True)  # of an earlier call: the two belong together
-    partial.replace(target)
-    with zipfile.ZipFile(partial, "w", zipfile.ZIP_DEFLATED) as archive:
+    with replacing(target) as text:
+        with text.open("wb") as file:
+            for lines in _blocks(slate_scorer(model, impressions), data, wanted):
+                lines.write_csv(file, include_header=False, quote_style="never")
+        zipped.unlink(missing_ok=True)  # of an earlier call: the two belong together
+    with (
+        replacing(zipped) as partial,
+        zipfile.ZipFile(partial, "w", zipfile.ZIP_DEFLATED) as archive,
+    ):
         archive.write(target, target.name)
-    partial.replace(zipped)
     logger.info("%d impressions of the %s part ranked", data.rows(wanted), split)
     return zipped
 

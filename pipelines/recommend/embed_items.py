@@ -16,6 +16,7 @@ from towermill.columns import ITEM_ID, RAW_PREFIX, TIMESTAMP, TOKENS, VECTOR
 from towermill.errors import BundleError, DataError, did_you_mean
 from towermill.features.config import Feature
 from towermill.features.inputs import ModelInput
+from towermill.files import replacing
 from towermill.models.data.impressions import AGE
 from towermill.pipelines.bundle.bundle import Bundle
 from towermill.pipelines.bundle.manifest import onnx_file
@@ -77,9 +78,8 @@ def embed_items(bundle: Path, items: Path, out: Path) -> int:
             "Expected finite vectors; found NaN or infinity. Look at the numbers of the items."
         )
     columns = {str(i): vectors[:, i] for i in range(vectors.shape[1])}
-    partial = out.with_name(f"{out.name}.partial")
-    pl.DataFrame({ITEM_ID: table[ITEM_ID], **columns}).write_parquet(partial)
-    partial.replace(out)
+    with replacing(out) as partial:
+        pl.DataFrame({ITEM_ID: table[ITEM_ID], **columns}).write_parquet(partial)
     return table.height
 
 

@@ -18,10 +18,11 @@ from numpy.typing import NDArray
 
 from towermill.columns import ITEM_ID, USER_ID
 from towermill.errors import BundleError, DataError, did_you_mean
+from towermill.files import replacing
 from towermill.pipelines.bundle.bundle import Bundle
 from towermill.pipelines.bundle.manifest import MANIFEST, load_manifest
-from towermill.pipelines.bundle.query import check_k
 from towermill.pipelines.running.shared_storage import require_readable
+from towermill.pipelines.search.exact import check_k
 from towermill.pipelines.stages.output import require_target
 from towermill.progress import progress
 from towermill.runtime.cluster import cluster_client, cluster_failures
@@ -104,9 +105,8 @@ def recommend_all(
     blocks, unknown = _blocks(opened, None if users is None else Path(users))
     order = _Order(opened.path, k, filter_seen)
     wanted, rows = sum(block.size for block in blocks), 0
-    partial = out.with_name(f"{out.name}.partial")
     writer: pq.ParquetWriter | None = None
-    with cluster_client(runtime) as client, progress() as bars:
+    with replacing(out) as partial, cluster_client(runtime) as client, progress() as bars:
         bar = bars.add_task("recommending", total=wanted)
         found = _here(opened, order, blocks) if client is None else _spread(client, order, blocks)
         try:
@@ -116,13 +116,9 @@ def recommend_all(
                 writer.write_table(table)
                 rows += table.num_rows
                 bars.advance(bar, block.size)
-        except BaseException:
-            partial.unlink(missing_ok=True)
-            raise
         finally:
             if writer is not None:
                 writer.close()
-    partial.replace(out)
     return Written(wanted, rows, unknown)
 
 

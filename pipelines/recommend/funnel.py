@@ -11,7 +11,8 @@ from pydantic import PositiveInt
 from towermill.columns import ITEM_ID
 from towermill.errors import BundleError
 from towermill.pipelines.bundle.bundle import Bundle
-from towermill.pipelines.bundle.query import Recommendations, check_k
+from towermill.pipelines.bundle.query import Recommendations
+from towermill.pipelines.search.exact import check_k
 from towermill.section import Section
 
 

@@ -24,7 +24,7 @@ from towermill.runtime.cluster import cluster_failures
 from towermill.runtime.device import Runtime
 from towermill.runtime.plugins import register
 
-#: What a worker with a card is started with: ``dask worker --resources "GPU=1"``.
+#: What a worker with a GPU is started with: ``dask worker --resources "GPU=1"``.
 GPU = "GPU"
 
 
@@ -59,7 +59,7 @@ def submit(
         Of any cluster whose processes have Towermill installed.
     recipe
         Of its `runtime`, `device` and `seed` count. With device gpu, and with auto where workers
-        offer the resource ``GPU``, stages that compute on a card ask for one each.
+        offer the resource ``GPU``, stages that compute on a GPU ask for one each.
     out
         A folder that client and workers see under one path.
     selection
@@ -74,7 +74,7 @@ def submit(
     Raises
     ------
     SetupError
-        Versions differ, a worker does not see a folder or file, or none offers a card.
+        Versions differ, a worker does not see a folder or file, or none offers a GPU.
     DataError, RecipeError
         As `plan`.
     """
@@ -116,14 +116,14 @@ def device_of(recipe: Recipe, steps: list[Step], workers: dict[str, Any]) -> str
     """Return where stages compute; raise `SetupError` if no worker could ever take one."""
     if not workers:
         raise SetupError("The Dask cluster should have workers; it has none. Start some.")
-    cards = any(worker["resources"].get(GPU, 0) >= 1 for worker in workers.values())
+    gpus = any(worker["resources"].get(GPU, 0) >= 1 for worker in workers.values())
     needed = any(step.runs and step.stage.gpu(recipe) for step in steps)
-    if recipe.runtime.device == "gpu" and needed and not cards:
+    if recipe.runtime.device == "gpu" and needed and not gpus:
         raise SetupError(
-            f"`runtime.device` is gpu, but none of the {len(workers)} workers offers a card. Start "
+            f"`runtime.device` is gpu, but none of the {len(workers)} workers offers a GPU. Start "
             'those that have one with `dask worker --resources "GPU=1"`, or use device cpu.'
         )
-    return "gpu" if cards and recipe.runtime.device != "cpu" else "cpu"
+    return "gpu" if gpus and recipe.runtime.device != "cpu" else "cpu"
 
 
 @dataclass(frozen=True)

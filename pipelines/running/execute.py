@@ -15,6 +15,7 @@ from pathlib import Path
 
 from towermill import __version__
 from towermill.errors import SetupError, TowermillError
+from towermill.files import replacing, replacing_folder, take_place
 from towermill.pipelines.recipe.recipe import Recipe
 from towermill.pipelines.running.plan import FORCED, Step
 from towermill.pipelines.stages.base import Declared
@@ -87,7 +88,7 @@ def run_step(step: Step, recipe: Recipe, runtime: Runtime, *, wait: bool = False
             "ingredients": step.ingredients,
         }
         (partial / MANIFEST).write_text(json.dumps(manifest, indent=2, default=str))
-        _replace(folder, partial)
+        take_place(partial, folder)
     logger.info("%s: done in %.1f s", step.stage.name, seconds)
 
 
@@ -114,27 +115,14 @@ def link_latest(root: Path, steps: Sequence[Step]) -> None:
         name = key_of({step.stage.name: step.key for step in steps})
         target = root / "by-run" / name
         if not target.is_dir():
-            partial = target.with_name(f"{name}.partial")
-            shutil.rmtree(partial, ignore_errors=True)
-            partial.mkdir(parents=True)
-            for step in steps:
-                (partial / step.stage.name).symlink_to(Path("../..") / step.stage.name / step.key)
-            (partial / "bundle").symlink_to("export/bundle")
-            partial.rename(target)
-        link = root / "latest.partial"
-        link.unlink(missing_ok=True)
-        link.symlink_to(Path("by-run") / name)
-        link.replace(root / "latest")
-
-
-def _replace(folder: Path, partial: Path) -> None:
-    """Put `partial` in the place of `folder`, which is never there half deleted."""
-    old = folder.with_name(f"{folder.name}.old")
-    shutil.rmtree(old, ignore_errors=True)
-    if folder.is_dir():
-        folder.rename(old)
-    partial.rename(folder)
-    shutil.rmtree(old, ignore_errors=True)
+            with replacing_folder(target) as links:
+                for step in steps:
+                    own = Path("../..") / step.stage.name / step.key
+                    (links / step.stage.name).symlink_to(own)
+                (links / "bundle").symlink_to("export/bundle")
+        with replacing(root / "latest") as link:
+            link.unlink(missing_ok=True)
+            link.symlink_to(Path("by-run") / name)
 
 
 def _finished(folder: Path) -> str:

@@ -23,7 +23,7 @@ def run(
 
     With a cluster, each stage runs in a process of its own on this machine, whose memory is given
     back at its end, and has the cluster fit, transform and encode. So does each stage that computes
-    on a card, which it has to itself. `submit` runs the stages themselves on a cluster.
+    on a GPU, which it has to itself. `submit` runs the stages themselves on a cluster.
 
     Raises
     ------

@@ -195,3 +195,9 @@ class _Search:
 def _rounded_down(numbers: NDArray[np.float64]) -> Vectors:
     near = numbers.astype(np.float32)
     return np.where(near > numbers, np.nextafter(near, np.float32(-np.inf)), near)
+
+
+def check_k(k: int) -> None:
+    """Raise `BundleError` if `k` is not a positive integer."""
+    if isinstance(k, bool) or not isinstance(k, int) or k < 1:
+        raise BundleError(f"`k` should be a positive integer. Received: k={k!r}")

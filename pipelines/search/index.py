@@ -8,11 +8,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from towermill.errors import BundleError
-from towermill.pipelines.bundle.query import check_k
 from towermill.pipelines.search.exact import (
     Rows,
     Vectors,
     best_of_pairs,
+    check_k,
     check_queries,
     exact_search,
     pair_scores,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -12,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from towermill.errors import BundleError
-from towermill.files import file_digest
+from towermill.files import file_digest, replacing
 from towermill.pipelines.search.description import (
     IndexDescription,
     IndexFile,
@@ -84,7 +83,8 @@ def write_index(
             "is none. Set `export.index: exact`, or a larger `split.test`; nothing was published."
         )
     folder.mkdir(parents=True, exist_ok=True)
-    _written(folder / VECTORS, lambda path: _save(path, vectors))
+    with replacing(folder / VECTORS) as file:
+        _save(file, vectors)
     description = IndexDescription(kind, metric, len(vectors), vectors.shape[1], longest)
     names = [VECTORS]
     if kind != "exact":
@@ -95,7 +95,8 @@ def write_index(
         )
         names.append(f"graph.{config.library}")
         started = time.monotonic()
-        _written(folder / names[1], lambda path: write_graph(vectors, path, description))
+        with replacing(folder / names[1]) as file:
+            write_graph(vectors, file, description)
         logger.info("%s over %d items: %.1f s", kind, len(vectors), time.monotonic() - started)
     files = {
         name: IndexFile((folder / name).stat().st_size, file_digest(folder / name))
@@ -131,13 +132,6 @@ def open_index(folder: Path, description: IndexDescription, verify: bool = True)
         graph = open_graph(path, description)
         _check_graph(graph, path, vectors, description.longest)
     return Index(vectors, description.longest, description.metric, graph)
-
-
-def _written(path: Path, write: Callable[[Path], None]) -> None:
-    """Write beside and rename: a file is there whole or not at all."""
-    partial = path.with_name(f"{path.name}.partial")
-    write(partial)
-    partial.replace(path)
 
 
 def _save(path: Path, vectors: Vectors) -> None:

@@ -65,7 +65,7 @@ class SlateEnvironment:
     Parameters
     ----------
     world
-        From `Slates.world`.
+        From `SlateLog.world`.
     users
         Ids, from 1, of the readers of an episode.
     read

@@ -13,7 +13,7 @@ from towermill.pipelines.recipe.simulate import ONLINE, PolicyName
 from towermill.pipelines.recommend.catalogue import Catalogue
 from towermill.pipelines.recommend.neighbours import Neighbours
 from towermill.pipelines.simulation.environment import SlateEnvironment
-from towermill.pipelines.simulation.memory import Memory
+from towermill.pipelines.simulation.feedback import Feedback
 from towermill.pipelines.simulation.policy import Policy
 from towermill.pipelines.simulation.sources import NearClicked, Scored, Source
 from towermill.registry import reference
@@ -81,7 +81,7 @@ class Policies:
         factors = self._factors(seed) if name in ONLINE else None
         return Policy(
             self.catalogue.item_ids,
-            Memory(self.catalogue.user_rows, self.catalogue.seen),
+            Feedback(self.catalogue.user_rows, self.catalogue.seen),
             self._sources(name, factors, seed),
             size=self.config.slate,
             rule=self.config.rule,
@@ -141,7 +141,7 @@ class Policies:
         read = [[item - 1 for item in environment.read[user]] for user in known]
         return Policy(
             range(1, len(world.appeal) + 1),
-            Memory(known, read),
+            Feedback(known, read),
             [(Scored(lambda rows: world.utility(users[rows] - 1)), self.config.slate)],
             size=self.config.slate,
             seed=seed,

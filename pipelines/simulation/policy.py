@@ -10,7 +10,7 @@ import numpy as np
 from towermill.models.architectures.funk_svd_online import Floats, OnlineFactors
 from towermill.pipelines.recipe.simulate import Rule
 from towermill.pipelines.recommend.interleave import interleave
-from towermill.pipelines.simulation.memory import Memory
+from towermill.pipelines.simulation.feedback import Feedback
 from towermill.pipelines.simulation.sources import Source
 
 
@@ -42,7 +42,7 @@ class Policy:
     def __init__(
         self,
         item_ids: Sequence[Any],
-        memory: Memory,
+        memory: Feedback,
         sources: Sequence[tuple[Source, int]],
         *,
         size: int,

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from towermill.files import replacing
 from towermill.models.evaluation.bootstrap import bootstrap_by_user
 from towermill.pipelines.simulation.trial import CURVE, RESULT, USERS
 
@@ -41,8 +42,10 @@ def write_report(
         )
         for (policy, seed), folder in trials.items()
     ).with_columns(score=pl.col("steps") / horizon)
-    _replace(out / "scores.csv", lambda path: users.write_csv(path))
-    _replace(out / "clicks.png", lambda path: _plot(trials, path))
+    with replacing(out / "scores.csv") as file:
+        users.write_csv(file)
+    with replacing(out / "clicks.png") as file:
+        _plot(trials, file)
     return {
         policy: _figures(
             users.filter(pl.col("policy") == policy),
@@ -50,12 +53,6 @@ def write_report(
         )
         for policy in dict.fromkeys(policy for policy, _ in trials)
     }
-
-
-def _replace(path: Path, write: Any) -> None:
-    partial = path.with_name(f"{path.stem}.partial{path.suffix}")
-    write(partial)
-    partial.replace(path)
 
 
 def _figures(users: pl.DataFrame, results: Sequence[dict[str, Any]]) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from typing import Any
 
 from towermill.columns import ITEM_ID, USER_ID
 from towermill.errors import RecipeError
+from towermill.files import replacing
 from towermill.pipelines.recipe.recipe import Recipe
 from towermill.pipelines.recommend.catalogue import Catalogue
 from towermill.pipelines.running.run import run
@@ -104,9 +105,8 @@ def simulate(
         "seeds": list(seeds),
         "policies": write_report(trials, recipe.simulate.horizon, folder),
     }
-    partial = folder / "simulation.partial.json"
-    partial.write_text(json.dumps(found, indent=2))
-    partial.replace(folder / "simulation.json")
+    with replacing(folder / "simulation.json") as file:
+        file.write_text(json.dumps(found, indent=2))
     return found
 
 

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from towermill.pipelines.recommend.neighbours import Neighbours
-from towermill.pipelines.simulation.memory import Memory
+from towermill.pipelines.simulation.feedback import Feedback
 
 #: Users whose scores of all items are held at a time.
 _BLOCK = 256
@@ -18,7 +18,7 @@ _BLOCK = 256
 class Source(Protocol):
     """Gives items that a user has not met, best first."""
 
-    def candidates(self, rows: list[int], k: int, memory: Memory) -> list[list[int]]:
+    def candidates(self, rows: list[int], k: int, memory: Feedback) -> list[list[int]]:
         """Return up to `k` items for each of these users."""
 
 
@@ -34,7 +34,7 @@ class Scored:
     def __init__(self, score: Callable[[list[int]], NDArray[np.float32]]) -> None:
         self.score = score
 
-    def candidates(self, rows: list[int], k: int, memory: Memory) -> list[list[int]]:
+    def candidates(self, rows: list[int], k: int, memory: Feedback) -> list[list[int]]:
         """Return up to `k` items for each of these users."""
         found: list[list[int]] = []
         for start in range(0, len(rows), _BLOCK):
@@ -70,7 +70,7 @@ class NearClicked:
         self.neighbours = neighbours
         self.rng = np.random.default_rng(seed)
 
-    def candidates(self, rows: list[int], k: int, memory: Memory) -> list[list[int]]:
+    def candidates(self, rows: list[int], k: int, memory: Feedback) -> list[list[int]]:
         """Return up to `k` items for each of these users."""
         draws = self.rng.random(len(rows))
         clicked = [memory.clicked[row] for row in rows]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-import shutil
 import time
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ import numpy as np
 import polars as pl
 
 from towermill.errors import DataError
+from towermill.files import replacing_folder
 from towermill.models.architectures.funk_svd_online import Floats
 from towermill.pipelines.simulation.environment import BatchEnvironment
 from towermill.pipelines.simulation.episodes import Episode, run_episode
@@ -46,9 +46,18 @@ def run_trial(
     ``checkpoints/``
         Of what learns: the weights after each of the last five training episodes, and the best.
     """
-    partial = folder.with_name(f"{folder.name}.partial")
-    shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir(parents=True)
+    with replacing_folder(folder) as partial:
+        _try(name, policy, training, testing, episodes, partial)
+
+
+def _try(
+    name: str,
+    policy: Policy,
+    training: BatchEnvironment | None,
+    testing: BatchEnvironment,
+    episodes: int,
+    partial: Path,
+) -> None:
     started = time.monotonic()
     trained: list[Episode] = []
     weights = None
@@ -74,8 +83,6 @@ def run_trial(
     _users(phases).write_csv(partial / USERS)
     _curves(phases).write_csv(partial / CURVE)
     (partial / RESULT).write_text(json.dumps(result, indent=2))
-    shutil.rmtree(folder, ignore_errors=True)
-    partial.rename(folder)
 
 
 def _train(

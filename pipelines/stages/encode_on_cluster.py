@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from towermill.models.configs.base import ModelConfig
 from towermill.pipelines.stages.output import read_manifest
 from towermill.runtime.device import Runtime, quiet_tensorflow
-from towermill.runtime.gpu import start_tensorflow_on_card
+from towermill.runtime.gpu import start_tensorflow_on_gpu
 
 if TYPE_CHECKING:
     import numpy as np
@@ -119,14 +119,14 @@ def _loaded(model: TrainedModel) -> Retriever:
 
 
 def start_tensorflow(device: str) -> None:
-    """Have TensorFlow compute on this device, and take a card's memory as it needs it."""
+    """Have TensorFlow compute on this device, and take a GPU's memory as it needs it."""
     quiet_tensorflow()
     if device == "gpu":
-        start_tensorflow_on_card()
+        start_tensorflow_on_gpu()
     else:
         import tensorflow as tf
 
-        with contextlib.suppress(RuntimeError):  # it has started on a card: too late to hide them
+        with contextlib.suppress(RuntimeError):  # it has started on a GPU: too late to hide them
             tf.config.set_visible_devices([], "GPU")
 
 

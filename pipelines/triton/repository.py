@@ -11,6 +11,7 @@ from typing import Any, Final, Literal, get_args
 import numpy as np
 
 from towermill.errors import BundleError, DataError
+from towermill.files import replacing_folder
 from towermill.pipelines.bundle.manifest import (
     INDEX,
     ITEMS,
@@ -106,17 +107,12 @@ def write_model_repository(
     taken = _graph_inputs(bundle / onnx_file(QUERY_TOWER)) if backend == "onnxruntime" else None
     if out.is_file() or (out.is_dir() and any(out.iterdir())):
         raise DataError(f"{out} should be a new or an empty folder: it holds something already.")
-    partial = out.with_name(f"{out.name}.partial")
     try:
-        shutil.rmtree(partial, ignore_errors=True)
-        partial.mkdir(parents=True)
-        for name, config in configs(manifest, serving, taken).items():
-            _write_model(partial / name, config, bundle, files.get(name, {}))
-        partial.replace(out)
+        with replacing_folder(out) as partial:
+            for name, config in configs(manifest, serving, taken).items():
+                _write_model(partial / name, config, bundle, files.get(name, {}))
     except OSError as error:
         raise DataError(f"Cannot write {out}: {error}. Choose another folder.") from error
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
     return out
 
 

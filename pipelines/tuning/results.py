@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
+from towermill.files import replacing
 from towermill.pipelines.recipe.recipe import Recipe
 from towermill.pipelines.recipe.runtime import RuntimeConfig
 from towermill.pipelines.tuning.space import Space
@@ -60,10 +60,12 @@ def write_results(folder: Path, space: Space, trials: Iterable[FrozenTrial]) -> 
         writer = csv.DictWriter(table, list(records[0]))
         writer.writeheader()
         writer.writerows(records)
-    _put(folder / TRIALS, table.getvalue())
+    with replacing(folder / TRIALS) as file:
+        file.write_text(table.getvalue())
     if best is not None:
         values = {} if best["own"] else {key: best[key] for key in space.config.parameters}
-        _put(folder / BEST, _as_yaml(space.recipe(values), _heading(space.metric, best, own)))
+        with replacing(folder / BEST) as file:
+            file.write_text(_as_yaml(space.recipe(values), _heading(space.metric, best, own)))
     return Tuned(folder, space.metric, records, best, own)
 
 
@@ -100,9 +102,3 @@ def _as_yaml(recipe: Recipe, heading: str) -> str:
     if not content.get("runtime"):
         content.pop("runtime", None)
     return heading + yaml.safe_dump(content, sort_keys=False, allow_unicode=True, width=100)
-
-
-def _put(path: Path, text: str) -> None:
-    partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
-    partial.write_text(text)
-    partial.replace(path)

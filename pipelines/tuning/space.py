@@ -49,9 +49,9 @@ class Space:
             raise RecipeError(
                 f"Recipe {recipe.name!r} should say what to tune, in a section such as\n{_EXAMPLE}"
             )
-        if recipe.split.kind != "given" and not recipe.split.valid:
+        if recipe.split.kind != "given" and not recipe.split.validation:
             raise RecipeError(
-                "Tuning compares trials on the validation split. Set `split.valid` above 0."
+                "Tuning compares trials on the validation split. Set `split.validation` above 0."
             )
         self.config: TuneConfig = recipe.tune
         self.metric = monitor_of(recipe.train, recipe.events)

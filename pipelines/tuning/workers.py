@@ -69,7 +69,7 @@ def workers(recipe: Recipe, root: Path, runtime: Runtime, jobs: int) -> Iterator
     Raises
     ------
     SetupError
-        Of the cluster; or device gpu was asked for, and no worker offers a card.
+        Of the cluster; or device gpu was asked for, and no worker offers a GPU.
     """
     with cluster_client(runtime, **recipe.runtime.cluster_options()) as client:
         if client is not None:
@@ -147,20 +147,20 @@ def _on_cluster(
 
     require_shared(client, root)
     found = client.scheduler_info(n_workers=-1)["workers"].values()
-    cards = sum(int(worker["resources"].get(GPU, 0)) for worker in found)
-    if recipe.runtime.device == "gpu" and not cards:
+    gpus = sum(int(worker["resources"].get(GPU, 0)) for worker in found)
+    if recipe.runtime.device == "gpu" and not gpus:
         raise SetupError(
-            "`runtime.device` is gpu, but none of the workers offers a card. Start those that have "
+            "`runtime.device` is gpu, but none of the workers offers a GPU. Start those that have "
             'one with `dask worker --resources "GPU=1"`, or use device cpu.'
         )
-    on_cards = bool(cards) and recipe.runtime.device != "cpu"
-    there = Runtime("gpu" if on_cards else "cpu", "none", runtime.seed)
-    options: dict[str, Any] = {"resources": {GPU: 1}} if on_cards else {}
+    on_gpus = bool(gpus) and recipe.runtime.device != "cpu"
+    there = Runtime("gpu" if on_gpus else "cpu", "none", runtime.seed)
+    options: dict[str, Any] = {"resources": {GPU: 1}} if on_gpus else {}
     pool: Executor = client.get_executor(pure=False, **options)
     try:
         train = partial(_on_worker, runtime=there, folder=Path.cwd())
         yield Workers(
-            jobs or max(cards if on_cards else len(found), 1),
+            jobs or max(gpus if on_gpus else len(found), 1),
             lambda order: pool.submit(train, order),
         )
     except BaseException:

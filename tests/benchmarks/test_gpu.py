@@ -1,4 +1,4 @@
-"""The card's benchmark: as far as it goes without one, and what it would write with one."""
+"""The GPU's benchmark: as far as it goes without one, and what it would write with one."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ STAGES = ["prepare", "process", "train", "evaluate", "export"]
 
 
 @pytest.mark.slow
-def test_without_a_card_the_cpus_legs_run(tmp_path: Path) -> None:
+def test_without_a_gpu_the_cpus_legs_run(tmp_path: Path) -> None:
     report = tmp_path / "report.md"
     done = subprocess.run(
         [
@@ -32,8 +32,8 @@ def test_without_a_card_the_cpus_legs_run(tmp_path: Path) -> None:
     )
     assert done.returncode == 0, done.stdout + done.stderr
     found = json.loads((tmp_path / "found.json").read_text())
-    assert found["left_out"].startswith("no NVIDIA card is visible")
-    assert "No leg runs on a card: no NVIDIA card is visible" in done.stderr
+    assert found["left_out"].startswith("no NVIDIA GPU is visible")
+    assert "No leg runs on a GPU: no NVIDIA GPU is visible" in done.stderr
     assert [row["what"] for row in found["etl"]] == ["ours, CPU", "Polars"]
     assert [row["errors"] for row in found["etl"]] == [[], []]
     assert [(row["leg"], row["what"]) for row in found["recipes"]] == [
@@ -44,7 +44,7 @@ def test_without_a_card_the_cpus_legs_run(tmp_path: Path) -> None:
         assert list(row["stages"]) == STAGES
         assert row["stages"]["train"]["samples_per_second"] > 0
         assert row["stages"]["evaluate"]["queries"] > 0
-    assert not report.exists()  # it is of a card
+    assert not report.exists()  # it is of a GPU
 
 
 @pytest.fixture
@@ -55,7 +55,7 @@ def gpu(monkeypatch: pytest.MonkeyPatch) -> Any:
 
 class TestReport:
     RESULTS: dict[str, Any] = {  # noqa: RUF012
-        "card": "NVIDIA H100",
+        "GPU": "NVIDIA H100",
         "driver": "580.1",
         "machine": {"at": "2026-11-22", "cores": 16, "memory_gib": 128.0, "python": "3.11"},
         "options": {"rows": 5000000, "repeat": 3},
@@ -75,7 +75,7 @@ class TestReport:
                     "train": {
                         "samples_per_second": 123456.7,
                         "utilisation": 87.5,
-                        "card_bytes": 3 << 30,
+                        "gpu_bytes": 3 << 30,
                     },
                     "evaluate": {"seconds": 2.0, "queries": 1234},
                     "export": {"seconds": 4.0},
@@ -85,7 +85,7 @@ class TestReport:
         ],
     }
 
-    def test_names_the_card_and_all_that_was_found(self, gpu: Any) -> None:
+    def test_names_the_gpu_and_all_that_was_found(self, gpu: Any) -> None:
         page = gpu.report(self.RESULTS)
         assert page.startswith("# What was measured on NVIDIA H100\n")
         assert "driver 580.1, 16 cores, 128.0 GiB" in page
@@ -101,9 +101,7 @@ class TestReport:
 
 
 class TestLegs:
-    def test_cards_are_hidden_from_the_cpus(
-        self, gpu: Any, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
+    def test_gpus_are_hidden_from_the_cpus(self, gpu: Any, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "1")
         with gpu._device("cpu"):
             assert os.environ["CUDA_VISIBLE_DEVICES"] == ""
@@ -111,7 +109,7 @@ class TestLegs:
             assert os.environ["CUDA_VISIBLE_DEVICES"] == "1"
         assert os.environ["CUDA_VISIBLE_DEVICES"] == "1"
 
-    def test_each_way_on_a_card_and_one_that_fails(
+    def test_each_way_on_a_gpu_and_one_that_fails(
         self, gpu: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
     ) -> None:
         started = []

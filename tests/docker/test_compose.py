@@ -62,7 +62,7 @@ class TestService:
             assert source in ("../runs", "../data", *COMPOSE["volumes"])
             assert target.startswith("/mill")
 
-    def test_cards_are_asked_for_by_who_computes(self, name: str) -> None:
+    def test_gpus_are_asked_for_by_who_computes(self, name: str) -> None:
         wanted = name in ("workers", "train", "server")
         assert ("deploy" in SERVICES[name]) is wanted
         if wanted:

@@ -1,6 +1,6 @@
-"""What a card gives is what the CPU gives. Run unattended on a machine with one: pytest tests/gpu
+"""What a GPU gives is what the CPU gives. Run unattended on a machine with one: pytest tests/gpu
 
-Without a card all of these skip. ``TOWERMILL_GPU_TESTS_ON=cpu`` compares the CPU with itself, so
+Without a GPU all of these skip. ``TOWERMILL_GPU_TESTS_ON=cpu`` compares the CPU with itself, so
 that the tests' own code can be tried anywhere.
 """
 
@@ -16,7 +16,7 @@ from towermill.runtime.gpu import claim, missing_for_gpu
 DEVICE = os.environ.get("TOWERMILL_GPU_TESTS_ON", "gpu")
 MISSING = missing_for_gpu() if DEVICE == "gpu" else ""
 if DEVICE == "gpu" and not MISSING:
-    claim("model")  # before anything here imports Merlin, which would take half of the card
+    claim("model")  # before anything here imports Merlin, which would take half of the GPU
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

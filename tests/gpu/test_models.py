@@ -1,4 +1,4 @@
-"""Each model, trained on a card and on the CPU: the same answer, and the same of equal weights."""
+"""Each model, trained on a GPU and on the CPU: the same answer, and the same of equal weights."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from towermill.models.configs.train import TrainConfig  # noqa: E402
 from towermill.models.configs.two_tower import TwoTowerConfig  # noqa: E402
 from towermill.models.training.train import load_model, train_model  # noqa: E402
 
-#: Of embeddings and scores of the same weights: a card adds up in another order.
+#: Of embeddings and scores of the same weights: a GPU adds up in another order.
 SAME = 1e-3
 #: Of the first epoch's loss, of the same rows and first weights.
 LOSS = 0.02
@@ -87,18 +87,18 @@ class TestModel:
     ) -> None:
         world, model, train = MODELS[name]
         expected = fitted(data[world], model, tmp_path / "cpu", "cpu", **train)
-        found = fitted(data[world], model, tmp_path / "card", other, **train)
+        found = fitted(data[world], model, tmp_path / "gpu", other, **train)
         assert found[0]["loss"] == pytest.approx(expected[0]["loss"], rel=LOSS)
         assert max(map(metric, found)) == pytest.approx(max(map(metric, expected)), abs=METRIC)
 
         outputs = []
-        for device in ("cpu", other):  # of the weights that the card has trained
+        for device in ("cpu", other):  # of the weights that the GPU has trained
             with tf.device(f"/{device}:0"):
-                processed, loaded = load_model(data[world], tmp_path / "card", model)
+                processed, loaded = load_model(data[world], tmp_path / "gpu", model)
                 queries = contract.queries_of(processed)
                 outputs.append(contract.outputs_of(loaded, queries, processed.items))
-        for on_cpu, on_card in zip(*outputs, strict=True):
-            np.testing.assert_allclose(on_card, on_cpu, rtol=SAME, atol=SAME)
+        for on_cpu, on_gpu in zip(*outputs, strict=True):
+            np.testing.assert_allclose(on_gpu, on_cpu, rtol=SAME, atol=SAME)
 
 
 @pytest.mark.parametrize(

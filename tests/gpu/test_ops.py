@@ -1,4 +1,4 @@
-"""Each operator, fitted and applied on a card: ids equal, numbers to five digits."""
+"""Each operator, fitted and applied on a GPU: ids equal, numbers to five digits."""
 
 from __future__ import annotations
 
@@ -109,11 +109,11 @@ class TestCategorify:
         self, path: Path, tmp_path: Path, other: str, name: str
     ) -> None:
         expected, cpu = table(path, CATEGORIES[name](tmp_path / "cpu"), "cpu")
-        found, card = table(path, CATEGORIES[name](tmp_path / "card"), other)
+        found, gpu = table(path, CATEGORIES[name](tmp_path / "gpu"), other)
         assert found.schema == expected.schema
         assert found.equals(expected)
         for schema in cpu.output_schema:
-            paths = [flow.output_schema[schema.name].properties["cat_path"] for flow in (cpu, card)]
+            paths = [flow.output_schema[schema.name].properties["cat_path"] for flow in (cpu, gpu)]
             assert_frame_equal(*(pl.read_parquet(p) for p in paths))
 
     def test_a_saved_workflow_goes_over_to_the_other(
@@ -172,7 +172,7 @@ def test_out_of_memory_names_what_to_change(
     tmp_path: Path, other: str, python: Callable[..., Any]
 ) -> None:
     if other == "cpu":
-        pytest.skip("a card's memory is wanted")
+        pytest.skip("a GPU's memory is wanted")
     file = tmp_path / "many.parquet"
     pl.DataFrame({"id": np.random.default_rng(0).permutation(2_000_000)}).write_parquet(file)
     arguments = f"import sys; sys.argv[1:] = [{str(file)!r}, {str(tmp_path)!r}]\n"

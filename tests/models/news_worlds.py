@@ -182,7 +182,7 @@ def topic_world(folder: Path) -> Path:
     finds nothing.
     """
     rng = np.random.default_rng(11)
-    sizes = {"train": 80, "valid": 40, "test": 40}
+    sizes = {"train": 80, "validation": 40, "test": 40}
     bounds = np.concatenate([[0], np.cumsum(list(sizes.values()))]) + FIRST_ID
     total = sum(sizes.values())
     topic = np.arange(total) % TOPICS
@@ -219,7 +219,7 @@ def topic_world(folder: Path) -> Path:
             made.append((user, history + 1, float(rng.uniform(0, 9)), shown.tolist(), [clicked]))
         return made
 
-    counts = {"train": 388, "valid": 60, "test": 90}
+    counts = {"train": 388, "validation": 60, "test": 90}
     splits = {
         name: impressions(rows(int(bounds[i]), int(bounds[i + 1]), count), first=1000 * i)
         for i, (name, count) in enumerate(counts.items())
@@ -256,7 +256,7 @@ def taste_world(folder: Path) -> Path:
             made.append((user + FIRST_ID, user + 1, hours, shown, [clicked + FIRST_ID]))
         return made
 
-    counts = {"train": 1000, "valid": 80, "test": 120}
+    counts = {"train": 1000, "validation": 80, "test": 120}
     splits = {
         name: impressions(rows(count), first=2000 * i)
         for i, (name, count) in enumerate(counts.items())
@@ -272,7 +272,7 @@ def mood_world(folder: Path) -> Path:
     ``cheerful`` and ``gloomy``, averaged over what was read, find the click.
     """
     rng = np.random.default_rng(6)
-    sizes = {"train": 60, "valid": 30, "test": 30}
+    sizes = {"train": 60, "validation": 30, "test": 30}
     bounds = np.concatenate([[0], np.cumsum(list(sizes.values()))]) + FIRST_ID
     total = sum(sizes.values())
     cheerful = np.arange(total) % 2 == 0
@@ -298,7 +298,7 @@ def mood_world(folder: Path) -> Path:
             made.append((user, history + 1, float(rng.uniform(0, 9)), shown, [clicked]))
         return made
 
-    counts = {"train": 600, "valid": 60, "test": 90}
+    counts = {"train": 600, "validation": 60, "test": 90}
     splits = {
         name: impressions(
             rows(int(bounds[i]), int(bounds[i + 1]), count, known=name != "test"), first=1000 * i

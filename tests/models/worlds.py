@@ -91,12 +91,12 @@ def group_world(folder: Path, *, features: bool, users: int = 240, items: int = 
     ``genres`` and ``year`` of an item.
     """
     rng = np.random.default_rng(7)
-    rows: dict[str, list[tuple[int, int]]] = {"train": [], "valid": [], "test": []}
+    rows: dict[str, list[tuple[int, int]]] = {"train": [], "validation": [], "test": []}
     for user in range(users):
         own = np.arange(user % GROUPS, items, GROUPS)
         met = rng.permutation(own)[:15]
         rows["train"] += [(user, item) for item in met[:10]]
-        rows["valid"] += [(user, item) for item in met[10:12]]
+        rows["validation"] += [(user, item) for item in met[10:12]]
         rows["test"] += [(user, item) for item in met[12:]]
     train = np.array(rows["train"])
     user_of, item_of = by_falling_count(train[:, 0], users), by_falling_count(train[:, 1], items)

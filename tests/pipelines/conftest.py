@@ -48,13 +48,13 @@ NEWS["model"]["features"] = ["category"]
 @pytest.fixture(autouse=True)
 def _as_it_was() -> Iterator[None]:
     """Undo what a run and the command line do to the process."""
-    cards, handlers = os.environ.get("CUDA_VISIBLE_DEVICES"), logging.root.handlers[:]
+    gpus, handlers = os.environ.get("CUDA_VISIBLE_DEVICES"), logging.root.handlers[:]
     yield
     logging.root.handlers[:] = handlers
-    if cards is None:
+    if gpus is None:
         os.environ.pop("CUDA_VISIBLE_DEVICES", None)
     else:
-        os.environ["CUDA_VISIBLE_DEVICES"] = cards
+        os.environ["CUDA_VISIBLE_DEVICES"] = gpus
 
 
 @dataclass(frozen=True)

@@ -87,7 +87,7 @@ class TestTriggers:
         assert found[TRIGGERS]["push"] is None  # of any branch
         assert commands(found) == ["bash .ci/run"]
 
-    def test_a_card_by_label_on_a_machine_of_ones_own(self) -> None:
+    def test_a_gpu_by_label_on_a_machine_of_ones_own(self) -> None:
         found = workflow("gpu")
         assert "labeled" in found[TRIGGERS]["pull_request"]["types"]
         (job,) = found["jobs"].values()
@@ -109,7 +109,7 @@ class TestTriggers:
 
 class TestMakefile:
     @pytest.mark.parametrize("target", ["test-gpu", "results-gpu"])
-    def test_files_of_the_cards_targets_are_there(self, target: str) -> None:
+    def test_files_of_the_gpus_targets_are_there(self, target: str) -> None:
         text = (ROOT / "Makefile").read_text()
         recipe = re.search(rf"^{target}:.*\n((?:\t.*\n)+)", text, re.MULTILINE)
         assert recipe is not None

@@ -33,8 +33,8 @@ def sections() -> dict[str, type[BaseModel]]:
     }
     found |= {"tune": TuneConfig, "tune sampler": SamplerConfig, "tune pruner": PrunerConfig}
     found |= {"tune parameters": ParameterRange}
-    found |= {f"model {kind}": MODELS.get(kind) for kind in MODELS.own}
-    return {**found, **{f"source {kind}": SOURCES.get(kind) for kind in SOURCES.own}}
+    found |= {f"source {kind}": SOURCES.get(kind) for kind in SOURCES.own}
+    return {**found, **{f"model {kind}": MODELS.get(kind) for kind in MODELS.own}}
 
 
 class TestRecipesPage:

@@ -121,7 +121,7 @@ class TestColumns:
         assert data.to_ddf(columns=["a"]).compute()["a"].tolist() == [1, 2]
 
 
-class TestOnCard:
+class TestOnGPU:
     """What cuDF is asked for; a pandas reader stands in for it."""
 
     @pytest.fixture
@@ -141,19 +141,19 @@ class TestOnCard:
 
     def test_row_groups_and_columns_of_the_part(self, path: Path, asked: Any) -> None:
         part = plan_parts([str(path)], 1)[3]
-        found = dataset.read_part_on_card(part, ["text", "id"])
+        found = dataset.read_part_on_gpu(part, ["text", "id"])
         assert list(found) == ["text", "id"]
         assert found["text"].tolist() == part.read(["text"])["text"].tolist()
         assert asked == [{"row_groups": [3], "use_pandas_metadata": False}]
-        assert len(dataset.read_part_on_card(part).columns) == 5
+        assert len(dataset.read_part_on_gpu(part).columns) == 5
 
     def test_an_empty_part_has_its_columns(self, path: Path, asked: Any) -> None:
         none = dataset.Part(str(path), (), 0, 0)
-        assert list(none.read_on_card(["real", "id"])) == ["real", "id"]
-        assert list(none.read_on_card()) == ["id", "text", "real", "at", "list"]
+        assert list(none.read_on_gpu(["real", "id"])) == ["real", "id"]
+        assert list(none.read_on_gpu()) == ["id", "text", "real", "at", "list"]
         assert asked == []
 
-    def test_a_card_that_is_full(self, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_a_gpu_that_is_full(self, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         def fail(*arguments: Any, **options: Any) -> None:
             raise MemoryError("std::bad_alloc: out_of_memory")
 
@@ -162,4 +162,4 @@ class TestOnCard:
         with pytest.raises(
             DataError, match=r"hold a part of the data \(10 rows\).*runtime.rmm_pool"
         ):
-            part.read_on_card()
+            part.read_on_gpu()

@@ -123,7 +123,7 @@ def recipes(as_json: JsonOption = False) -> None:
 
 
 @app.command()
-def submit(
+def predict(
     run: Annotated[Path, typer.Argument(help="A finished run: runs/<recipe>/latest.")],
     split: Annotated[
         str, typer.Option("--split", help="The source's own part: test or validation.")

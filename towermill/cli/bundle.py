@@ -48,8 +48,8 @@ def recommend(
     as_json: JsonOption = False,
 ) -> None:
     """Recommend items from a bundle to a user, to whoever has read what is given, or to all."""
-    from towermill.pipelines.bundle.query import check_k
     from towermill.pipelines.recommend.open import open_recommender
+    from towermill.pipelines.search.exact import check_k
 
     check_k(k)
     if sum([user is not None, history is not None, everyone, users is not None]) != 1:

@@ -13,7 +13,7 @@ from typing import Any
 from towermill import __version__, merlin
 from towermill.runtime.cores import cores
 from towermill.runtime.device import Runtime, resolve
-from towermill.runtime.gpu import card_count, cards, driver, start_tensorflow_on_card
+from towermill.runtime.gpu import driver, gpu_count, gpus, start_tensorflow_on_gpu
 
 #: What a run of any recipe imports, and with it whether it works at all.
 _LIBRARIES = (
@@ -32,14 +32,14 @@ _ENOUGH_DISK = 2 * 2**30
 def examine() -> dict[str, Any]:
     """Return ``{"ok": …, "towermill": …, "checks": [{"name", "ok", "found", "advice", …}]}``.
 
-    ``ok`` is false if something that every run needs does not work; a missing card or extra
+    ``ok`` is false if something that every run needs does not work; a missing GPU or extra
     is said, with what it is for, and does not count.
     """
-    # The device first: libraries look for cards as they are imported.
+    # The device first: libraries look for GPUs as they are imported.
     runtime = resolve()
-    checks = [_python(), _driver(), _cards(), *(_on_card(runtime, *what) for what in _ON_CARD)]
+    checks = [_python(), _driver(), _gpus(), *(_on_gpu(runtime, *what) for what in _ON_GPU)]
     checks.append(_device(runtime))
-    # Before Merlin, which starts TensorFlow on half of a card.
+    # Before Merlin, which starts TensorFlow on half of a GPU.
     checks += [_tensorflow(runtime), *(_library(*names) for names in _LIBRARIES)]
     checks += [_extra(*names) for names in _OPTIONAL]
     checks.append(_disk())
@@ -90,7 +90,7 @@ def _tensorflow(runtime: Runtime) -> dict[str, Any]:
     except PackageNotFoundError:
         package = "tensorflow"
     return _library(
-        package, "tensorflow", _multiply_on_card if runtime.device == "gpu" else _multiply
+        package, "tensorflow", _multiply_on_gpu if runtime.device == "gpu" else _multiply
     )
 
 
@@ -101,11 +101,11 @@ def _multiply() -> None:
         raise ArithmeticError("a product of two matrices came out wrong")
 
 
-def _multiply_on_card() -> None:
+def _multiply_on_gpu() -> None:
     import tensorflow as tf
 
-    if not start_tensorflow_on_card():
-        raise RuntimeError("it finds no card, as one of its CUDA libraries is missing")
+    if not start_tensorflow_on_gpu():
+        raise RuntimeError("it finds no GPU, as one of its CUDA libraries is missing")
     with tf.device("/GPU:0"):
         _multiply()
 
@@ -131,8 +131,8 @@ def _count_by_cudf() -> None:
         raise ArithmeticError("values were counted wrong")
 
 
-#: Package, module, and one line of it on a card.
-_ON_CARD: tuple[tuple[str, str, Callable[[], object] | None], ...] = (
+#: Package, module, and one line of it on a GPU.
+_ON_GPU: tuple[tuple[str, str, Callable[[], object] | None], ...] = (
     ("cupy-cuda12x", "cupy", _add_by_cupy),
     ("rmm-cu12", "rmm", _allocate_by_rmm),
     ("cudf-cu12", "cudf", _count_by_cudf),
@@ -142,7 +142,7 @@ _ON_CARD: tuple[tuple[str, str, Callable[[], object] | None], ...] = (
 _INSTALL = "runs on a GPU need it: install towermill[gpu]"
 
 
-def _on_card(
+def _on_gpu(
     runtime: Runtime, package: str, module: str, use: Callable[[], object] | None
 ) -> dict[str, Any]:
     if runtime.device != "gpu":
@@ -156,21 +156,19 @@ def _driver() -> dict[str, Any]:
     return _check("driver", bool(found), found or "no NVIDIA driver", advice, needed=False)
 
 
-def _cards() -> dict[str, Any]:
+def _gpus() -> dict[str, Any]:
     gib = 2**30
-    found = [
-        f"{card.name}, {card.memory / gib:.1f} GiB, {card.free / gib:.1f} free" for card in cards()
-    ]
-    advice = "in a container, it has to be given the card: docker run --gpus all"
-    return _check("card", bool(found), "; ".join(found) or "no card", advice, needed=False)
+    found = [f"{gpu.name}, {gpu.memory / gib:.1f} GiB, {gpu.free / gib:.1f} free" for gpu in gpus()]
+    advice = "in a container, it has to be given the GPU: docker run --gpus all"
+    return _check("GPU", bool(found), "; ".join(found) or "no GPU", advice, needed=False)
 
 
 def _device(runtime: Runtime) -> dict[str, Any]:
     return _check(
         "device",
         runtime.device == "gpu",
-        f"{runtime.device}: {cores()} cores, {card_count()} NVIDIA cards",
-        "runs use the CPU; for a card, a driver and towermill[gpu] are needed",
+        f"{runtime.device}: {cores()} cores, {gpu_count()} NVIDIA GPUs",
+        "runs use the CPU; for a GPU, a driver and towermill[gpu] are needed",
         needed=False,
     )
 

@@ -42,7 +42,7 @@ class Feature(Section):
         Options of a kind from another package.
     """
 
-    kind: Annotated[str, PartName(KINDS)] = "category"
+    kind: Annotated[str, PartName(KINDS, light=True)] = "category"
     freq_threshold: int = Field(0, ge=0)
     max_size: int = Field(0, ge=0)
     num_buckets: int = Field(0, ge=0)

@@ -17,9 +17,6 @@ which unpickle Merlin's objects: `towermill.runtime.plugins.register` brings the
 
 from __future__ import annotations
 
-import importlib
-import importlib.metadata
-import importlib.util
 import warnings
 from collections.abc import Callable
 from typing import Any
@@ -110,13 +107,15 @@ def warn_of_untested_versions(packages: Any) -> None:
 
     Every patch here reaches into internals, which any release may move.
     """
+    from importlib.metadata import PackageNotFoundError, version  # slow to load: not in `--help`
+
     for package in sorted(packages):
         try:
-            found = importlib.metadata.version(package)
-        except importlib.metadata.PackageNotFoundError:
+            found = version(package)
+        except PackageNotFoundError:
             continue
         tested = TESTED[package]
-        if not any(found == version or found.startswith(version + ".") for version in tested):
+        if not any(found == one or found.startswith(one + ".") for one in tested):
             warnings.warn(
                 f"{package} {found} is installed; Towermill was tested with {package} "
                 f"{' and '.join(tested)}. If Merlin fails, install that one.",

@@ -176,7 +176,7 @@ def hash_values_alone(merlin_core_dispatch: Any) -> None:
 
 
 def restore_cudf_names(merlin_core_compat: Any) -> None:
-    """Names that Merlin imports or calls and that cuDF has dropped since 24. Not run on a card yet.
+    """Names that Merlin imports or calls and that cuDF has dropped since 24. Not run on a GPU yet.
 
     Without ``build_column`` merlin.core.dispatch gives up importing and cannot tell a list column
     from others. Written by the source of cuDF 26.6.

@@ -1,4 +1,4 @@
-"""Dask clusters: of this machine's cores, of its cards, or one that is there already."""
+"""Dask clusters: of this machine's cores, of its GPUs, or one that is there already."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 from towermill.errors import SetupError, StageError
 from towermill.runtime.cores import cores
 from towermill.runtime.device import Runtime
-from towermill.runtime.gpu import card_count, require_dask_cuda
+from towermill.runtime.gpu import gpu_count, require_dask_cuda
 
 #: How long work waits for a worker where none is left: a nanny may be starting one again.
 _NO_WORKERS = "120s"
@@ -39,15 +39,15 @@ def cluster_client(
     runtime
         What `resolve` returned.
     workers
-        How many processes to start; 0: one a core (``local``), one a card (``cuda``). Of ``local``,
+        How many processes to start; 0: one a core (``local``), one a GPU (``cuda``). Of ``local``,
         each has one thread of Dask's and its share of the cores for Polars.
     protocol
         Between the processes of ``cuda``: ``tcp``, or ``ucx`` (NVLink, InfiniBand).
     rmm_pool
-        What each worker of ``cuda`` takes of its card for cuDF at once: a share, or a size such as
+        What each worker of ``cuda`` takes of its GPU for cuDF at once: a share, or a size such as
         ``"8GB"``; 0 takes memory as it comes. TensorFlow, in a process of its own, gets the rest.
     device_memory_limit
-        Of a card, a share or size; beyond it a worker of ``cuda`` moves results to the host.
+        Of a GPU, a share or size; beyond it a worker of ``cuda`` moves results to the host.
     spill
         Whether cuDF of a worker of ``cuda`` moves to the host what it does not need just then.
     local_directory
@@ -120,7 +120,7 @@ def _cuda_cluster(
         )
     from dask_cuda import LocalCUDACluster
 
-    workers = workers or card_count()
+    workers = workers or gpu_count()
     _set_up_workers(stack, workers)
     return stack.enter_context(
         LocalCUDACluster(

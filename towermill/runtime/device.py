@@ -1,7 +1,7 @@
 """Where a run computes: device, seeds, and what TensorFlow may do to the terminal.
 
 Nothing here imports TensorFlow or Merlin before it has to. `resolve` first, then the rest: both
-look for cards when they are imported. How a card's memory is shared, `towermill.runtime.gpu` says.
+look for GPUs when they are imported. How a GPU's memory is shared, `towermill.runtime.gpu` says.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from dataclasses import dataclass
 
 from towermill import merlin
 from towermill.errors import SetupError, did_you_mean
-from towermill.runtime.gpu import card_count, missing_for_gpu, require_dask_cuda
+from towermill.runtime.gpu import gpu_count, missing_for_gpu, require_dask_cuda
 
 logger = logging.getLogger(__name__)
 
@@ -35,7 +35,7 @@ class Runtime:
         ``"cpu"`` or ``"gpu"``.
     cluster
         ``"none"`` (this process), ``"local"`` (a worker process a core), ``"cuda"`` (a worker a
-        card), or the address of a Dask scheduler, such as ``"tcp://10.0.0.1:8786"``.
+        GPU), or the address of a Dask scheduler, such as ``"tcp://10.0.0.1:8786"``.
     seed
         Of every random choice.
     """
@@ -46,15 +46,15 @@ class Runtime:
 
 
 def resolve(device: str = "auto", cluster: str = "none", seed: int = 0) -> Runtime:
-    """Decide on the device, and hide all cards from this process if it is the CPU.
+    """Decide on the device, and hide all GPUs from this process if it is the CPU.
 
     Call it before TensorFlow or Merlin is imported. ``CUDA_VISIBLE_DEVICES`` is set to nothing for
-    the CPU, so that neither they nor processes started from here look for a card.
+    the CPU, so that neither they nor processes started from here look for a GPU.
 
     Parameters
     ----------
     device
-        ``"cpu"``, ``"gpu"``, or ``"auto"``: the GPU if a card is visible and cuDF is installed.
+        ``"cpu"``, ``"gpu"``, or ``"auto"``: the GPU if a GPU is visible and cuDF is installed.
     cluster
         ``"none"``, ``"local"``, ``"cuda"``, or a scheduler's address with its protocol.
     seed
@@ -63,8 +63,8 @@ def resolve(device: str = "auto", cluster: str = "none", seed: int = 0) -> Runti
     Raises
     ------
     SetupError
-        If an argument is not one of these; if ``"gpu"`` or ``"cuda"`` is asked for and a card or a
-        package is missing; or if it is too late to hide the cards.
+        If an argument is not one of these; if ``"gpu"`` or ``"cuda"`` is asked for and a GPU or a
+        package is missing; or if it is too late to hide the GPUs.
     """
     if device not in DEVICES:
         raise SetupError(
@@ -93,14 +93,14 @@ def resolve(device: str = "auto", cluster: str = "none", seed: int = 0) -> Runti
     if cluster == "cuda":
         require_dask_cuda()
     if device == "cpu" or missing:
-        if missing and card_count():
-            logger.warning("`device` auto takes the CPU, though a card is there: %s", missing)
-        _hide_cards()
+        if missing and gpu_count():
+            logger.warning("`device` auto takes the CPU, though a GPU is there: %s", missing)
+        _hide_gpus()
         return Runtime("cpu", cluster, seed)
     return Runtime("gpu", cluster, seed)
 
 
-def _hide_cards() -> None:
+def _hide_gpus() -> None:
     has_gpu = sys.modules.get("merlin.core.has_gpu")  # what Merlin found when it was imported
     if has_gpu is not None and has_gpu.HAS_GPU:
         raise SetupError(

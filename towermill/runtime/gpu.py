@@ -1,4 +1,4 @@
-"""The card: whether there is one, what it is, and who takes how much of its memory, and when.
+"""The GPU: whether there is one, what it is, and who takes how much of its memory, and when.
 
 cuDF and TensorFlow share it, and neither may start before it is told how: `claim` does so. Nothing
 here imports either before it has to.
@@ -31,12 +31,12 @@ _claimed: dict[str, int] = {}
 
 @dataclass(frozen=True)
 class Memory:
-    """How a card's memory is shared.
+    """How a GPU's memory is shared.
 
     Attributes
     ----------
     rmm_pool
-        What cuDF takes at once where it makes features: a share of the card, or bytes as text
+        What cuDF takes at once where it makes features: a share of the GPU, or bytes as text
         (``"8GB"``); 0 takes memory as it comes.
     tensorflow_memory
         What TensorFlow may take at most, likewise; 0 is no limit.
@@ -53,29 +53,29 @@ class Memory:
 
 
 @dataclass(frozen=True)
-class Card:
-    """One card, as the driver tells of it; memory in bytes."""
+class GPU:
+    """One GPU, as the driver tells of it; memory in bytes."""
 
     name: str
     memory: int
     free: int
 
 
-def card_count() -> int:
-    """Return how many NVIDIA cards this process may use; asks the driver, not CUDA.
+def gpu_count() -> int:
+    """Return how many NVIDIA GPUs this process may use; asks the driver, not CUDA.
 
     ``CUDA_VISIBLE_DEVICES`` counts as CUDA counts it: up to the first entry that is no device.
     """
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
     if visible is not None and (not visible.strip() or visible.strip().startswith("-")):
         return 0
-    cards = _cards_by_nvml()
+    gpus = _gpus_by_nvml()
     if visible is not None:
         entries = [entry.strip() for entry in visible.split(",")]
         if "-1" in entries:
             entries = entries[: entries.index("-1")]
-        cards = min(cards, len(entries))
-    return cards
+        gpus = min(gpus, len(entries))
+    return gpus
 
 
 @contextmanager
@@ -98,12 +98,12 @@ def _nvml() -> Iterator[Any]:
         pynvml.nvmlShutdown()
 
 
-def _cards_by_nvml() -> int:
+def _gpus_by_nvml() -> int:
     with _nvml() as nvml:
-        return _cards_by_driver() if nvml is None else int(nvml.nvmlDeviceGetCount())
+        return _gpus_by_driver() if nvml is None else int(nvml.nvmlDeviceGetCount())
 
 
-def _cards_by_driver(folder: Path = Path("/proc/driver/nvidia/gpus")) -> int:
+def _gpus_by_driver(folder: Path = Path("/proc/driver/nvidia/gpus")) -> int:
     return sum(1 for _ in folder.iterdir()) if folder.is_dir() else 0
 
 
@@ -113,8 +113,8 @@ def driver() -> str:
         return "" if nvml is None else _text(nvml.nvmlSystemGetDriverVersion())
 
 
-def cards() -> list[Card]:
-    """Return all cards that the driver knows, this process's or not."""
+def gpus() -> list[GPU]:
+    """Return all GPUs that the driver knows, this process's or not."""
     with _nvml() as nvml:
         if nvml is None:
             return []
@@ -122,12 +122,12 @@ def cards() -> list[Card]:
         for index in range(int(nvml.nvmlDeviceGetCount())):
             handle = nvml.nvmlDeviceGetHandleByIndex(index)
             memory = nvml.nvmlDeviceGetMemoryInfo(handle)
-            found.append(Card(_text(nvml.nvmlDeviceGetName(handle)), memory.total, memory.free))
+            found.append(GPU(_text(nvml.nvmlDeviceGetName(handle)), memory.total, memory.free))
         return found
 
 
 def utilisation() -> list[tuple[int, int]]:
-    """Return of each card the share of time it has just worked, in percent, and bytes in use."""
+    """Return of each GPU the share of time it has just worked, in percent, and bytes in use."""
     with _nvml() as nvml:
         if nvml is None:
             return []
@@ -147,10 +147,10 @@ def _text(value: Any) -> str:
 
 def missing_for_gpu() -> str:
     """Say what is missing for a GPU, as the end of a sentence, or return an empty string."""
-    if card_count() == 0:
+    if gpu_count() == 0:
         visible = os.environ.get("CUDA_VISIBLE_DEVICES")
         hidden = f" (CUDA_VISIBLE_DEVICES is {visible!r})" if visible is not None else ""
-        return f"no NVIDIA card is visible to this process{hidden}."
+        return f"no NVIDIA GPU is visible to this process{hidden}."
     lacking = [name for name in ("cudf", "dask_cudf") if importlib.util.find_spec(name) is None]
     if lacking:
         return f"{' and '.join(lacking)} is not installed: install towermill[gpu]."
@@ -166,12 +166,12 @@ def require_dask_cuda() -> None:
 
 
 def claim(use: Use, memory: Memory | None = None) -> None:
-    """Share out this process's card, before cuDF and TensorFlow start on it.
+    """Share out this process's GPU, before cuDF and TensorFlow start on it.
 
     First cuDF's part, then TensorFlow's, which never gives back what it has taken. For ``features``
     and ``both`` rmm takes its pool; for ``model``, where cuDF but feeds batches, it takes memory as
     it comes. For ``features`` TensorFlow is not imported. All of it is given back when the process
-    ends: stages that compute on a card have one each.
+    ends: stages that compute on a GPU have one each.
 
     Parameters
     ----------
@@ -183,18 +183,18 @@ def claim(use: Use, memory: Memory | None = None) -> None:
     Raises
     ------
     SetupError
-        The card has less memory than is asked for, or TensorFlow has started on it already.
+        The GPU has less memory than is asked for, or TensorFlow has started on it already.
     """
     memory = memory or Memory()
-    logger.debug("the card is taken for %s: %s", use, memory)
+    logger.debug("the GPU is taken for %s: %s", use, memory)
     _start_cudf(memory.rmm_pool if use != "model" else 0, memory.spill)
     _claimed["host_tables"] = _bytes(memory.host_tables, "runtime.host_tables")
     if use != "features":
-        start_tensorflow_on_card(memory.tensorflow_memory)
+        start_tensorflow_on_gpu(memory.tensorflow_memory)
 
 
 def table_limit() -> int:
-    """Return the bytes from which on a table stays on the host, as claimed; without a card 0."""
+    """Return the bytes from which on a table stays on the host, as claimed; without a GPU 0."""
     return _claimed.get("host_tables", 0)
 
 
@@ -209,16 +209,16 @@ def _start_cudf(pool: float | str, spill: bool) -> None:
             resource = rmm.mr.CudaAsyncMemoryResource()
     except MemoryError as error:
         raise SetupError(
-            f"cuDF's pool should have {size / 2**30:.1f} GiB of the card's memory; there is not as "
+            f"cuDF's pool should have {size / 2**30:.1f} GiB of the GPU's memory; there is not as "
             f"much left ({error}). Lower `runtime.rmm_pool` (now {pool}), or end what else is on "
-            "the card: nvidia-smi lists it."
+            "the GPU: nvidia-smi lists it."
         ) from error
     rmm.mr.set_current_device_resource(resource)
     importlib.import_module("cudf").set_option("spill", spill)
 
 
-def start_tensorflow_on_card(limit: float | str = 0.0) -> int:
-    """Start TensorFlow with a limit of each card's memory, and return the number of cards.
+def start_tensorflow_on_gpu(limit: float | str = 0.0) -> int:
+    """Start TensorFlow with a limit of each GPU's memory, and return the number of GPUs.
 
     A limit of 0 has it take memory as it needs it; left alone, it takes all of it at once, of which
     nothing is left to cuDF. Started it has to be: Merlin sets a limit of its own when it is
@@ -227,9 +227,9 @@ def start_tensorflow_on_card(limit: float | str = 0.0) -> int:
     Raises
     ------
     SetupError
-        TensorFlow has started on a card already, or a card has less memory.
+        TensorFlow has started on a GPU already, or a GPU has less memory.
     """
-    # From the driver's pool, which takes back what is not in use: cuDF is on the same card.
+    # From the driver's pool, which takes back what is not in use: cuDF is on the same GPU.
     os.environ.setdefault("TF_GPU_ALLOCATOR", "cuda_malloc_async")
     import tensorflow as tf
 
@@ -255,7 +255,7 @@ def start_tensorflow_on_card(limit: float | str = 0.0) -> int:
 
 @contextmanager
 def enough_memory(what: str) -> Iterator[None]:
-    """Raise `DataError`, naming what to change, where the card's memory does not do for the block.
+    """Raise `DataError`, naming what to change, where the GPU's memory does not do for the block.
 
     rmm raises a ``MemoryError`` once neither its pool nor cuDF's spilling has room left.
     """
@@ -263,23 +263,23 @@ def enough_memory(what: str) -> Iterator[None]:
         yield
     except MemoryError as error:
         raise DataError(
-            f"The card's memory should hold {what}; it was used up ({error}). Give cuDF more of it "
+            f"The GPU's memory should hold {what}; it was used up ({error}). Give cuDF more of it "
             "with `runtime.rmm_pool`, make the vocabulary smaller with the feature's `max_size` or "
             "`freq_threshold`, or set `runtime.device: cpu`."
         ) from error
 
 
 def _bytes(share: float | str, key: str) -> int:
-    """Return a share of the smallest card, or a size, in whole blocks of rmm's.
+    """Return a share of the smallest GPU, or a size, in whole blocks of rmm's.
 
     Raises
     ------
     SetupError
-        No card is as large.
+        No GPU is as large.
     """
     if not share:
         return 0
-    there = min((card.memory for card in cards()), default=0)
+    there = min((gpu.memory for gpu in gpus()), default=0)
     if isinstance(share, str):
         from dask.utils import parse_bytes
 
@@ -288,6 +288,6 @@ def _bytes(share: float | str, key: str) -> int:
         size = int(share * there)
     if there and size > there:
         raise SetupError(
-            f"`{key}` should fit the card, which has {there / 2**30:.1f} GiB. Received: {share}"
+            f"`{key}` should fit the GPU, which has {there / 2**30:.1f} GiB. Received: {share}"
         )
     return size // _BLOCK * _BLOCK

@@ -27,7 +27,7 @@ _PACKAGES: dict[str, tuple[str, ...]] = {
     "tensorflow": ("tensorflow-cpu", "tensorflow"),
     "cudf": ("cudf-cu12",),
 }
-#: A client without a card need not have them.
+#: A client without a GPU need not have them.
 _OPTIONAL = ("cudf",)
 _ROOMS = ("workflows", "models", "pipelines")
 _ABSENT = "-"

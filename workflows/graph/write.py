@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import shutil
-import uuid
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -23,6 +22,7 @@ from merlin.schema import Schema
 from merlin.schema.io.tensorflow_metadata import TensorflowMetadata
 
 from towermill.errors import DataError
+from towermill.files import replacing
 from towermill.progress import progress
 from towermill.workflows.dataset import ArrowDataset, Part, require_columns
 from towermill.workflows.graph.workflow import Workflow
@@ -43,7 +43,7 @@ def write(workflow: Workflow, dataset: Dataset, out: Path, file_size: str = FILE
     With them stand ``_metadata`` (every file's row groups and statistics) and ``schema.pbtxt``.
     The files are the same whether a Dask cluster, which is used if there is one, writes them or
     this process. Only the columns that the workflow takes are read; row groups in which no row can
-    pass the workflow's `Filter` are not. On a card each part is read and encoded there, and comes
+    pass the workflow's `Filter` are not. On a GPU each part is read and encoded there, and comes
     to the host to be written.
 
     Parameters
@@ -152,12 +152,8 @@ def _write_file(
     While a part is encoded, the next one is read and the one before written.
     """
     # Dask may have two workers write it, if it believes that the first is gone.
-    unfinished = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
-    try:
+    with replacing(path, shared=True) as unfinished:
         meta = _write(workflow, read, parts, unfinished)
-        unfinished.replace(path)
-    finally:
-        unfinished.unlink(missing_ok=True)
     meta.set_file_path(path.name)
     return meta
 

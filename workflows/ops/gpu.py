@@ -1,4 +1,4 @@
-"""What `Categorify` and `ListSlice` do on a card: cuDF frames, counted and looked up in place.
+"""What `Categorify` and `ListSlice` do on a GPU: cuDF frames, counted and looked up in place.
 
 Distinct values and their counts alone come to the host, where the vocabulary is ordered and written
 as on a CPU: so ids are equal, ties included. Nothing here imports cuDF before a frame is its own.
@@ -20,13 +20,13 @@ from towermill.workflows.ops.categories.vocabulary import SIZE, Group, stacked
 _ROW, _ID = "__row", "__id"
 
 
-def count_on_card(frame: Any, groups: Sequence[Group]) -> dict[str, pl.DataFrame]:
+def count_on_gpu(frame: Any, groups: Sequence[Group]) -> dict[str, pl.DataFrame]:
     """Return what `count_values` does, of a cuDF frame.
 
     Raises
     ------
     DataError
-        The card has no memory left.
+        The GPU has no memory left.
     TypeError
         The columns of a joint group are of types that have none in common.
     """
@@ -54,8 +54,8 @@ def _sizes(values: Any) -> pl.DataFrame:
     return pl.DataFrame([to_host(groups[name]) for name in (*keys, SIZE)])
 
 
-class CardLookup:
-    """The ids of one vocabulary, as a table on the card that values are joined with.
+class GPULookup:
+    """The ids of one vocabulary, as a table on the GPU that values are joined with.
 
     Parameters
     ----------
@@ -65,14 +65,14 @@ class CardLookup:
     Raises
     ------
     DataError
-        The card has no memory left for it.
+        The GPU has no memory left for it.
     """
 
     def __init__(self, vocabulary: pl.DataFrame, first: int, null: int, unknown: int) -> None:
         self.null, self.unknown, self.keys = null, unknown, vocabulary.columns
         ids = pl.int_range(first, first + vocabulary.height, dtype=pl.Int32, eager=True)
         with enough_memory(f"the vocabulary of {', '.join(self.keys)} ({vocabulary.height} rows)"):
-            self.table = to_card(vocabulary.with_columns(ids.alias(_ID)).to_arrow())
+            self.table = to_gpu(vocabulary.with_columns(ids.alias(_ID)).to_arrow())
 
     def ids(self, columns: Sequence[Any]) -> Any:
         """Return int32 ids of rows of values, `unknown` for what is not in the vocabulary."""
@@ -80,18 +80,18 @@ class CardLookup:
         for key, column in zip(self.keys[1:], columns[1:], strict=True):
             frame[key] = column.reset_index(drop=True)
         frame[_ROW] = frame.index
-        # A join on the card keeps no order.
+        # A join on the GPU keeps no order.
         found = frame.merge(self.table, on=self.keys, how="left").sort_values(_ROW)[_ID]
         return found.reset_index(drop=True).fillna(self.unknown).astype("int32")
 
 
-def encode(df: Any, sources: Sequence[str], lookup: CardLookup, name: str) -> tuple[Any, Any]:
+def encode(df: Any, sources: Sequence[str], lookup: GPULookup, name: str) -> tuple[Any, Any]:
     """Return int32 ids of one column, or of a combination, and the lists' lengths if it has lists.
 
     Raises
     ------
     DataError
-        The card has no memory left.
+        The GPU has no memory left.
     """
     with enough_memory(f"a part of the data while the column {name!r} is encoded"):
         columns = [df[source] for source in sources]
@@ -148,7 +148,7 @@ def relisted(values: Any, lengths: Any, like: Any) -> Any:
     return lists
 
 
-def to_card(table: pa.Table) -> Any:
+def to_gpu(table: pa.Table) -> Any:
     """Return a table as a cuDF frame."""
     import cudf
 

@@ -44,14 +44,14 @@ class Normalize(ops.Normalize):  # type: ignore[misc]
     out as NaN. So does every value of a column that had nothing else when it was fitted. Where the
     standard deviation is 0, or that of a single value, the mean is subtracted and no more.
     Stock's variance is a difference of squares, which cancel where the mean is far from 0. On cuDF
-    frames it is fitted likewise, on the card, and applied by NVTabular.
+    frames it is fitted likewise, on the GPU, and applied by NVTabular.
 
     The values of a list count one by one; a list that is null is an empty one.
     """
 
     def fit(self, col_selector: Any, ddf: Any) -> Any:
         """Return the lazy means and standard deviations of all columns."""
-        of_part = measure if on_cpu(ddf._meta) else measure_on_card
+        of_part = measure if on_cpu(ddf._meta) else measure_on_gpu
         chunk = partial(of_part, names=tuple(col_selector.names))
         return reduce_partitions(ddf, chunk, merge, summarize)
 
@@ -102,7 +102,7 @@ def measure(frame: pd.DataFrame, names: Sequence[str]) -> dict[str, Moments]:
     return {name: _moments(numbers(frame[name])[0]) for name in names}
 
 
-def measure_on_card(frame: Any, names: Sequence[str]) -> dict[str, Moments]:
+def measure_on_gpu(frame: Any, names: Sequence[str]) -> dict[str, Moments]:
     """Return the moments of each column of a cuDF frame."""
     found = {}
     for name in names:

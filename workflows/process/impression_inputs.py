@@ -57,9 +57,9 @@ def write_raw_impressions(
     Returns
     -------
     dict of str to Path
-        ``train``, ``valid``, ``test`` and ``hidden`` as far as they are there, ``histories`` (row 0
-        the empty one), ``trained_on`` (the ids of the articles in training), and ``fit``: the
-        training impressions, the histories they look up, and all articles.
+        ``train``, ``validation``, ``test`` and ``hidden`` as far as they are there, ``histories``
+        (row 0 the empty one), ``trained_on`` (the ids of the articles in training), and ``fit``:
+        the training impressions, the histories they look up, and all articles.
 
     Raises
     ------
@@ -139,7 +139,7 @@ def _labelled(rows: pl.DataFrame) -> pl.DataFrame:
 def split_impressions(
     impressions: pl.LazyFrame, config: Split, folder: Path
 ) -> dict[str, pl.LazyFrame]:
-    """Return ``train``, ``valid``, ``test`` and, where the source has some, ``hidden``.
+    """Return ``train``, ``validation``, ``test`` and, where the source has some, ``hidden``.
 
     Hidden ones are those of the source's split ``hidden``. Nobody is dropped for being new.
 

@@ -10,6 +10,7 @@ import numpy as np
 import polars as pl
 import pyarrow.parquet as pq
 
+from towermill.files import replacing
 from towermill.workflows.graph.write import plain
 from towermill.workflows.process.earlier_run import Earlier
 from towermill.workflows.tables import ROW_GROUP, row_count
@@ -75,15 +76,11 @@ def _mix(
     shuffled = mixed[rng.permutation(mixed.height)]
     table = plain(shuffled.to_arrow(compat_level=pl.CompatLevel.oldest()))
     collected: list[pq.FileMetaData] = []
-    unfinished = file.with_name(f".{file.name}")
-    with pq.ParquetWriter(
-        unfinished,
-        table.schema,
-        compression="zstd",
-        store_schema=False,
-        metadata_collector=collected,
-    ) as writer:
+    options = {"compression": "zstd", "store_schema": False, "metadata_collector": collected}
+    with (
+        replacing(file) as unfinished,
+        pq.ParquetWriter(unfinished, table.schema, **options) as writer,
+    ):
         writer.write_table(table, ROW_GROUP)
-    unfinished.replace(file)
     collected[0].set_file_path(file.name)
     metas += collected

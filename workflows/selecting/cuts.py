@@ -19,10 +19,12 @@ from towermill.workflows.streaming.order_statistics import kth_smallest, mixed
 from towermill.workflows.streaming.partition import partitioned, parts_by
 from towermill.workflows.tables import row_count
 
-TRAIN, VALID, TEST = "train", "valid", "test"
+TRAIN, VALIDATION, TEST = "train", "validation", "test"
+#: What data may call its validation rows.
+_VALIDATION_NAMES = (VALIDATION, "valid", "val", "dev")
 _ROW, _KEY = "__row", "__key"
 #: Columns of a user's own cuts: where its validation and its test rows begin.
-_VALID, _TEST = "__valid", "__test"
+_VALIDATION, _TEST = "__validation", "__test"
 
 
 @dataclass(frozen=True)
@@ -33,7 +35,7 @@ class Cut:
     conditions: dict[str, pl.Expr]
 
 
-def by_time(frame: pl.LazyFrame, valid: float | date, test: float | date) -> Cut:
+def by_time(frame: pl.LazyFrame, validation: float | date, test: float | date) -> Cut:
     """Cut at two moments: given as dates, or such that the shares' rows are at or after them."""
     names = frame.collect_schema().names()
     if TIMESTAMP not in names:
@@ -48,27 +50,27 @@ def by_time(frame: pl.LazyFrame, valid: float | date, test: float | date) -> Cut
         raise DataError(f"`split.kind: time` needs timestamps throughout. Found {nulls} null ones.")
     if isinstance(test, date):
         last = _midnight(test)
-        first = _midnight(valid) if isinstance(valid, date) else None
+        first = _midnight(validation) if isinstance(validation, date) else None
     else:
-        share = 0 if isinstance(valid, date) else valid
-        valid_rows, test_rows = share_of(rows, share), share_of(rows, test)
-        if test_rows == 0 or (share and valid_rows == 0):
+        share = 0 if isinstance(validation, date) else validation
+        validation_rows, test_rows = share_of(rows, share), share_of(rows, test)
+        if test_rows == 0 or (share and validation_rows == 0):
             raise DataError(
                 f"`split` should leave rows in each split. Of {rows} rows, "
-                f"test={test} makes {test_rows} and valid={valid} makes {valid_rows}. "
-                "Raise the shares."
+                f"test={test} makes {test_rows} and validation={validation} makes "
+                f"{validation_rows}. Raise the shares."
             )
         # The moment of the last row but so many; all of its equals go with it.
         last = _moment(frame, rows - test_rows + 1)
-        first = _moment(frame, rows - test_rows - valid_rows + 1) if share else None
+        first = _moment(frame, rows - test_rows - validation_rows + 1) if share else None
     if first is None:
         return Cut(frame, {TRAIN: time < last, TEST: time >= last})
     between = (time >= first) & (time < last)
-    return Cut(frame, {TRAIN: time < first, VALID: between, TEST: time >= last})
+    return Cut(frame, {TRAIN: time < first, VALIDATION: between, TEST: time >= last})
 
 
-def leave_one_out(frame: pl.LazyFrame, valid: bool) -> Cut:
-    """Cut off each user's last row and, with `valid`, the one before.
+def leave_one_out(frame: pl.LazyFrame, validation: bool) -> Cut:
+    """Cut off each user's last row and, with `validation`, the one before.
 
     Two numbers for each user are held.
     """
@@ -82,33 +84,33 @@ def leave_one_out(frame: pl.LazyFrame, valid: bool) -> Cut:
     (most,) = tallies(counted(keys), [USER_ID], pl.col(_KEY).max(), pl.col(COUNT).sum())
     users = most.filter(pl.col(COUNT) >= 3).select(USER_ID, pl.col(_KEY).alias(_TEST))
     is_test = pl.col(_KEY).eq_missing(pl.col(_TEST))
-    if valid:
+    if validation:
         before = keys.join(users.lazy(), on=USER_ID, nulls_equal=True).filter(~is_test)
         (second,) = tallies(before.select(USER_ID, _KEY), [USER_ID], pl.col(_KEY).max())
-        users = users.join(second.rename({_KEY: _VALID}), on=USER_ID, nulls_equal=True)
+        users = users.join(second.rename({_KEY: _VALIDATION}), on=USER_ID, nulls_equal=True)
     cut = _with_users(keyed, users)
-    if not valid:
+    if not validation:
         return Cut(cut, {TRAIN: ~is_test, TEST: is_test})
-    is_valid = pl.col(_KEY).eq_missing(pl.col(_VALID))
-    return Cut(cut, {TRAIN: ~(is_test | is_valid), VALID: is_valid, TEST: is_test})
+    is_validation = pl.col(_KEY).eq_missing(pl.col(_VALIDATION))
+    return Cut(cut, {TRAIN: ~(is_test | is_validation), VALIDATION: is_validation, TEST: is_test})
 
 
-def by_row(frame: pl.LazyFrame, valid: float, test: float, seed: int) -> Cut:
-    """Draw `test`, then `valid`, of all rows: those with the least random numbers."""
+def by_row(frame: pl.LazyFrame, validation: float, test: float, seed: int) -> Cut:
+    """Draw `test`, then `validation`, of all rows: those with the least random numbers."""
     keyed = _keyed(frame, seed)
     rows = row_count(frame)
-    test_rows, valid_rows = share_of(rows, test), share_of(rows, valid)
+    test_rows, validation_rows = share_of(rows, test), share_of(rows, validation)
     key, column = pl.col(_KEY), keyed.select(_KEY)
     # No two numbers are alike: below the (k + 1)-th least one lie k rows.
     drawn, out = (
         pl.lit(kth_smallest(column, key, k + 1) if rows else 0, dtype=pl.UInt64)
-        for k in (test_rows, test_rows + valid_rows)
+        for k in (test_rows, test_rows + validation_rows)
     )
-    conditions = {TRAIN: key >= out, VALID: (key >= drawn) & (key < out), TEST: key < drawn}
-    return Cut(keyed, conditions if valid else {TRAIN: key >= out, TEST: key < drawn})
+    conditions = {TRAIN: key >= out, VALIDATION: (key >= drawn) & (key < out), TEST: key < drawn}
+    return Cut(keyed, conditions if validation else {TRAIN: key >= out, TEST: key < drawn})
 
 
-def by_user(frame: pl.LazyFrame, valid: float, test: float, seed: int, scratch: Path) -> Cut:
+def by_user(frame: pl.LazyFrame, validation: float, test: float, seed: int, scratch: Path) -> Cut:
     """Cut each user's rows, in the order of their random numbers, at the shares.
 
     Two numbers for each user are held, and one part of all rows' users and numbers at a time; the
@@ -116,14 +118,16 @@ def by_user(frame: pl.LazyFrame, valid: float, test: float, seed: int, scratch: 
     """
     keyed = _keyed(frame, seed)
     parts = partitioned(keyed.select(USER_ID, _KEY), parts_by(row_count(frame), USER_ID), scratch)
-    users = [_user_cuts(part, valid, test) for part in parts]
-    empty = keyed.select(USER_ID, pl.col(_KEY).alias(_VALID), pl.col(_KEY).alias(_TEST)).limit(0)
+    users = [_user_cuts(part, validation, test) for part in parts]
+    empty = keyed.select(USER_ID, pl.col(_KEY).alias(_VALIDATION), pl.col(_KEY).alias(_TEST)).limit(
+        0
+    )
     cut = _with_users(keyed, pl.concat([empty.collect(), *users]))
     is_test = (pl.col(_KEY) >= pl.col(_TEST)).fill_null(False)
-    if not valid:
+    if not validation:
         return Cut(cut, {TRAIN: ~is_test, TEST: is_test})
-    is_out = (pl.col(_KEY) >= pl.col(_VALID)).fill_null(False)
-    return Cut(cut, {TRAIN: ~is_out, VALID: is_out & ~is_test, TEST: is_test})
+    is_out = (pl.col(_KEY) >= pl.col(_VALIDATION)).fill_null(False)
+    return Cut(cut, {TRAIN: ~is_out, VALIDATION: is_out & ~is_test, TEST: is_test})
 
 
 def given(frame: pl.LazyFrame) -> Cut:
@@ -135,13 +139,15 @@ def given(frame: pl.LazyFrame) -> Cut:
             f"{', '.join(names)}. Choose another kind."
         )
     found = set(frame.select(SPLIT).unique().collect(engine="streaming")[SPLIT].to_list())
-    if strange := found - {TRAIN, VALID, TEST}:
+    if strange := found - {TRAIN, *_VALIDATION_NAMES, TEST}:
         raise DataError(
-            f"The column {SPLIT!r} should hold train, valid or test. Found also: "
+            f"The column {SPLIT!r} should hold train, validation or test. Found also: "
             f"{', '.join(sorted(map(repr, strange)))}."
         )
-    kept = [TRAIN, *([VALID] if VALID in found else []), TEST]
-    return Cut(frame, {name: pl.col(SPLIT) == name for name in kept})
+    named = {TRAIN: (TRAIN,), VALIDATION: _VALIDATION_NAMES, TEST: (TEST,)}
+    if not found & set(_VALIDATION_NAMES):
+        named.pop(VALIDATION)
+    return Cut(frame, {split: pl.col(SPLIT).is_in(names) for split, names in named.items()})
 
 
 def share_of(rows: int, share: float) -> int:
@@ -170,29 +176,33 @@ def _with_users(frame: pl.LazyFrame, users: pl.DataFrame) -> pl.LazyFrame:
     return frame.join(users.lazy(), on=USER_ID, how="left", maintain_order="left", nulls_equal=True)
 
 
-def _user_cuts(rows: pl.DataFrame, valid: float, test: float) -> pl.DataFrame:
-    """Return the least number of each user's valid, and of its test, rows; null where it has none.
+def _user_cuts(rows: pl.DataFrame, validation: float, test: float) -> pl.DataFrame:
+    """Return the least number of each user's validation rows and of its test rows.
+
+    They are null for a user without such rows.
 
     Which are the last ones of the user's numbers in order.
     """
     # RecBole's arithmetic, in its order: what is asked for rounded down, then one row for a split
-    # that rounding left without, test before valid, as long as training keeps one.
-    count, n_valid, n_test = pl.col(COUNT), pl.col(_VALID), pl.col(_TEST)
-    want_valid, want_test = count * valid, count * test
-    few_test = (count - n_valid - n_test > 1) & (want_test > 0) & (want_test < 1)
-    few_valid = (count - n_valid - n_test > 1) & (want_valid > 0) & (want_valid < 1)
+    # that rounding left without, test before validation, as long as training keeps one.
+    count, n_validation, n_test = pl.col(COUNT), pl.col(_VALIDATION), pl.col(_TEST)
+    want_validation, want_test = count * validation, count * test
+    few_test = (count - n_validation - n_test > 1) & (want_test > 0) & (want_test < 1)
+    few_validation = (
+        (count - n_validation - n_test > 1) & (want_validation > 0) & (want_validation < 1)
+    )
     users = (
         rows.group_by(USER_ID)
         .agg(pl.len().cast(pl.Int64).alias(COUNT), pl.col(_KEY).sort())
         .with_columns(
-            want_valid.cast(pl.Int64).alias(_VALID), want_test.cast(pl.Int64).alias(_TEST)
+            want_validation.cast(pl.Int64).alias(_VALIDATION), want_test.cast(pl.Int64).alias(_TEST)
         )
         .with_columns(n_test + few_test.cast(pl.Int64))
-        .with_columns(n_valid + few_valid.cast(pl.Int64))
+        .with_columns(n_validation + few_validation.cast(pl.Int64))
     )
     keys = pl.col(_KEY).list
     return users.select(
         USER_ID,
-        keys.get(count - n_test - n_valid, null_on_oob=True).alias(_VALID),
+        keys.get(count - n_test - n_validation, null_on_oob=True).alias(_VALIDATION),
         keys.get(count - n_test, null_on_oob=True).alias(_TEST),
     )

@@ -33,31 +33,31 @@ class Split(Section):
     Parameters
     ----------
     kind
-        ``time``: rows from a moment on are valid, from a later one test; rows of one timestamp
-        stay together. ``leave_one_out``: each user's last row is test, the one before valid (by
+        ``time``: rows from a moment on are valid, from a later one test; rows of one timestamp stay
+        together. ``leave_one_out``: each user's last row is test, the one before validation (by
         timestamp where there is one, the source's order among equals); users with fewer than three
         rows stay in training. ``random``: see `by`. ``given``: by the source's ``split`` column
-        (train, valid, test).
-    valid, test
-        For ``time`` and ``random``: shares of the rows. For ``time`` also dates, on which valid,
-        and test, begin (UTC). ``valid: 0`` makes no validation split.
+        (train, validation, test).
+    validation, test
+        For ``time`` and ``random``: shares of the rows. For ``time`` also dates, on which
+        validation, and test, begin (UTC). ``validation: 0`` makes no validation split.
     by
         For ``random``: ``row`` draws exactly ``int(share * rows)`` rows of all; ``user`` shuffles
         each user's rows and cuts them at the shares, as RecBole does (RS, group_by: user): a split
         has ``int(share * n)`` of a user's n rows, training the rest; then, test first, a split of
         which the share is below one row gets one from training, as long as training keeps one.
     cold
-        Rows of valid and test whose user or item has no row in training: ``drop``, ``keep``, or
-        ``flag`` in Boolean columns ``cold_user`` and ``cold_item``. Of impressions all are kept.
+        Rows of validation and test whose user or item has no row in training: ``drop``, ``keep``,
+        or ``flag`` in Boolean columns ``cold_user`` and ``cold_item``. Of impressions all are kept.
     min_signal
-        Signal to the least value with which a row of valid or test is an answer; rows below are
-        left out there, and stay in training.
+        Signal to the least value with which a row of validation or test is an answer; rows below
+        are left out there, and stay in training.
     seed
         Of ``random``.
     """
 
     kind: Literal["time", "leave_one_out", "random", "given"] = "time"
-    valid: float | date = 0.1
+    validation: float | date = 0.1
     test: float | date = 0.1
     by: Literal["row", "user"] = "row"
     cold: Literal["drop", "keep", "flag"] = "drop"
@@ -66,31 +66,31 @@ class Split(Section):
 
     @model_validator(mode="after")
     def _check(self) -> Split:
-        valid, test = self.valid, self.test
+        validation, test = self.validation, self.test
         if isinstance(test, date):
             if self.kind != "time":
                 raise ValueError(
                     f"`split.test` should be a share where `kind` is {self.kind}. Received: {test}."
                 )
-            if isinstance(valid, date) and valid >= test:
+            if isinstance(validation, date) and validation >= test:
                 raise ValueError(
-                    "`split.valid` should be before `split.test`. "
-                    f"Received: valid={valid}, test={test}."
+                    "`split.validation` should be before `split.test`. "
+                    f"Received: validation={validation}, test={test}."
                 )
-            if not isinstance(valid, date) and valid != 0:
+            if not isinstance(validation, date) and validation != 0:
                 raise ValueError(
-                    "`split.valid` should be a date, or 0, where `test` is a date. "
-                    f"Received: valid={valid}, test={test}."
+                    "`split.validation` should be a date, or 0, where `test` is a date. "
+                    f"Received: validation={validation}, test={test}."
                 )
-        elif isinstance(valid, date):
+        elif isinstance(validation, date):
             raise ValueError(
-                "`split.valid` and `split.test` should both be dates, or both shares. "
-                f"Received: valid={valid}, test={test}."
+                "`split.validation` and `split.test` should both be dates, or both shares. "
+                f"Received: validation={validation}, test={test}."
             )
-        elif not (0 <= valid < 1 and 0 < test < 1 and valid + test < 1):
+        elif not (0 <= validation < 1 and 0 < test < 1 and validation + test < 1):
             raise ValueError(
-                "`split.valid` should be at least 0, `split.test` above 0, and both together below "
-                f"1. Received: valid={valid}, test={test}."
+                "`split.validation` should be at least 0, `split.test` above 0, and both together "
+                f"below 1. Received: validation={validation}, test={test}."
             )
         return self
 
@@ -101,12 +101,13 @@ def split(
     scratch: Path,
     earlier: Mapping[str, pl.LazyFrame] | None = None,
 ) -> dict[str, pl.LazyFrame]:
-    """Return ``train``, ``valid`` and ``test`` rows, each in the source's order.
+    """Return ``train``, ``validation`` and ``test`` rows, each in the source's order.
 
-    The same rows in the same order give the same splits. ``valid`` is absent where none is asked
-    for, and with kind ``given`` where the source has none; that kind takes the ``split`` column
-    away. The frames stay lazy. What decides a row's split is found in streaming passes: memory
-    grows with the distinct users and items (of which numbers and ids are held), not with the rows.
+    The same rows in the same order give the same splits. ``validation`` is absent where none is
+    asked for, and with kind ``given`` where the source has none; that kind takes the ``split``
+    column away. The frames stay lazy. What decides a row's split is found in streaming passes:
+    memory grows with the distinct users and items (of which numbers and ids are held), not with the
+    rows.
 
     Parameters
     ----------
@@ -141,7 +142,7 @@ def split(
         raise DataError(
             f"`split` (kind {config.kind}) should leave rows in each split, but {empty[0]} is "
             f"empty. Sizes: {', '.join(f'{name} {rows}' for name, rows in sizes.items())}; "
-            f"{lost} rows with a cold user or item were dropped. Change `valid` and `test`, "
+            f"{lost} rows with a cold user or item were dropped. Change `validation` and `test`, "
             f"choose another `kind`, or `cold: keep`{hint}."
         )
     return parts
@@ -151,13 +152,17 @@ def _cut(interactions: pl.LazyFrame, config: Split, scratch: Path) -> Cut:
     if config.kind == "given":
         return given(interactions)
     if config.kind == "leave_one_out":
-        return leave_one_out(interactions, valid=bool(config.valid))
-    if config.kind == "time" or isinstance(config.valid, date) or isinstance(config.test, date):
+        return leave_one_out(interactions, validation=bool(config.validation))
+    if (
+        config.kind == "time"
+        or isinstance(config.validation, date)
+        or isinstance(config.test, date)
+    ):
         # Dates are of kind time only: `Split` has seen to it.
-        return by_time(interactions, config.valid, config.test)
+        return by_time(interactions, config.validation, config.test)
     if config.by == "user":
-        return by_user(interactions, config.valid, config.test, config.seed, scratch)
-    return by_row(interactions, config.valid, config.test, config.seed)
+        return by_user(interactions, config.validation, config.test, config.seed, scratch)
+    return by_row(interactions, config.validation, config.test, config.seed)
 
 
 def _sizes(parts: dict[str, pl.LazyFrame]) -> dict[str, int]:

@@ -65,9 +65,9 @@ DEFAULT_USER_FEATURES = (
 )
 _SPLITS = {
     "train": "train",
-    "valid": "valid",
-    "val": "valid",
-    "validation": "valid",
+    "valid": "validation",
+    "val": "validation",
+    "validation": "validation",
     "test": "test",
 }
 
@@ -78,11 +78,11 @@ class AliCCP(SourceConfig):
     The layout is told by what the folder holds: `sample_skeleton_train.csv` with
     `common_features_train.csv` (and the same for test); ``*.parquet`` with the names that Merlin
     publishes; or ``*.csv`` with field numbers as names. The last two may stand in ``train/``,
-    ``valid/`` and ``test/``.
+    ``validation/`` and ``test/``.
 
     Interactions have ``click`` and ``conversion`` (Int8), ``position`` and ``user_item_*`` where
-    the files have them, and ``split`` (train, valid or test) where the files or their folders are
-    named so; there is no timestamp. All fields are Int64. A field of several values, as the raw
+    the files have them, and ``split`` (train, validation or test) where the files or their folders
+    are named so; there is no timestamp. All fields are Int64. A field of several values, as the raw
     download has them, gives the one of the largest weight, the first of equals. Logs repeat a
     user's (and an item's) fields in each row, sometimes with others: in `users` and `items` the
     most frequent combination stands, the earliest of equally frequent ones.
@@ -149,7 +149,7 @@ class AliCCP(SourceConfig):
         return folder
 
     def _plain_files(self, folder: Path) -> list[tuple[str | None, Path]]:
-        """Return (split or None, file), splits in the order train, valid, test."""
+        """Return (split or None, file), splits in the order train, validation, test."""
         places = [folder, *(folder / name for name in _SPLITS)]
         for form in ("parquet", "csv"):
             found = [
@@ -166,14 +166,14 @@ class AliCCP(SourceConfig):
                 odd = next(file for part, file in found if part is None)
                 raise DataError(
                     f"`source.path`: some files in {folder} are named after a split, but {odd} is "
-                    "not. Name it train, valid or test, or take it away."
+                    "not. Name it train, validation or test, or take it away."
                 )
-            order = (None, "train", "valid", "test")
+            order = (None, "train", "validation", "test")
             return [entry for part in order for entry in found if entry[0] == part]
         raise DataError(
             "`source.path` should be a folder with sample_skeleton_train.csv and "
             "common_features_train.csv, or with *.parquet or *.csv files (directly, or in train/, "
-            f"valid/, test/). Found none of these in {folder}."
+            f"validation/, test/). Found none of these in {folder}."
         )
 
     def _scan_plain(self, files: list[tuple[str | None, Path]]) -> list[pl.LazyFrame]:

@@ -34,7 +34,7 @@ class InteractionsTable(Section):
         Further outcomes of an interaction, numbers or Booleans: a list of columns, or canonical
         name to column (``{click: was_clicked}``).
     split
-        Column that says ``train``, ``valid`` or ``test``, for a split of kind ``given``.
+        Column that says ``train``, ``validation`` or ``test``, for a split of kind ``given``.
     features
         Context columns and their features.
     """

@@ -65,7 +65,7 @@ class TestWhatWasRead:
     def test_trained_and_served_logits_agree(self, mood_impressions: Path) -> None:
         data = ImpressionData(mood_impressions)
         model: Any = build_model(data, NewsMFConfig(features=("cheerful",)))
-        slates = data.slates("valid")
+        slates = data.slates("validation")
         rows = slates.rows
         batch = {
             "user_id": slates.users[rows],

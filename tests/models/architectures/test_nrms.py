@@ -95,7 +95,7 @@ class TestReaderIds:
     def test_trained_and_served_logits_agree(self, data: ImpressionData) -> None:
         model: Any = built(data, **self.config.model_dump(exclude={"kind"}))
         randomise(model.model)
-        slates = data.slates("valid")
+        slates = data.slates("validation")
         batch = {
             "user_id": slates.users,
             "history_id": slates.histories,

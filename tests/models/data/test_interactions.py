@@ -27,7 +27,7 @@ def rows(pairs: list[tuple[int, int]], hours: list[int] | None = None) -> pl.Dat
 
 # Users 3, 4, 5; items 3 … 7, of which 7 was never met in training. 2 is out of vocabulary.
 TRAIN = [(3, 3), (3, 4), (3, 3), (4, 3), (5, 2), (4, 6), (1, 5)]
-VALID = [(3, 5), (3, 4), (3, 7), (4, 2), (4, 5), (2, 6), (2, 3), (5, 3)]
+VALIDATION = [(3, 5), (3, 4), (3, 7), (4, 2), (4, 5), (2, 6), (2, 3), (5, 3)]
 TEST = [(4, 5), (3, 5), (3, 6), (4, 7), (2, 4), (5, 2), (3, 6)]
 
 
@@ -35,7 +35,7 @@ TEST = [(4, 5), (3, 5), (3, 6), (4, 7), (2, 4), (5, 2), (3, 6)]
 def data(tmp_path_factory: pytest.TempPathFactory) -> Processed:
     splits = {
         "train": rows(TRAIN),
-        "valid": rows(VALID, hours=[3, 4, 5, 6, 7, 8, 9, 10]),
+        "validation": rows(VALIDATION, hours=[3, 4, 5, 6, 7, 8, 9, 10]),
         "test": rows(TEST),
     }
     items = pl.DataFrame({ITEM_ID: [3, 4, 5, 6, 7]}, schema={ITEM_ID: pl.Int32})
@@ -62,7 +62,7 @@ def answers(data: Processed, queries: Queries) -> list[tuple[int, set[int], set[
 
 class TestQueries:
     def test_by_user(self, data: Processed) -> None:
-        queries = data.queries("valid")
+        queries = data.queries("validation")
         # (3, 4) and (5, 3)… of which only the first was seen in training; (4, 2) is no item.
         assert answers(data, queries) == [
             (3, {5, 7}, {3, 4}),
@@ -75,12 +75,12 @@ class TestQueries:
         assert queries.features["user_id"].dtype == pl.Int32
 
     def test_features_are_those_of_the_first_row_that_counts(self, data: Processed) -> None:
-        features = data.queries("valid").features
+        features = data.queries("validation").features
         assert features.columns == [USER_ID, "hour"]
         assert features["hour"].to_list() == [3, 7, 8, 9, 10]
 
     def test_by_interaction(self, data: Processed) -> None:
-        queries = data.queries("valid", by="interaction")
+        queries = data.queries("validation", by="interaction")
         found = answers(data, queries)
         assert found == [
             (3, {5}, {3, 4}),
@@ -93,7 +93,7 @@ class TestQueries:
         assert queries.features["hour"].to_list() == [3, 5, 7, 8, 9, 10]
 
     def test_seen_kept(self, data: Processed) -> None:
-        queries = data.queries("valid", filter_seen=False)
+        queries = data.queries("validation", filter_seen=False)
         assert answers(data, queries)[0] == (3, {5, 4, 7}, None)
         assert (queries.cold, queries.repeated) == (1, 0)
 
@@ -111,13 +111,13 @@ class TestQueries:
         ("segment", "users"), [("all", [3, 4, 2, 2, 5]), ("warm", [3, 4, 5]), ("cold_user", [2, 2])]
     )
     def test_segments(self, segment: Any, users: list[int], data: Processed) -> None:
-        assert data.queries("valid", segment=segment).features["user_id"].to_list() == users
+        assert data.queries("validation", segment=segment).features["user_id"].to_list() == users
 
     def test_nothing_left(self, data: Processed, tmp_path: Path) -> None:
-        splits = {"train": rows(TRAIN), "valid": rows([(3, 3), (4, 2)])}
+        splits = {"train": rows(TRAIN), "validation": rows([(3, 3), (4, 2)])}
         sides = {USER_ID: Tags.USER, ITEM_ID: Tags.ITEM}
         processed = Processed(write_processed(tmp_path / "p", splits, data.items, sides))
-        queries = processed.queries("valid")
+        queries = processed.queries("validation")
         assert (len(queries), queries.cold, queries.repeated) == (0, 1, 1)
 
 
@@ -140,12 +140,12 @@ class TestCatalogue:
 
 class TestSplits:
     def test_has(self, data: Processed, tmp_path: Path) -> None:
-        assert data.has("valid")
+        assert data.has("validation")
         assert not data.has("elsewhere")
-        splits = {"train": rows(TRAIN), "valid": rows([])}
+        splits = {"train": rows(TRAIN), "validation": rows([])}
         sides = {USER_ID: Tags.USER, ITEM_ID: Tags.ITEM}
         processed = Processed(write_processed(tmp_path / "p", splits, data.items, sides))
-        assert not processed.has("valid")
+        assert not processed.has("validation")
         (tmp_path / "p" / "test").mkdir()
         assert not processed.has("test")
 

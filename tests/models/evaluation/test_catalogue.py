@@ -30,7 +30,7 @@ def data(id_world: Path) -> Processed:
 
 def slow(data: Processed, scores: np.ndarray, k: int) -> dict[str, float]:
     """Rank the test split by a sorted frame a user; `scores` is (users, items) by encoded id."""
-    earlier = pd.concat(data.scan(name).collect().to_pandas() for name in ("train", "valid"))
+    earlier = pd.concat(data.scan(name).collect().to_pandas() for name in ("train", "validation"))
     test = data.scan("test").collect().to_pandas()
     found: dict[str, list[float]] = {"recall": [], "ndcg": [], "mrr": [], "hit_rate": []}
     for user, held in test.groupby("user_id"):

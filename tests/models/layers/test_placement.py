@@ -1,4 +1,4 @@
-"""Large tables stand on the host: two processors of one, of which the second plays the card."""
+"""Large tables stand on the host: two processors of one, of which the second plays the GPU."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from towermill.errors import RecipeError
 from towermill.models.configs.train import TrainConfig
 from towermill.models.layers.placement import tables_in_host
 from towermill.models.training.train import _check_placement
-from towermill.runtime import gpu as card
+from towermill.runtime import gpu as gpu
 
 TRAINING = """
 import json, sys
@@ -22,7 +22,7 @@ resolve("cpu")
 import tensorflow as tf
 cpu = tf.config.list_physical_devices("CPU")[0]
 tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
-from towermill.runtime import gpu as card
+from towermill.runtime import gpu
 from towermill.models.training import fit as training
 from towermill.models.build import build_model, open_data
 from towermill.models.configs.train import TrainConfig
@@ -35,7 +35,7 @@ found = {}
 for optimizer in ("adam", "lazy_adam"):
     for limit in (0, 200):  # bytes: all tables of ids are larger, no dense layer is a table
         seed_everything(3, tensorflow=True)
-        card._claimed["host_tables"] = limit
+        gpu._claimed["host_tables"] = limit
         config = TrainConfig(optimizer=optimizer, batch_size=64, epochs=2, tensorboard=False)
         with tf.device("/CPU:1"):
             model = build_model(data, TwoTowerConfig(tower=(), embedding_dim=8), seed=3)
@@ -79,7 +79,7 @@ class TestTables:
 
 
 def test_xla_does_not_reach_them(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(card, "_claimed", {"host_tables": 8})
+    monkeypatch.setattr(gpu, "_claimed", {"host_tables": 8})
     with tf.device("/CPU:0"):
         layer = tf.keras.layers.Embedding(100, 4)
         layer.build(())

@@ -168,7 +168,7 @@ class TestTrainModel:
         for event in tf.compat.v1.train.summary_iterator(str(files[0])):
             for value in event.summary.value:
                 steps.setdefault(value.tag, []).append(event.step)
-        assert steps["loss"] == steps["learning_rate"] == steps["valid/recall@5"] == [1, 2]
+        assert steps["loss"] == steps["learning_rate"] == steps["validation/recall@5"] == [1, 2]
 
     @pytest.mark.parametrize(
         "monitor", ["recall@3", "precision@3", "hit_rate@3", "ndcg@3", "mrr@3", "map@3"]
@@ -179,13 +179,13 @@ class TestTrainModel:
         state = json.loads((tmp_path / "history.json").read_text())
         assert state["best"] == state["history"][0]["metrics"][monitor]
 
-    @pytest.mark.parametrize("valid", ["none", "empty", "nothing new"])
+    @pytest.mark.parametrize("validation", ["none", "empty", "nothing new"])
     def test_without_validation_all_epochs_are_trained(
-        self, valid: str, data: Processed, tmp_path: Path, caplog: pytest.LogCaptureFixture
+        self, validation: str, data: Processed, tmp_path: Path, caplog: pytest.LogCaptureFixture
     ) -> None:
         train = data.scan("train").collect().head(500)
-        rows = {"none": None, "empty": train.head(0), "nothing new": train.head(5)}[valid]
-        splits = {"train": train} if rows is None else {"train": train, "valid": rows}
+        rows = {"none": None, "empty": train.head(0), "nothing new": train.head(5)}[validation]
+        splits = {"train": train} if rows is None else {"train": train, "validation": rows}
         sides = {USER_ID: Tags.USER, ITEM_ID: Tags.ITEM}
         path = write_processed(tmp_path / "p", splits, data.items, sides)
         out, config = tmp_path / "out", TrainConfig(**BASE, epochs=3, patience=1)
@@ -194,7 +194,7 @@ class TestTrainModel:
         state = json.loads((out / "history.json").read_text())
         assert (state["epoch"], state["best"]) == (3, None)
         assert all("metrics" not in record for record in state["history"])
-        assert ("validation" in caplog.text) == (valid == "nothing new")
+        assert ("validation" in caplog.text) == (validation == "nothing new")
 
     def test_same_seed_same_weights(self, id_world: Path, tmp_path: Path) -> None:
         config = TrainConfig(**{**BASE, "batch_size": 600}, epochs=1)

@@ -12,7 +12,7 @@ from typing import Any
 import polars as pl
 import pytest
 
-from towermill.runtime.gpu import card_count
+from towermill.runtime.gpu import gpu_count
 
 
 @pytest.fixture
@@ -72,7 +72,7 @@ def uneven_rows(shop: Any) -> None:
 
 
 def empty_split(shop: Any) -> None:
-    shop.content["split"] = {"valid": 0.0, "test": 0.001}
+    shop.content["split"] = {"validation": 0.0, "test": 0.001}
 
 
 def cold_split(shop: Any) -> None:
@@ -260,11 +260,11 @@ class TestArguments:
         message = refused("recommend", tmp_path, "--user", "1", "-k", k)
         assert f"`k` should be a positive integer. Received: k={k}" in message
 
-    @pytest.mark.skipif(card_count() > 0, reason="there is a card")
-    def test_gpu_without_a_card(self, refused: Any, shop: Any) -> None:
+    @pytest.mark.skipif(gpu_count() > 0, reason="there is a GPU")
+    def test_gpu_without_a_gpu(self, refused: Any, shop: Any) -> None:
         out = shop.folder / "runs"
         message = refused("run", shop.recipe(), "--out", out, "--device", "gpu")
-        assert "needs a GPU, but no NVIDIA card" in message
+        assert "needs a GPU, but no NVIDIA GPU" in message
         assert not out.exists()
 
     def test_cluster_that_is_not_there(

@@ -119,7 +119,7 @@ class TestRefused:
         assert fakes.taken() == []
 
     def test_what_may_change(self, fakes: Any, latest: Path, tmp_path: Path) -> None:
-        changes = {"train": {"epochs": 9}, "split": {"valid": 0.2}, "filters": {"min_user": 2}}
+        changes = {"train": {"epochs": 9}, "split": {"validation": 0.2}, "filters": {"min_user": 2}}
         plan(going_on(fakes.recipe, latest, **changes), tmp_path)
 
     def test_the_very_same_data(self, fakes: Any, latest: Path, tmp_path: Path) -> None:

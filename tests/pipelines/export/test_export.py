@@ -108,7 +108,7 @@ class TestFiles:
     def test_seen_items_are_of_all_splits(self, trained: Any) -> None:
         processed = trained.stages["process"]
         expected: dict[int, set[int]] = {}
-        for split in ("train", "valid", "test"):
+        for split in ("train", "validation", "test"):
             rows = pl.read_parquet(processed / split / "*.parquet")
             for user, item in rows.select("user_id", "item_id").iter_rows():
                 if user > 2 and item > 2:

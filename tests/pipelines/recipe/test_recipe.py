@@ -125,7 +125,7 @@ class TestSet:
         assert found == value
 
     def test_dates(self, file: Path) -> None:
-        split = load_recipe(str(file), ["split.test=2024-02-01", "split.valid=0"]).split
+        split = load_recipe(str(file), ["split.test=2024-02-01", "split.validation=0"]).split
         assert split.test == date(2024, 2, 1)
 
     def test_a_new_feature(self, file: Path) -> None:
@@ -219,7 +219,7 @@ class TestWrongValues:
             ({"train": None}, "`train`: Expected a section"),
             ({"evaluate": {"k": []}}, r"`evaluate\.k`"),
             ({"evaluate": {"k": [0]}}, r"`evaluate\.k\.0`"),
-            ({"split": {"valid": "soon"}}, "`split.valid`: .*number.*Received: 'soon'"),
+            ({"split": {"validation": "soon"}}, "`split.validation`: .*number.*Received: 'soon'"),
             ({"runtime": {"device": "cpuu"}}, "Did you mean 'cpu'"),
             ({"runtime": {"cluster": "somewhere"}}, r"`runtime\.cluster`"),
             ({"runtime": {"rmm_pool": 2}}, r"`runtime\.rmm_pool`: Expected a share .*8GB.*: 2\."),
@@ -238,13 +238,13 @@ class TestWrongValues:
             validate_recipe({**SYNTHETIC, **content})
 
     @pytest.mark.parametrize("size", [0.0, 0.25, 1.0, "8GB", "512 MiB", "1.5TB"])
-    def test_memory_of_a_card(self, size: float | str) -> None:
+    def test_memory_of_a_gpu(self, size: float | str) -> None:
         recipe = validate_recipe({**SYNTHETIC, "runtime": {"rmm_pool": size}})
         assert recipe.runtime.cluster_options()["rmm_pool"] == size
 
     def test_shares_that_leave_no_training(self) -> None:
         with pytest.raises(RecipeError, match="both together below 1"):
-            validate_recipe({**SYNTHETIC, "split": {"valid": 0.5, "test": 0.5}})
+            validate_recipe({**SYNTHETIC, "split": {"validation": 0.5, "test": 0.5}})
 
     @pytest.mark.parametrize(
         ("source", "match"),

@@ -286,8 +286,8 @@ class TestRefused:
     def test_command_line(self, cli: Any, news: Any, tmp_path: Path) -> None:
         assert (
             "--split should be test or validation"
-            in cli("submit", news.latest, "--split", "hidden").err
+            in cli("predict", news.latest, "--split", "hidden").err
         )
-        said = cli("submit", news.latest, "--out", tmp_path)
+        said = cli("predict", news.latest, "--out", tmp_path)
         assert said.code == 0
         assert said.out.strip() == str(tmp_path / "predictions.zip")

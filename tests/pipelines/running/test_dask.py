@@ -234,7 +234,7 @@ class TestOrphan:
         eventually(lambda: not lives(pid))
 
 
-class TestCards:
+class TestGPUs:
     def test_nobody_offers_one(self, client: Any, fakes: Any, tmp_path: Path) -> None:
         recipe = changed(fakes.recipe, runtime={"device": "gpu"})
         with pytest.raises(SetupError, match=r"none of the 2 workers .*--resources \"GPU=1\""):
@@ -263,7 +263,7 @@ class TestCards:
                 assert [line[4] for line in notes.lines()] == ["cpu", "cpu"]
             else:
                 if not missing_for_gpu():
-                    pytest.skip("there is a card")
+                    pytest.skip("there is a GPU")
                 # The worker says that it has one, and it has not.
                 with pytest.raises(SetupError, match=r"Stage p\w+: `device` gpu .*needs a GPU"):
                     future.result(timeout=60)

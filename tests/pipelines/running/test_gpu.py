@@ -1,4 +1,4 @@
-"""Who holds the card: a stage's own process, and in it cuDF and TensorFlow as the stage needs."""
+"""Who holds the GPU: a stage's own process, and in it cuDF and TensorFlow as the stage needs."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ GPU = Runtime("gpu")
 
 
 class ClaimedError(Exception):
-    """Ends a stage where it has claimed the card."""
+    """Ends a stage where it has claimed the GPU."""
 
 
 @pytest.fixture
@@ -96,7 +96,7 @@ class TestProcesses:
         monkeypatch.setattr(runner, "run_in_child", note("child"))
         return found
 
-    def test_on_a_card_each_stage_has_its_own(
+    def test_on_a_gpu_each_stage_has_its_own(
         self, ran: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
     ) -> None:
         monkeypatch.setattr(runner, "resolve", lambda *asked: GPU)
@@ -111,11 +111,11 @@ class TestProcesses:
         run(recipe_with(runtime={"device": "cpu"}), tmp_path)
         assert {place for _, place, _ in ran} == {"here"}
 
-    def test_no_card_is_an_error_before_anything(
+    def test_no_gpu_is_an_error_before_anything(
         self, ran: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
     ) -> None:
         monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
-        with pytest.raises(SetupError, match="no NVIDIA card is visible"):
+        with pytest.raises(SetupError, match="no NVIDIA GPU is visible"):
             run(recipe_with(runtime={"device": "gpu"}), tmp_path / "out")
         assert ran == []
         assert not (tmp_path / "out").exists()

@@ -10,9 +10,9 @@ import pytest
 from towermill.errors import DataError
 from towermill.pipelines.simulation.environment import OneAtATime, SlateEnvironment, batched
 from towermill.workflows.sources.generated.slate_world import SlateWorld
-from towermill.workflows.sources.generated.slates import Slates
+from towermill.workflows.sources.generated.slates import SlateLog
 
-SOURCE = Slates(users=400, items=300, categories=4, shown=10)
+SOURCE = SlateLog(users=400, items=300, categories=4, shown=10)
 
 
 @pytest.fixture(scope="module")

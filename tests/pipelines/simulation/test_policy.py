@@ -13,16 +13,16 @@ from towermill.models.configs.funk_svd import FunkSVDConfig
 from towermill.pipelines.recommend.neighbours import Neighbours
 from towermill.pipelines.simulation.environment import batched
 from towermill.pipelines.simulation.episodes import run_episode
-from towermill.pipelines.simulation.memory import Memory
+from towermill.pipelines.simulation.feedback import Feedback
 from towermill.pipelines.simulation.policy import Policy
 from towermill.pipelines.simulation.sources import NearClicked, Scored
 
 ITEMS = [f"item-{row}" for row in range(30)]
 
 
-def memory(**history: list[int]) -> Memory:
+def memory(**history: list[int]) -> Feedback:
     rows = {user: row for row, user in enumerate(history)}
-    return Memory(rows, list(history.values()))
+    return Feedback(rows, list(history.values()))
 
 
 def falling(rows: list[int]) -> np.ndarray:

@@ -160,7 +160,7 @@ class TestFailures:
         assert journal.is_file()
 
     def test_nothing_to_compare_by(self, world: World, tmp_path: Path) -> None:
-        world.valid = False
+        world.validation = False
         with pytest.raises(DataError, match=r"compared by ndcg@10 on the validation split"):
             tune(recipe_of(), tmp_path, 3)
 

@@ -49,8 +49,8 @@ class TestKeys:
             Space(recipe_of().model_copy(update={"tune": None}))
 
     def test_without_validation(self) -> None:
-        content = {**CONTENT, "split": {"kind": "time", "valid": 0}}
-        with pytest.raises(RecipeError, match=r"Set `split\.valid` above 0"):
+        content = {**CONTENT, "split": {"kind": "time", "validation": 0}}
+        with pytest.raises(RecipeError, match=r"Set `split\.validation` above 0"):
             Space(validate_recipe(content))
 
 

@@ -39,7 +39,7 @@ class World:
         self.ran: list[str] = []
         self.diverges: Callable[[Recipe], bool] = lambda recipe: False
         self.crashes: Callable[[Recipe], bool] = lambda recipe: False
-        self.valid = True
+        self.validation = True
 
     @staticmethod
     def value(recipe: Recipe) -> float:
@@ -61,7 +61,7 @@ class World:
                 history.append({"epoch": epoch, "metrics": metrics})
                 if hooks.get("after_epoch") is not None:
                     hooks["after_epoch"](epoch, metrics)
-            best = self.value(recipe) if self.valid else None
+            best = self.value(recipe) if self.validation else None
             (out / "history.json").write_text(json.dumps({"best": best, "history": history}))
 
         return stage

@@ -15,7 +15,7 @@ import pytest
 from towermill import __version__
 from towermill.cli import doctor
 from towermill.runtime.device import Runtime
-from towermill.runtime.gpu import Card
+from towermill.runtime.gpu import GPU
 
 
 @pytest.fixture
@@ -42,7 +42,7 @@ class TestExamine:
             assert set(check) == {"name", "ok", "found", "advice", "needed"}
             assert bool(check["advice"]) is not check["ok"]
 
-    def test_a_missing_card_is_said_and_does_not_count(self) -> None:
+    def test_a_missing_gpu_is_said_and_does_not_count(self) -> None:
         device = found()["device"]
         assert not device["ok"]
         assert not device["needed"]
@@ -83,22 +83,22 @@ class TestExamine:
         }
 
 
-ON_CARD = ["cupy-cuda12x", "rmm-cu12", "cudf-cu12", "dask-cudf-cu12", "dask-cuda"]
+ON_GPU = ["cupy-cuda12x", "rmm-cu12", "cudf-cu12", "dask-cudf-cu12", "dask-cuda"]
 
 
 @pytest.mark.usefixtures("quick")
-class TestCard:
+class TestGPU:
     @pytest.fixture
     def without(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(doctor, "driver", str)
-        monkeypatch.setattr(doctor, "cards", list)
+        monkeypatch.setattr(doctor, "gpus", list)
         monkeypatch.setattr(doctor, "version", _not_installed)
 
     @pytest.fixture
     def with_one(self, monkeypatch: pytest.MonkeyPatch) -> dict[str, types.ModuleType]:
-        """A card of 80 GiB, and modules that answer as the real ones should."""
+        """A GPU of 80 GiB, and modules that answer as the real ones should."""
         monkeypatch.setattr(doctor, "driver", lambda: "580.1")
-        monkeypatch.setattr(doctor, "cards", lambda: [Card("H100", 80 * 2**30, 79 * 2**30)])
+        monkeypatch.setattr(doctor, "gpus", lambda: [GPU("H100", 80 * 2**30, 79 * 2**30)])
         monkeypatch.setattr(doctor, "version", lambda package: "26.6.0")
         monkeypatch.setattr(doctor, "resolve", lambda: Runtime("gpu"))
         names = ("cupy", "rmm", "cudf", "dask_cudf", "dask_cuda")
@@ -116,22 +116,22 @@ class TestCard:
         checks = found()
         assert checks["driver"]["found"] == "no NVIDIA driver"
         assert "525 or newer" in checks["driver"]["advice"]
-        assert checks["card"]["found"] == "no card"
-        for name in ON_CARD:
+        assert checks["GPU"]["found"] == "no GPU"
+        for name in ON_GPU:
             assert checks[name]["found"] == "not installed"
             assert checks[name]["advice"] == "runs on a GPU need it: install towermill[gpu]"
-        missing = ("driver", "card", "device", *ON_CARD)
+        missing = ("driver", "GPU", "device", *ON_GPU)
         assert not any(checks[name]["ok"] or checks[name]["needed"] for name in missing)
 
     @pytest.mark.usefixtures("with_one")
     def test_says_what_is_there_and_uses_each_once(self) -> None:
         checks = found()
         assert checks["driver"]["found"] == "580.1"
-        assert checks["card"]["found"] == "H100, 80.0 GiB, 79.0 free"
+        assert checks["GPU"]["found"] == "H100, 80.0 GiB, 79.0 free"
         assert checks["device"]["ok"]
-        assert {name: checks[name]["found"] for name in ON_CARD} == dict.fromkeys(ON_CARD, "26.6.0")
+        assert {name: checks[name]["found"] for name in ON_GPU} == dict.fromkeys(ON_GPU, "26.6.0")
 
-    def test_a_library_that_fails_on_the_card_counts(self, with_one: dict[str, Any]) -> None:
+    def test_a_library_that_fails_on_the_gpu_counts(self, with_one: dict[str, Any]) -> None:
         with_one["cupy"].arange = lambda n: np.arange(n) + 1
         check = found()["cupy-cuda12x"]
         assert (check["ok"], check["needed"]) == (False, True)

@@ -58,7 +58,7 @@ class TestRestored:
         column = cudf.column.ListColumn(types.SimpleNamespace(list_view=lambda: view))
         assert column.offsets.plc_column == [0, 2, 3]
 
-    def test_frames_move_between_host_and_card(self, cudf: Any) -> None:
+    def test_frames_move_between_host_and_gpu(self, cudf: Any) -> None:
         frame = cudf.dask_cudf.DataFrame()
         assert cudf.dask_cudf.from_dask_dataframe(frame) == (frame, "cudf")
         assert frame.to_dask_dataframe() == (frame, "pandas")
@@ -71,7 +71,7 @@ class TestRestored:
 @pytest.mark.slow
 @pytest.mark.skipif(importlib.util.find_spec("cudf") is None, reason="cuDF is not installed")
 def test_merlin_and_the_rooms_import_on_the_real_one(python: Any) -> None:
-    """As on a machine with a card; there need be none to import."""
+    """As on a machine with a GPU; there need be none to import."""
     python(
         "import sys, types, towermill\n"
         "found = types.ModuleType('merlin.core.has_gpu')\n"

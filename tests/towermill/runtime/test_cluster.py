@@ -1,4 +1,4 @@
-"""Clusters of cores, of cards (stand-ins: there is no card here) and of someone else."""
+"""Clusters of cores, of GPUs (stand-ins: there is no GPU here) and of someone else."""
 
 from __future__ import annotations
 
@@ -248,7 +248,7 @@ class TestCuda:
         stand_in.LocalCUDACluster = LocalCUDACluster  # type: ignore[attr-defined]
         stand_in.__spec__ = types.SimpleNamespace(name="dask_cuda")  # type: ignore[assignment]
         monkeypatch.setitem(sys.modules, "dask_cuda", stand_in)
-        monkeypatch.setattr(cluster, "card_count", lambda: 2)
+        monkeypatch.setattr(cluster, "gpu_count", lambda: 2)
         monkeypatch.setattr(cluster, "cores", lambda: 9)
         return asked
 

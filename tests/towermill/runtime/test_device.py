@@ -13,7 +13,7 @@ import pytest
 
 from towermill.errors import SetupError
 from towermill.runtime import device as runtime
-from towermill.runtime import gpu as card
+from towermill.runtime import gpu as gpu
 from towermill.runtime.device import Runtime, resolve, seed_everything
 
 
@@ -23,8 +23,8 @@ def environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0")
 
 
-def with_cards(monkeypatch: pytest.MonkeyPatch, cards: int, *packages: str) -> None:
-    """A machine with `cards` and of RAPIDS just `packages`."""
+def with_gpus(monkeypatch: pytest.MonkeyPatch, gpus: int, *packages: str) -> None:
+    """A machine with `GPUs` and of RAPIDS just `packages`."""
     find_spec = importlib.util.find_spec
 
     def found(name: str, *args: object) -> object:
@@ -32,54 +32,54 @@ def with_cards(monkeypatch: pytest.MonkeyPatch, cards: int, *packages: str) -> N
             return object() if name in packages else None
         return find_spec(name, *args)
 
-    monkeypatch.setattr(card, "_cards_by_nvml", lambda: cards)
-    monkeypatch.setattr(card.importlib.util, "find_spec", found)
+    monkeypatch.setattr(gpu, "_gpus_by_nvml", lambda: gpus)
+    monkeypatch.setattr(gpu.importlib.util, "find_spec", found)
 
 
 class TestResolve:
-    def test_auto_without_a_card(self, monkeypatch):
-        with_cards(monkeypatch, 0, "cudf", "dask_cudf")
+    def test_auto_without_a_gpu(self, monkeypatch):
+        with_gpus(monkeypatch, 0, "cudf", "dask_cudf")
         assert resolve() == Runtime("cpu", "none", 0)
         assert os.environ["CUDA_VISIBLE_DEVICES"] == ""
 
     def test_auto_without_cudf(self, monkeypatch):
-        with_cards(monkeypatch, 1)
+        with_gpus(monkeypatch, 1)
         assert resolve("auto", "local", 3) == Runtime("cpu", "local", 3)
         assert os.environ["CUDA_VISIBLE_DEVICES"] == ""
 
     def test_auto_with_both(self, monkeypatch):
-        with_cards(monkeypatch, 1, "cudf", "dask_cudf")
+        with_gpus(monkeypatch, 1, "cudf", "dask_cudf")
         assert resolve() == Runtime("gpu")
         assert os.environ["CUDA_VISIBLE_DEVICES"] == "0"
 
-    def test_cpu_hides_the_cards(self, monkeypatch):
-        with_cards(monkeypatch, 1, "cudf", "dask_cudf")
+    def test_cpu_hides_the_gpus(self, monkeypatch):
+        with_gpus(monkeypatch, 1, "cudf", "dask_cudf")
         assert resolve("cpu") == Runtime("cpu")
         assert os.environ["CUDA_VISIBLE_DEVICES"] == ""
-        assert runtime.card_count() == 0
+        assert runtime.gpu_count() == 0
 
     @pytest.mark.parametrize(
-        ("cards", "packages", "said"),
+        ("gpus", "packages", "said"),
         [
-            (0, ("cudf", "dask_cudf"), "no NVIDIA card is visible.*CUDA_VISIBLE_DEVICES is '0'"),
+            (0, ("cudf", "dask_cudf"), "no NVIDIA GPU is visible.*CUDA_VISIBLE_DEVICES is '0'"),
             (1, ("dask_cudf",), r"but cudf is not installed: install towermill\[gpu\]"),
             (1, (), "cudf and dask_cudf is not installed"),
         ],
     )
-    def test_gpu_says_what_is_missing(self, monkeypatch, cards, packages, said):
-        with_cards(monkeypatch, cards, *packages)
+    def test_gpu_says_what_is_missing(self, monkeypatch, gpus, packages, said):
+        with_gpus(monkeypatch, gpus, *packages)
         with pytest.raises(SetupError, match=said):
             resolve("gpu")
         assert os.environ["CUDA_VISIBLE_DEVICES"] == "0"
 
-    def test_cuda_needs_a_card_and_dask_cuda(self, monkeypatch):
-        with_cards(monkeypatch, 0)
+    def test_cuda_needs_a_gpu_and_dask_cuda(self, monkeypatch):
+        with_gpus(monkeypatch, 0)
         with pytest.raises(SetupError, match="`cluster` cuda needs a GPU"):
             resolve("auto", "cuda")
-        with_cards(monkeypatch, 2, "cudf", "dask_cudf")
+        with_gpus(monkeypatch, 2, "cudf", "dask_cudf")
         with pytest.raises(SetupError, match=r"dask_cuda is not installed: .*towermill\[gpu\]"):
             resolve("auto", "cuda")
-        with_cards(monkeypatch, 2, "cudf", "dask_cudf", "dask_cuda")
+        with_gpus(monkeypatch, 2, "cudf", "dask_cudf", "dask_cuda")
         assert resolve("auto", "cuda") == Runtime("gpu", "cuda")
         with pytest.raises(SetupError, match="`device` is cpu"):
             resolve("cpu", "cuda")
@@ -100,14 +100,14 @@ class TestResolve:
         with pytest.raises(SetupError, match=said):
             resolve(**arguments)
 
-    def test_too_late_to_hide_the_cards(self, monkeypatch):
+    def test_too_late_to_hide_the_gpus(self, monkeypatch):
         found = types.ModuleType("merlin.core.has_gpu")
         found.HAS_GPU = True
         monkeypatch.setitem(sys.modules, "merlin.core.has_gpu", found)
         with pytest.raises(SetupError, match="Merlin was imported before and has found a GPU"):
             resolve("cpu")
 
-    def test_merlin_sees_no_card_afterwards(self, python):
+    def test_merlin_sees_no_gpu_afterwards(self, python):
         python(
             "import sys; from towermill.runtime.device import resolve\n"
             "resolve('cpu')\n"

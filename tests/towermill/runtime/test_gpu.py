@@ -1,4 +1,4 @@
-"""What the driver tells, and in which order who takes what of the memory; without a card."""
+"""What the driver tells, and in which order who takes what of the memory; without a GPU."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from towermill.errors import SetupError
-from towermill.runtime import gpu as card
-from towermill.runtime.gpu import Card, Memory, card_count, claim
+from towermill.runtime import gpu as gpu
+from towermill.runtime.gpu import GPU, Memory, claim, gpu_count
 
 GIB = 2**30
 
@@ -23,10 +23,10 @@ def environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0")
     monkeypatch.setenv("TF_GPU_ALLOCATOR", "")
     monkeypatch.delenv("TF_GPU_ALLOCATOR")
-    monkeypatch.setattr(card, "_claimed", {})
+    monkeypatch.setattr(gpu, "_claimed", {})
 
 
-class TestCardCount:
+class TestGPUCount:
     @pytest.mark.parametrize(
         ("visible", "expected"),
         [(None, 4), ("", 0), (" ", 0), ("-1", 0), ("0", 1), ("0,2", 2), ("1,-1,2", 1)],
@@ -34,17 +34,17 @@ class TestCardCount:
     def test_visible_devices(
         self, monkeypatch: pytest.MonkeyPatch, visible: str | None, expected: int
     ) -> None:
-        monkeypatch.setattr(card, "_cards_by_nvml", lambda: 4)
+        monkeypatch.setattr(gpu, "_gpus_by_nvml", lambda: 4)
         if visible is None:
             monkeypatch.delenv("CUDA_VISIBLE_DEVICES")
         else:
             monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
-        assert card_count() == expected
+        assert gpu_count() == expected
 
     def test_driver_folder(self, tmp_path: Any) -> None:
-        assert card._cards_by_driver(tmp_path / "none") == 0
+        assert gpu._gpus_by_driver(tmp_path / "none") == 0
         (tmp_path / "0000:01:00.0").mkdir()
-        assert card._cards_by_driver(tmp_path) == 1
+        assert gpu._gpus_by_driver(tmp_path) == 1
 
 
 class TestDriver:
@@ -63,7 +63,7 @@ class TestDriver:
         module.nvmlSystemGetDriverVersion = lambda: b"580.1"
         module.nvmlDeviceGetCount = lambda: 2
         module.nvmlDeviceGetHandleByIndex = int
-        module.nvmlDeviceGetName = lambda handle: f"card {handle}"
+        module.nvmlDeviceGetName = lambda handle: f"GPU {handle}"
         sizes = types.SimpleNamespace(total=8 * GIB, free=7 * GIB, used=GIB)
         rates = types.SimpleNamespace(gpu=93, memory=40)
         module.nvmlDeviceGetUtilizationRates = lambda handle: rates
@@ -71,11 +71,11 @@ class TestDriver:
         monkeypatch.setitem(sys.modules, "pynvml", module)
         return module
 
-    def test_tells_cards_and_version(self, nvml: Any) -> None:
-        assert card.driver() == "580.1"
-        assert card.cards() == [Card(f"card {i}", 8 * GIB, 7 * GIB) for i in range(2)]
-        assert card._cards_by_nvml() == 2
-        assert card.utilisation() == [(93, GIB)] * 2
+    def test_tells_gpus_and_version(self, nvml: Any) -> None:
+        assert gpu.driver() == "580.1"
+        assert gpu.gpus() == [GPU(f"GPU {i}", 8 * GIB, 7 * GIB) for i in range(2)]
+        assert gpu._gpus_by_nvml() == 2
+        assert gpu.utilisation() == [(93, GIB)] * 2
         assert nvml.open == 0
 
     def test_library_without_a_driver(self, nvml: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -83,19 +83,19 @@ class TestDriver:
             raise nvml.NVMLError("no driver")
 
         nvml.nvmlInit = fail
-        monkeypatch.setattr(card, "_cards_by_driver", lambda: 0)
-        assert (card.driver(), card.cards(), card._cards_by_nvml()) == ("", [], 0)
+        monkeypatch.setattr(gpu, "_gpus_by_driver", lambda: 0)
+        assert (gpu.driver(), gpu.gpus(), gpu._gpus_by_nvml()) == ("", [], 0)
 
     def test_no_library(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setitem(sys.modules, "pynvml", None)
-        monkeypatch.setattr(card, "_cards_by_driver", lambda: 3)
-        assert (card.driver(), card.cards(), card._cards_by_nvml()) == ("", [], 3)
-        assert card.utilisation() == []
+        monkeypatch.setattr(gpu, "_gpus_by_driver", lambda: 3)
+        assert (gpu.driver(), gpu.gpus(), gpu._gpus_by_nvml()) == ("", [], 3)
+        assert gpu.utilisation() == []
 
 
 @pytest.fixture
 def calls(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Any]]:
-    """What is asked of rmm, cuDF and TensorFlow, in order; a card of 10 GiB."""
+    """What is asked of rmm, cuDF and TensorFlow, in order; a GPU of 10 GiB."""
     told: list[Any] = []
 
     def note(*call: Any) -> Any:
@@ -122,7 +122,7 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Any]]:
     )
     for name, module in {"rmm": rmm, "cudf": cudf, "tensorflow": tf}.items():
         monkeypatch.setitem(sys.modules, name, module)
-    monkeypatch.setattr(card, "cards", lambda: [Card("H100", 10 * GIB, 9 * GIB)])
+    monkeypatch.setattr(gpu, "gpus", lambda: [GPU("H100", 10 * GIB, 9 * GIB)])
     return told
 
 
@@ -159,12 +159,12 @@ class TestClaim:
     def test_tables_stay_on_the_host_above_a_share(
         self, calls: list[Any], monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(card, "_claimed", {})
-        assert card.table_limit() == 0
+        monkeypatch.setattr(gpu, "_claimed", {})
+        assert gpu.table_limit() == 0
         claim("model", Memory(host_tables=0.1))
-        assert card.table_limit() == GIB
+        assert gpu.table_limit() == GIB
         claim("model", Memory(host_tables=0))
-        assert card.table_limit() == 0
+        assert gpu.table_limit() == 0
 
     def test_no_pool(self, calls: list[Any]) -> None:
         claim("features", Memory(rmm_pool=0))
@@ -181,11 +181,11 @@ class TestClaim:
         ("memory", "key"),
         [(Memory("11GB"), "runtime.rmm_pool"), (Memory(0, "1TB"), "runtime.tensorflow_memory")],
     )
-    def test_more_than_the_card_has(self, calls: list[Any], memory: Memory, key: str) -> None:
-        with pytest.raises(SetupError, match=rf"`{key}` should fit the card, which has 10.0 GiB"):
+    def test_more_than_the_gpu_has(self, calls: list[Any], memory: Memory, key: str) -> None:
+        with pytest.raises(SetupError, match=rf"`{key}` should fit the GPU, which has 10.0 GiB"):
             claim("both", memory)
 
-    def test_what_else_is_on_the_card(self, calls: list[Any]) -> None:
+    def test_what_else_is_on_the_gpu(self, calls: list[Any]) -> None:
         def fail(*arguments: Any, **keywords: Any) -> None:
             raise MemoryError("out_of_memory")
 
@@ -206,14 +206,14 @@ class TestClaim:
 
 @pytest.mark.slow
 def test_merlins_own_limit_is_refused_once_tensorflow_has_started(python: Any) -> None:
-    """As on a card: the one processor is split in two where `claim` starts TensorFlow."""
+    """As on a GPU: the one processor is split in two where `claim` starts TensorFlow."""
     python(
         "import warnings\n"
-        "from towermill.runtime.gpu import start_tensorflow_on_card\n"
+        "from towermill.runtime.gpu import start_tensorflow_on_gpu\n"
         "from towermill.runtime.device import resolve\n"
         "resolve('cpu')\n"
         "warnings.simplefilter('error', UserWarning)\n"
-        "assert start_tensorflow_on_card() == 0\n"
+        "assert start_tensorflow_on_gpu() == 0\n"
         "import tensorflow as tf\n"
         "cpu = tf.config.list_physical_devices('CPU')[0]\n"
         "try:\n"
@@ -228,14 +228,14 @@ def test_merlins_own_limit_is_refused_once_tensorflow_has_started(python: Any) -
 
 
 @pytest.mark.gpu
-def test_growth_on_a_card(device: str, python: Any) -> None:
+def test_growth_on_a_gpu(device: str, python: Any) -> None:
     if device == "cpu":
         pytest.skip("nothing to grow")
     python(
-        "from towermill.runtime.gpu import claim, cards\n"
+        "from towermill.runtime.gpu import claim, gpus\n"
         "claim('model')\n"
         "import merlin.models.tf, tensorflow as tf\n"
         "tf.ones([64, 64]) @ tf.ones([64, 64])\n"
-        "card = cards()[0]\n"
-        "assert card.free > 0.5 * card.memory, card\n"
+        "gpu = gpus()[0]\n"
+        "assert gpu.free > 0.5 * gpu.memory, gpu\n"
     )

@@ -1,7 +1,7 @@
-"""The operators' way on a card, pandas frames standing in for cuDF's: the ids of a CPU.
+"""The operators' way on a GPU, pandas frames standing in for cuDF's: the ids of a CPU.
 
-What cuDF alone has (`values_of`, `lengths_of`, `relisted`, `to_card`) has a stand-in here; all else
-is the code that runs on a card, in calls that pandas and cuDF share. `tests/gpu` runs it on cuDF.
+What cuDF alone has (`values_of`, `lengths_of`, `relisted`, `to_gpu`) has a stand-in here; all else
+is the code that runs on a GPU, in calls that pandas and cuDF share. `tests/gpu` runs it on cuDF.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from merlin.core.dispatch import is_list_dtype
 from towermill.errors import DataError
 from towermill.workflows.dataset import open_dataset, to_frame
 from towermill.workflows.ops import Categorify, list_slice, normalize
-from towermill.workflows.ops import gpu as card
+from towermill.workflows.ops import gpu as gpu
 from towermill.workflows.ops.categories import categorify
 from towermill.workflows.ops.categories.vocabulary import Group, count_values
 from towermill.workflows.ops.frames import to_polars
@@ -54,7 +54,7 @@ def table() -> pa.Table:
 
 
 @pytest.fixture
-def on_card(monkeypatch: pytest.MonkeyPatch) -> None:
+def on_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
     """Every frame is taken for one of cuDF."""
 
     def values_of(column: Any) -> Any:
@@ -71,8 +71,8 @@ def on_card(monkeypatch: pytest.MonkeyPatch) -> None:
         return pd.Series(pd.arrays.ArrowExtensionArray(lists), index=like.index)
 
     stand_ins = {"values_of": values_of, "lengths_of": lengths_of, "relisted": relisted}
-    for name, function in {**stand_ins, "to_card": to_frame}.items():
-        monkeypatch.setattr(card, name, function)
+    for name, function in {**stand_ins, "to_gpu": to_frame}.items():
+        monkeypatch.setattr(gpu, name, function)
     for module in (categorify, list_slice):
         monkeypatch.setattr(module, "on_cpu", lambda frame: False)
 
@@ -81,7 +81,7 @@ def groups(*columns: str, keys: tuple[str, ...] | None = None) -> list[Group]:
     return [Group("_".join(columns), columns, keys or ("_".join(columns),))]
 
 
-@pytest.mark.usefixtures("on_card")
+@pytest.mark.usefixtures("on_gpu")
 class TestCount:
     @pytest.mark.parametrize(
         "group",
@@ -94,7 +94,7 @@ class TestCount:
     )
     def test_as_on_a_cpu(self, table: pa.Table, group: list[Group]) -> None:
         frame = to_frame(table)
-        (name, found), *_ = card.count_on_card(frame, group).items()
+        (name, found), *_ = gpu.count_on_gpu(frame, group).items()
         expected = count_values(frame, group)[name]
         keys = list(group[0].keys)
         expected = expected.group_by(keys).agg(pl.col("__size").sum()).sort(keys)
@@ -102,7 +102,7 @@ class TestCount:
 
     def test_types_that_do_not_meet(self, table: pa.Table) -> None:
         with pytest.raises(TypeError, match="values of one type"):
-            card.count_on_card(to_frame(table), groups("id", "word"))
+            gpu.count_on_gpu(to_frame(table), groups("id", "word"))
 
 
 OPTIONS: dict[str, tuple[list[Any], dict[str, Any]]] = {
@@ -139,8 +139,8 @@ class TestCategorify:
     ) -> None:
         columns, options = OPTIONS[name]
         expected, cpu = self.encoded(data, columns, tmp_path / "cpu", **options)
-        request.getfixturevalue("on_card")
-        found, op = self.encoded(data, columns, tmp_path / "card", **options)
+        request.getfixturevalue("on_gpu")
+        found, op = self.encoded(data, columns, tmp_path / "gpu", **options)
         assert found == expected
         for stored, path in op.categories.items():
             frame, like = pd.read_parquet(path), pd.read_parquet(cpu.categories[stored])
@@ -148,7 +148,7 @@ class TestCategorify:
             # Of nothing but nulls there is no telling the type.
             pd.testing.assert_frame_equal(frame, like, check_dtype="nothing" not in stored)
 
-    @pytest.mark.usefixtures("on_card")
+    @pytest.mark.usefixtures("on_gpu")
     def test_nothing_is_left_of_an_empty_part(self, data: Any, tmp_path: Path) -> None:
         op = Categorify(out_path=str(tmp_path))
         selector = nvt.ColumnSelector(["id", "list"])
@@ -157,13 +157,13 @@ class TestCategorify:
         assert len(op.transform(selector, empty)) == 0
 
 
-@pytest.mark.usefixtures("on_card")
+@pytest.mark.usefixtures("on_gpu")
 class TestNormalize:
     def test_moments_as_on_a_cpu(self, table: pa.Table, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(normalize, "values_of", card.values_of)
+        monkeypatch.setattr(normalize, "values_of", gpu.values_of)
         frame = to_frame(table)
         names = ["id", "small", "real", "list"]  # whole numbers beyond 2⁵³, nulls, NaN, lists
-        found = normalize.measure_on_card(frame, names)
+        found = normalize.measure_on_gpu(frame, names)
         for name, expected in normalize.measure(frame, names).items():
             assert found[name].size == expected.size
             assert found[name].mean == pytest.approx(expected.mean, rel=1e-12)
@@ -171,12 +171,12 @@ class TestNormalize:
 
     def test_of_nothing(self, table: pa.Table) -> None:
         frame = to_frame(table)[["real"]].head(0)
-        (size, mean, squares) = normalize.measure_on_card(frame, ["real"])["real"]
+        (size, mean, squares) = normalize.measure_on_gpu(frame, ["real"])["real"]
         assert (size, squares) == (0, 0.0)
         assert np.isnan(mean)
 
 
-@pytest.mark.usefixtures("on_card")
+@pytest.mark.usefixtures("on_gpu")
 class TestOutOfMemory:
     ADVICE = r".*RMM failure.*`runtime.rmm_pool`.*`max_size` or `freq_threshold`.*device: cpu"
 
@@ -186,31 +186,31 @@ class TestOutOfMemory:
             raise MemoryError("std::bad_alloc: out_of_memory: RMM failure")
 
         def fill(name: str) -> None:
-            monkeypatch.setattr(card, name, fail)
+            monkeypatch.setattr(gpu, name, fail)
 
         return fill
 
     def test_in_fit(self, table: pa.Table, full: Any) -> None:
         full("_sizes")
         with pytest.raises(DataError, match="the distinct values of 'id'" + self.ADVICE):
-            card.count_on_card(to_frame(table), groups("id"))
+            gpu.count_on_gpu(to_frame(table), groups("id"))
 
     def test_of_the_vocabulary(self, full: Any) -> None:
-        full("to_card")
+        full("to_gpu")
         with pytest.raises(DataError, match=r"the vocabulary of x \(2 rows\)" + self.ADVICE):
-            card.CardLookup(pl.DataFrame({"x": [1, 2]}), 3, 1, 2)
+            gpu.GPULookup(pl.DataFrame({"x": [1, 2]}), 3, 1, 2)
 
     def test_in_transform(self, table: pa.Table, full: Any, tmp_path: Path) -> None:
         frame = to_frame(table)
         op, selector = Categorify(out_path=str(tmp_path)), nvt.ColumnSelector(["list"])
-        counts = card.count_on_card(frame, groups("list"))
+        counts = gpu.count_on_gpu(frame, groups("list"))
         op.fit_finalize(categorify._write_all(counts, groups("list"), str(tmp_path), {"list": {}}))
         full("values_of")
         with pytest.raises(DataError, match="while the column 'list' is encoded" + self.ADVICE):
             op.transform(selector, frame)
 
 
-@pytest.mark.usefixtures("on_card")
+@pytest.mark.usefixtures("on_gpu")
 class TestListSlice:
     @pytest.mark.parametrize(
         ("start", "end"), [(0, 2), (1, 3), (-2, None), (0, -1), (-3, -1), (5, 2)]

@@ -34,7 +34,7 @@ ROWS: list[tuple[Any, ...]] = [
     (101, 2, None, [20, 10], [99, 20], "train", "phone"),  # 99 was not shown
     (102, 1, 0, [10], [10], "train", "tablet"),
     (105, 2, None, [10, 30], [30], "train", None),
-    (103, 1, 1, [60, 10], [60], "valid", "phone"),  # 60 is met here first
+    (103, 1, 1, [60, 10], [60], "validation", "phone"),  # 60 is met here first
     (0, 3, None, [50, 10], [50], "test", "watch"),  # so is user 3; 50 stands in the items table
     (0, 2, 2, [], [], "test", "phone"),
     (106, 1, 1, [20, 10, 60], [20], "test", "phone"),
@@ -164,8 +164,8 @@ class TestVocabulary:
         assert train["clicked"].to_list() == [[4], [4], [3], [5]]
 
     def test_what_training_lacks_is_unknown(self, milled: Mill) -> None:
-        assert milled.split("valid")["inview"].to_list() == [[2, 3]]
-        assert milled.split("valid")["clicked"].to_list() == [[2]]
+        assert milled.split("validation")["inview"].to_list() == [[2, 3]]
+        assert milled.split("validation")["clicked"].to_list() == [[2]]
         assert milled.split("test")["inview"].to_list() == [[6, 3], [], [4, 3, 2]]
 
     def test_users(self, milled: Mill) -> None:
@@ -483,7 +483,7 @@ class TestFiles:
 
     def test_stats(self, milled: Mill) -> None:
         stats = milled.stats
-        assert stats["rows"] == {"train": 4, "valid": 1, "test": 3, HIDDEN: 1}
+        assert stats["rows"] == {"train": 4, "validation": 1, "test": 3, HIDDEN: 1}
         assert stats["title"] == "title"
         assert (stats["users"], stats["items"]) == (2, 4)
         assert stats["as_of"] == "2024-01-01T00:08:00"
@@ -493,7 +493,7 @@ class TestFiles:
     def test_no_scratch_is_left(self, milled: Mill) -> None:
         assert sorted(path.name for path in milled.path.iterdir()) == sorted(
             [
-                *("train", "valid", "test", HIDDEN, "text", "workflow", "stats.json"),
+                *("train", "validation", "test", HIDDEN, "text", "workflow", "stats.json"),
                 *("histories.parquet", "items.parquet", "users.parquet", "seen.parquet"),
                 "schema.pbtxt",
             ]
@@ -523,36 +523,38 @@ class TestSplits:
     LABELLED = ROWS[:-1]
 
     def test_by_time(self, run: Callable[..., Mill]) -> None:
-        made = run(with_rows(self.LABELLED), split={"kind": "time", "valid": 0.125, "test": 0.25})
+        made = run(
+            with_rows(self.LABELLED), split={"kind": "time", "validation": 0.125, "test": 0.25}
+        )
         assert made.split("train")["impression_id"].to_list() == [100, 101, 102, 105, 103]
-        assert made.split("valid")["impression_id"].to_list() == [0]
+        assert made.split("validation")["impression_id"].to_list() == [0]
         assert made.split("test")["impression_id"].to_list() == [0, 106]
         assert 60 in made.ids
 
     def test_hidden_ones_take_no_part(self, run: Callable[..., Mill]) -> None:
-        made = run(split={"kind": "time", "valid": 0.125, "test": 0.25})
-        assert made.stats["rows"] == {"train": 5, "valid": 1, "test": 2, HIDDEN: 1}
+        made = run(split={"kind": "time", "validation": 0.125, "test": 0.25})
+        assert made.stats["rows"] == {"train": 5, "validation": 1, "test": 2, HIDDEN: 1}
 
     def test_at_random_by_row(self, run: Callable[..., Mill]) -> None:
-        made = run(split={"kind": "random", "valid": 0.125, "test": 0.25, "seed": 3})
-        assert made.stats["rows"] == {"train": 5, "valid": 1, "test": 2, HIDDEN: 1}
+        made = run(split={"kind": "random", "validation": 0.125, "test": 0.25, "seed": 3})
+        assert made.stats["rows"] == {"train": 5, "validation": 1, "test": 2, HIDDEN: 1}
 
     def test_without_validation(self, run: Callable[..., Mill]) -> None:
-        made = run(split={"kind": "time", "valid": 0, "test": 0.25})
+        made = run(split={"kind": "time", "validation": 0, "test": 0.25})
         assert made.stats["rows"] == {"train": 6, "test": 2, HIDDEN: 1}
 
     def test_without_parts(self, run: Callable[..., Mill]) -> None:
         bare = replace(TABLES, impressions=impressions(self.LABELLED).drop("split").lazy())
         with pytest.raises(DataError, match=r"Use `split\.kind: time`"):
             run(bare, out="given")
-        made = run(bare, split={"kind": "time", "valid": 0, "test": 0.25})
+        made = run(bare, split={"kind": "time", "validation": 0, "test": 0.25})
         assert made.stats["rows"] == {"train": 6, "test": 2}
 
     def test_all_at_one_moment(self, run: Callable[..., Mill]) -> None:
         at_once = impressions(self.LABELLED).with_columns(timestamp=pl.lit(START))
         tables = replace(TABLES, impressions=at_once.lazy())
         with pytest.raises(DataError, match="but train is empty"):
-            run(tables, split={"kind": "time", "valid": 0.2, "test": 0.2})
+            run(tables, split={"kind": "time", "validation": 0.2, "test": 0.2})
 
     @pytest.mark.parametrize("split", [{"kind": "leave_one_out"}, {"kind": "random", "by": "user"}])
     def test_refused(self, run: Callable[..., Mill], split: dict[str, Any]) -> None:
@@ -588,7 +590,7 @@ class TestStringIds:
         made = run(self.tables())
         assert made.ids == {"N10": 3, "N20": 4, "N30": 5, "N50": 6}
         assert made.split("test")["impression_id"].to_list() == ["U0", "U0", "U106"]
-        for name in ("train", "valid", "test", HIDDEN):
+        for name in ("train", "validation", "test", HIDDEN):
             columns = ["inview", "clicked", "history_id"]
             assert made.split(name).select(columns).equals(milled.split(name).select(columns))
         assert made.histories.equals(milled.histories)

@@ -20,7 +20,7 @@ from towermill.workflows.streaming import partition as partitions
 
 SHARED = Path(__file__).parents[4] / "shared" / "data" / "ml-100k"
 START = datetime(2024, 1, 1)
-NAMES = ("train", "valid", "test")
+NAMES = ("train", "validation", "test")
 
 
 def make(users: list[Any], days: list[int] | None = None, **columns: list[Any]) -> pl.DataFrame:
@@ -36,40 +36,40 @@ def rows(frame: pl.DataFrame, **config: Any) -> dict[str, list[int]]:
     with tempfile.TemporaryDirectory() as scratch:
         parts = split(frame.lazy(), Split(**config), Path(scratch))
     assert frame.equals(before)
-    assert list(parts) in (["train", "valid", "test"], ["train", "test"])
+    assert list(parts) in (["train", "validation", "test"], ["train", "test"])
     return {name: part.collect(engine="streaming")["row"].to_list() for name, part in parts.items()}
 
 
 class TestTime:
     def test_shares(self) -> None:
-        found = rows(make([0] * 10, list(range(10))), valid=0.2, test=0.1)
-        assert found == {"train": [0, 1, 2, 3, 4, 5, 6], "valid": [7, 8], "test": [9]}
+        found = rows(make([0] * 10, list(range(10))), validation=0.2, test=0.1)
+        assert found == {"train": [0, 1, 2, 3, 4, 5, 6], "validation": [7, 8], "test": [9]}
 
     def test_order_of_rows_does_not_matter(self) -> None:
         days = [3, 9, 0, 7, 1, 8, 2, 6, 5, 4]
-        found = rows(make([0] * 10, days), valid=0.2, test=0.1)
+        found = rows(make([0] * 10, days), validation=0.2, test=0.1)
         assert {name: sorted(days[row] for row in part) for name, part in found.items()} == {
             "train": [0, 1, 2, 3, 4, 5, 6],
-            "valid": [7, 8],
+            "validation": [7, 8],
             "test": [9],
         }
 
     def test_rows_of_one_moment_go_to_the_later_split_together(self) -> None:
-        found = rows(make([0] * 10, [0, 1, 2, 3, 4, 5, 6, 6, 9, 9]), valid=0.2, test=0.1)
-        assert found == {"train": [0, 1, 2, 3, 4, 5], "valid": [6, 7], "test": [8, 9]}
+        found = rows(make([0] * 10, [0, 1, 2, 3, 4, 5, 6, 6, 9, 9]), validation=0.2, test=0.1)
+        assert found == {"train": [0, 1, 2, 3, 4, 5], "validation": [6, 7], "test": [8, 9]}
 
     def test_dates(self) -> None:
-        config = {"valid": date(2024, 1, 3), "test": date(2024, 1, 5)}
+        config = {"validation": date(2024, 1, 3), "test": date(2024, 1, 5)}
         found = rows(make([0] * 6, [0, 1, 2, 3, 4, 5]), **config)
-        assert found == {"train": [0, 1], "valid": [2, 3], "test": [4, 5]}
+        assert found == {"train": [0, 1], "validation": [2, 3], "test": [4, 5]}
         assert Split(**config) == Split.model_validate(
-            {"valid": "2024-01-03", "test": "2024-01-05"}
+            {"validation": "2024-01-03", "test": "2024-01-05"}
         )
 
     def test_no_valid(self) -> None:
         frame = make([0] * 4, [0, 1, 2, 3])
-        assert rows(frame, valid=0, test=0.25) == {"train": [0, 1, 2], "test": [3]}
-        assert rows(frame, valid=0, test=date(2024, 1, 4)) == {"train": [0, 1, 2], "test": [3]}
+        assert rows(frame, validation=0, test=0.25) == {"train": [0, 1, 2], "test": [3]}
+        assert rows(frame, validation=0, test=date(2024, 1, 4)) == {"train": [0, 1, 2], "test": [3]}
 
     def test_no_timestamp(self, tmp_path: Path) -> None:
         with pytest.raises(DataError, match=r"needs a timestamp.*user_id, item_id"):
@@ -84,11 +84,11 @@ class TestTime:
     @pytest.mark.parametrize(
         ("days", "config", "message"),
         [
-            ([5] * 10, {}, "train is empty. Sizes: train 0, valid 0, test 10"),
+            ([5] * 10, {}, "train is empty. Sizes: train 0, validation 0, test 10"),
             ([0, 1, 2, 3], {}, "Of 4 rows, test=0.1 makes 0"),
             (
                 [0, 1],
-                {"valid": 0, "test": date(2025, 1, 1)},
+                {"validation": 0, "test": date(2025, 1, 1)},
                 "test is empty. Sizes: train 2, test 0",
             ),
         ],
@@ -106,27 +106,27 @@ class TestLeaveOneOut:
         # User 2: two rows only.
         frame = make([0, 1, 0, 1, 0, 1, 2, 2], [5, 2, 1, 2, 3, 2, 8, 9])
         found = rows(frame, kind="leave_one_out")
-        assert found == {"train": [1, 2, 6, 7], "valid": [3, 4], "test": [0, 5]}
+        assert found == {"train": [1, 2, 6, 7], "validation": [3, 4], "test": [0, 5]}
 
     def test_without_timestamps(self) -> None:
         found = rows(make([0, 1, 0, 1, 0, 1]), kind="leave_one_out")
-        assert found == {"train": [0, 1], "valid": [2, 3], "test": [4, 5]}
+        assert found == {"train": [0, 1], "validation": [2, 3], "test": [4, 5]}
 
     def test_no_valid(self) -> None:
-        found = rows(make([0, 0, 0]), kind="leave_one_out", valid=0)
+        found = rows(make([0, 0, 0]), kind="leave_one_out", validation=0)
         assert found == {"train": [0, 1], "test": [2]}
 
     def test_nobody_has_three(self, tmp_path: Path) -> None:
-        with pytest.raises(DataError, match="Sizes: train 4, valid 0, test 0"):
+        with pytest.raises(DataError, match="Sizes: train 4, validation 0, test 0"):
             split(make([0, 0, 1, 1]).lazy(), Split(kind="leave_one_out"), tmp_path)
 
 
 class TestRandom:
     def test_exact_shares_and_partition(self) -> None:
-        found = rows(make([0] * 1003), kind="random", valid=0.29, test=0.1)
+        found = rows(make([0] * 1003), kind="random", validation=0.29, test=0.1)
         assert {name: len(part) for name, part in found.items()} == {
             "train": 613,
-            "valid": 290,
+            "validation": 290,
             "test": 100,
         }
         assert sorted(row for part in found.values() for row in part) == list(range(1003))
@@ -140,7 +140,7 @@ class TestRandom:
         # So small that every release must give the same.
         assert rows(make([0] * 10), kind="random") == {
             "train": [0, 1, 2, 3, 4, 5, 7, 9],
-            "valid": [6],
+            "validation": [6],
             "test": [8],
         }
 
@@ -164,15 +164,17 @@ class TestRandom:
 
         users = [user for user in range(1, 41) for _ in range(user)]
         frame = make(users)
-        for valid, test in ((0.1, 0.1), (0.05, 0.3), (0.4, 0.4)):
-            found = rows(frame, kind="random", by="user", valid=valid, test=test, cold="keep")
+        for validation, test in ((0.1, 0.1), (0.05, 0.3), (0.4, 0.4)):
+            found = rows(
+                frame, kind="random", by="user", validation=validation, test=test, cold="keep"
+            )
             assert sorted(row for part in found.values() for row in part) == list(range(len(users)))
             for user in range(1, 41):
                 counts = [sum(users[row] == user for row in part) for part in found.values()]
-                assert counts == recbole(user, [1 - valid - test, valid, test])
+                assert counts == recbole(user, [1 - validation - test, validation, test])
 
     def test_by_user_without_valid(self) -> None:
-        found = rows(make([0] * 10 + [1] * 5), kind="random", by="user", valid=0, test=0.2)
+        found = rows(make([0] * 10 + [1] * 5), kind="random", by="user", validation=0, test=0.2)
         assert len(found["test"]) == 3
         assert list(found) == ["train", "test"]
 
@@ -185,8 +187,8 @@ class TestRandom:
 
 class TestGiven:
     def test_column_is_taken_and_taken_away(self, tmp_path: Path) -> None:
-        frame = make([0] * 3, split=["test", "train", "valid"])
-        assert rows(frame, kind="given") == {"train": [1], "valid": [2], "test": [0]}
+        frame = make([0] * 3, split=["test", "train", "validation"])
+        assert rows(frame, kind="given") == {"train": [1], "validation": [2], "test": [0]}
         parts = split(frame.lazy(), Split(kind="given"), tmp_path)
         assert "split" not in parts["train"].collect_schema()
 
@@ -209,17 +211,17 @@ class TestCold:
     FRAME = make(
         [1, 2, 1, 1, 2, 7, 7, 2],
         list(range(8)),
-        split=["train"] * 3 + ["valid"] * 2 + ["test"] * 3,
+        split=["train"] * 3 + ["validation"] * 2 + ["test"] * 3,
         item_id=[5, 5, 6, 6, 9, 5, 9, 6],
     )
 
     def test_drop(self) -> None:
         found = rows(self.FRAME, kind="given")
-        assert found == {"train": [0, 1, 2], "valid": [3], "test": [7]}
+        assert found == {"train": [0, 1, 2], "validation": [3], "test": [7]}
 
     def test_keep(self) -> None:
         found = rows(self.FRAME, kind="given", cold="keep")
-        assert found == {"train": [0, 1, 2], "valid": [3, 4], "test": [5, 6, 7]}
+        assert found == {"train": [0, 1, 2], "validation": [3, 4], "test": [5, 6, 7]}
 
     def test_flag(self, tmp_path: Path) -> None:
         parts = split(self.FRAME.lazy(), Split(kind="given", cold="flag"), tmp_path)
@@ -229,7 +231,7 @@ class TestCold:
             if name != "train"
         }
         assert flags == {
-            "valid": [(3, False, False), (4, False, True)],
+            "validation": [(3, False, False), (4, False, True)],
             "test": [(5, True, False), (6, True, True), (7, False, False)],
         }
         assert "cold_user" not in parts["train"].collect_schema()
@@ -243,14 +245,17 @@ class TestConfig:
     @pytest.mark.parametrize(
         ("config", "message"),
         [
-            ({"valid": 0.5, "test": 0.5}, "both together below 1. Received: valid=0.5, test=0.5"),
+            (
+                {"validation": 0.5, "test": 0.5},
+                "both together below 1. Received: validation=0.5, test=0.5",
+            ),
             ({"test": 0}, "above 0"),
-            ({"valid": -0.1}, "at least 0"),
-            ({"valid": float("nan")}, "finite number"),
+            ({"validation": -0.1}, "at least 0"),
+            ({"validation": float("nan")}, "finite number"),
             ({"test": date(2024, 1, 1)}, "should be a date, or 0"),
-            ({"valid": date(2024, 1, 1)}, "both be dates"),
-            ({"valid": date(2024, 2, 1), "test": date(2024, 1, 1)}, "before `split.test`"),
-            ({"kind": "random", "valid": 0, "test": date(2024, 1, 1)}, "should be a share"),
+            ({"validation": date(2024, 1, 1)}, "both be dates"),
+            ({"validation": date(2024, 2, 1), "test": date(2024, 1, 1)}, "before `split.test`"),
+            ({"kind": "random", "validation": 0, "test": date(2024, 1, 1)}, "should be a share"),
         ],
     )
     def test_out_of_range(self, config: dict[str, Any], message: str) -> None:
@@ -280,19 +285,19 @@ def slow_shares(frame: pl.DataFrame, config: Split) -> dict[str, list[int]]:
         z = (z ^ z >> 27) * 0x94D049BB133111EB % 2**64
         return z ^ z >> 31
 
-    assert isinstance(config.valid, float)
+    assert isinstance(config.validation, float)
     assert isinstance(config.test, float)
     if config.by == "row":
         order = sorted(range(frame.height), key=number)
-        n_valid, n_test = (int(share * frame.height) for share in (config.valid, config.test))
+        n_valid, n_test = (int(share * frame.height) for share in (config.validation, config.test))
         cut = [order[n_test + n_valid :], order[n_test : n_test + n_valid], order[:n_test]]
         return {name: sorted(part) for name, part in zip(NAMES, cut, strict=True)}
     parts: dict[str, list[int]] = {name: [] for name in NAMES}
     for user in set(frame["user_id"]):
         own = sorted(frame.filter(pl.col("user_id") == user)["row"].to_list(), key=number)
-        n_valid, n_test = int(config.valid * len(own)), int(config.test * len(own))
+        n_valid, n_test = int(config.validation * len(own)), int(config.test * len(own))
         n_test += len(own) - n_valid - n_test > 1 and 0 < config.test * len(own) < 1
-        n_valid += len(own) - n_valid - n_test > 1 and 0 < config.valid * len(own) < 1
+        n_valid += len(own) - n_valid - n_test > 1 and 0 < config.validation * len(own) < 1
         ends = [0, len(own) - n_valid - n_test, len(own) - n_test, len(own)]
         for name, start, end in zip(NAMES, ends, ends[1:], strict=False):
             parts[name] += own[start:end]
@@ -314,10 +319,10 @@ class TestSlowly:
         frame = random_frame(seed, strings=strings, times=True)
         times = frame["timestamp"].to_list()
         first, last = sorted(times)[-120], sorted(times)[-40]
-        found = rows(frame, valid=0.2, test=0.1, cold="keep")
+        found = rows(frame, validation=0.2, test=0.1, cold="keep")
         assert found == {
             "train": [row for row, at in enumerate(times) if at < first],
-            "valid": [row for row, at in enumerate(times) if first <= at < last],
+            "validation": [row for row, at in enumerate(times) if first <= at < last],
             "test": [row for row, at in enumerate(times) if at >= last],
         }
 
@@ -331,7 +336,7 @@ class TestSlowly:
             cut = own.height - 2 if own.height > 2 else own.height
             order = own["row"].to_list()
             expected["train"] += order[:cut]
-            expected["valid"] += order[cut : cut + 1]
+            expected["validation"] += order[cut : cut + 1]
             expected["test"] += order[cut + 1 :]
         found = rows(frame, kind="leave_one_out", cold="keep")
         assert found == {name: sorted(part) for name, part in expected.items()}
@@ -339,8 +344,14 @@ class TestSlowly:
     @pytest.mark.parametrize("by", ["row", "user"])
     def test_random(self, seed: int, strings: bool, by: str) -> None:
         frame = random_frame(seed, strings=strings, times=False)
-        for valid, test in ((0.1, 0.1), (0.3, 0.05), (0.25, 0.5)):
-            config = {"by": by, "valid": valid, "test": test, "seed": seed, "cold": "keep"}
+        for validation, test in ((0.1, 0.1), (0.3, 0.05), (0.25, 0.5)):
+            config = {
+                "by": by,
+                "validation": validation,
+                "test": test,
+                "seed": seed,
+                "cold": "keep",
+            }
             expected = slow_shares(frame, Split(kind="random", **config))
             assert rows(frame, kind="random", **config) == expected
 
@@ -377,10 +388,10 @@ class TestMinSignal:
     )
 
     def test_answers_are_at_least_so_much(self, tmp_path: Path) -> None:
-        config = Split(kind="time", valid=0.25, test=0.25, min_signal={"rating": 4})
+        config = Split(kind="time", validation=0.25, test=0.25, min_signal={"rating": 4})
         found = split(self.frame, config, tmp_path)
         ratings = {name: part.collect()["rating"].to_list() for name, part in found.items()}
-        assert ratings == {"train": [1.0, 5.0, 2.0, 5.0], "valid": [4.0], "test": [5.0]}
+        assert ratings == {"train": [1.0, 5.0, 2.0, 5.0], "validation": [4.0], "test": [5.0]}
 
     def test_unknown_signal(self, tmp_path: Path) -> None:
         config = Split(kind="time", min_signal={"ratings": 4})
@@ -388,6 +399,6 @@ class TestMinSignal:
             split(self.frame, config, tmp_path)
 
     def test_nothing_left(self, tmp_path: Path) -> None:
-        config = Split(kind="time", valid=0.25, test=0.25, min_signal={"rating": 6})
+        config = Split(kind="time", validation=0.25, test=0.25, min_signal={"rating": 6})
         with pytest.raises(DataError, match="should leave rows in each split"):
             split(self.frame, config, tmp_path)

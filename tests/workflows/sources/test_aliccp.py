@@ -106,14 +106,17 @@ class TestRaw:
 
 class TestParquet:
     def test_split_folders(self, tmp_path: Path) -> None:
-        for part, user in (("train", 1.0), ("valid", None)):
+        for part, user in (("train", 1.0), ("validation", None)):
             (tmp_path / part).mkdir()
             frame = {"user_id": [user], "item_id": [5], "click": [1], "item_shop": [3]}
             pl.DataFrame(frame, schema_overrides={"user_id": pl.Float64}).write_parquet(
                 tmp_path / part / "part_0.parquet"
             )
         tables = AliCCP(path=str(tmp_path)).read(tmp_path)
-        assert tables.interactions.collect().rows() == [(1, 5, 1, "train"), (None, 5, 1, "valid")]
+        assert tables.interactions.collect().rows() == [
+            (1, 5, 1, "train"),
+            (None, 5, 1, "validation"),
+        ]
         assert list(tables.features["item"]) == ["item_shop"]
 
     def test_no_split_where_no_file_says_so(self, tmp_path: Path) -> None:
@@ -148,7 +151,7 @@ class TestNumberedCsv:
         assert rows.columns == ["user_id", "item_id", "click", "conversion", "split"]
         assert rows.rows() == [
             (7, 11, 1, 0, "train"),
-            (7, 12, 0, 0, "valid"),
+            (7, 12, 0, 0, "validation"),
             (None, 12, 1, 1, "test"),
         ]
         assert tables.items is not None
@@ -165,7 +168,7 @@ class TestNumberedCsv:
         parts = split(tables.interactions, Split(kind="given", cold="keep"), tmp_path)
         assert {k: v.collect().height for k, v in parts.items()} == {
             "train": 100,
-            "valid": 50,
+            "validation": 50,
             "test": 50,
         }
         assert len(tables.features["user"]) == 11

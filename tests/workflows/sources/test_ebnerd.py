@@ -72,7 +72,7 @@ def write(folder: Path, log: pl.DataFrame, read: pl.DataFrame) -> None:
 TRAIN: list[Row] = [
     (0, 7, [1, 2, 3], [2]),
     (24, 8, [2, 4], [4]),  # to the second a day before the last: still train
-    (25, 7, [4, 5], [5, 4]),  # valid
+    (25, 7, [4, 5], [5, 4]),  # validation
     (48, 9, [5, 1], [1]),  # the last of train
 ]
 VALIDATION: list[Row] = [(60, 7, [6, 2], [6]), (61, 5, [6], [])]
@@ -137,7 +137,14 @@ class TestParts:
         frame = read(tmp_path / "s", path=str(folder)).impressions.collect()
         assert frame["impression_id"].to_list() == [1, 2, 3, 4, 5, 6]
         assert frame["user_id"].to_list() == [7, 8, 7, 9, 7, 5]
-        assert frame["split"].to_list() == ["train", "train", "valid", "valid", "test", "test"]
+        assert frame["split"].to_list() == [
+            "train",
+            "train",
+            "validation",
+            "validation",
+            "test",
+            "test",
+        ]
         assert frame["inview"].to_list() == [row[2] for row in [*TRAIN, *VALIDATION]]
         assert frame["clicked"].to_list() == [row[3] for row in [*TRAIN, *VALIDATION]]
         assert frame["timestamp"][1] == NOON + timedelta(days=1)
@@ -157,8 +164,15 @@ class TestParts:
         assert looked_up == [1, 0, 1, None, 2, None]
 
     def test_valid_days(self, folder: Path, tmp_path: Path) -> None:
-        frame = read(tmp_path / "s", path=str(folder), valid_days=2).impressions.collect()
-        assert frame["split"].to_list() == ["train", "valid", "valid", "valid", "test", "test"]
+        frame = read(tmp_path / "s", path=str(folder), validation_days=2).impressions.collect()
+        assert frame["split"].to_list() == [
+            "train",
+            "validation",
+            "validation",
+            "validation",
+            "test",
+            "test",
+        ]
 
     def test_hidden(self, folder: Path, test_set: Path, tmp_path: Path) -> None:
         tables = read(tmp_path / "s", path=str(folder), test_path=str(test_set))
@@ -188,7 +202,7 @@ class TestParts:
         (folder / "validation").rmdir()
         frame = read(tmp_path / "s", path=str(folder), test_path=str(test_set)).impressions
         # The rows at noon of both days are on a border: the earlier split's.
-        splits = ["train", "valid", "test", "test", "hidden", "hidden"]
+        splits = ["train", "validation", "test", "test", "hidden", "hidden"]
         assert frame.collect()["split"].to_list() == splits
 
     def test_one_part_has_no_split(self, folder: Path, tmp_path: Path) -> None:
@@ -326,9 +340,9 @@ class TestClicks:
         assert frame.select("user_id", "item_id", "split").rows() == [
             (7, 2, "train"),
             (8, 4, "train"),
-            (7, 5, "valid"),
-            (7, 4, "valid"),
-            (9, 1, "valid"),
+            (7, 5, "validation"),
+            (7, 4, "validation"),
+            (9, 1, "validation"),
             (7, 6, "test"),
         ]
         assert "history_id" not in frame.columns

@@ -152,7 +152,11 @@ class TestAliCCP:
         InteractionChecks.check(tables)
         rows = tables.interactions.collect()
         assert rows["split"].value_counts(sort=True).rows()[0] == ("train", 16_000)
-        assert rows["split"].unique(maintain_order=True).to_list() == ["train", "valid", "test"]
+        assert rows["split"].unique(maintain_order=True).to_list() == [
+            "train",
+            "validation",
+            "test",
+        ]
 
     def test_clicks_follow_affinity(self, tmp_path: Path) -> None:
         source, rows = generate(tmp_path, layout="aliccp", drift=0)

@@ -95,7 +95,7 @@ class TestImpressions:
         begin = TRAIN_BEGINS
         for (split, count, first, last), expected, days in zip(
             spans.iter_rows(),
-            [("train", 2000), ("valid", 400), ("test", 800), ("hidden", 100)],
+            [("train", 2000), ("validation", 400), ("test", 800), ("hidden", 100)],
             [6, 1, 2, 1],
             strict=True,
         ):
@@ -128,7 +128,7 @@ class TestImpressions:
         )
         assert (shown["published"] < shown["timestamp"]).all()
         trained = shown.filter(pl.col("split") == "train")["item_id"].unique()
-        for split in ("valid", "test"):
+        for split in ("validation", "test"):
             part = shown.filter(pl.col("split") == split)
             assert part["item_id"].is_in(trained.implode()).mean() < 0.5, split
 
@@ -146,7 +146,7 @@ class TestHistories:
         tables = made[1]
         histories = tables.histories.collect()
         frame = tables.impressions.collect()
-        early = frame.filter(pl.col("split").is_in(["train", "valid"]))
+        early = frame.filter(pl.col("split").is_in(["train", "validation"]))
         late = frame.filter(pl.col("split").is_in(["test", "hidden"]))
         assert early["history_id"].max() < late["history_id"].min()
         user = (

@@ -14,11 +14,11 @@ from towermill.workflows.prepare.check_interactions import InteractionChecks
 from towermill.workflows.process.interactions import Interactions
 from towermill.workflows.process.process import process
 from towermill.workflows.selecting.split import Split
-from towermill.workflows.sources.generated.slates import Slates
+from towermill.workflows.sources.generated.slates import SlateLog
 from towermill.workflows.tables import Tables
 from towermill.workflows.text.config import TextConfig
 
-SOURCE = Slates(users=150, items=200, categories=4, shown=40)
+SOURCE = SlateLog(users=150, items=200, categories=4, shown=40)
 
 
 @pytest.fixture(scope="module")
@@ -30,7 +30,7 @@ class TestLog:
     def test_same_seed_same_log(self, tables: Tables) -> None:
         again = SOURCE.log(SOURCE.world())
         assert again.equals(tables.interactions.collect())
-        other = Slates(**{**SOURCE.model_dump(), "seed": 1})
+        other = SlateLog(**{**SOURCE.model_dump(), "seed": 1})
         assert not other.log(other.world()).equals(again)
 
     def test_clicks_by_time_and_no_item_twice(self, tables: Tables) -> None:

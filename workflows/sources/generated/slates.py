@@ -27,7 +27,7 @@ _START, _SPAN = 1_704_067_200, 90 * 86_400  # 2024-01-01 and 90 days, in seconds
 _BATCH = 500
 
 
-class Slates(SourceConfig):
+class SlateLog(SourceConfig):
     """Generate news, readers with planted tastes, and what they clicked of slates of five.
 
     The log is that of a service before any recommender: slates of five articles, drawn by Zipf's

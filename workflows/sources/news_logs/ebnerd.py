@@ -86,10 +86,10 @@ class EbNerd(SourceConfig):
     must be there. Or it holds the two files of one part directly. The columns of an earlier
     release (``first_page_time``, ``article_ids``, ``list_destination``) are known as well.
 
-    **Splits.** The last `valid_days` days of train are ``valid`` and the rest ``train``;
+    **Splits.** The last `validation_days` days of train are ``validation`` and the rest ``train``;
     validation is ``test``, which results are reported on; test, whose clicks are not told (none
     are read), is ``hidden``. Without validation but with test, the last days of train are ``test``
-    and as many before them ``valid``. One part alone has no ``split``. See
+    and as many before them ``validation``. One part alone has no ``split``. See
     `towermill.workflows.sources.news_logs.parts.splits_of_parts`.
 
     **Histories.** One a user and part, and an impression looks up that of its own part: those of
@@ -113,7 +113,7 @@ class EbNerd(SourceConfig):
     vectors
         A Parquet file, or folder of them, with ``article_id`` and one column of lists of floats,
         as EB-NeRD's artifacts are: given vectors of the items.
-    valid_days
+    validation_days
         Days, of 24 hours each, counted back from train's last impression.
     rows
         ``impressions``; or ``clicks``, the clicked articles as plain interactions (`Tables`),
@@ -124,7 +124,7 @@ class EbNerd(SourceConfig):
     path: str
     test_path: str | None = None
     vectors: str | None = None
-    valid_days: int = Field(default=1, ge=1)
+    validation_days: int = Field(default=1, ge=1)
     rows: Literal["impressions", "clicks"] = "impressions"
 
     def files(self) -> list[Path]:
@@ -139,7 +139,7 @@ class EbNerd(SourceConfig):
         splits = None
         if len(parts) > 1:
             latest = latest_time(behaviors[TRAIN])
-            splits = splits_of_parts(behaviors, latest, self.valid_days)
+            splits = splits_of_parts(behaviors, latest, self.validation_days)
         histories, impressions = [], []
         first = 0
         for part in parts:

@@ -86,10 +86,10 @@ class Mind(SourceConfig):
     ``test`` (``MINDsmall_train`` …), each with ``behaviors.tsv`` and ``news.tsv``; only train must
     be there. Or it holds the files of one part directly.
 
-    **Splits.** The last `valid_days` days of train are ``valid`` and the rest ``train``; dev is
-    ``test``, which results are reported on; test, whose clicks are not told, is ``hidden``.
+    **Splits.** The last `validation_days` days of train are ``validation`` and the rest ``train``;
+    dev is ``test``, which results are reported on; test, whose clicks are not told, is ``hidden``.
     Without dev but with test, the last days of train are ``test`` and as many before them
-    ``valid``. One part alone has no ``split``.
+    ``validation``. One part alone has no ``split``.
 
     **Histories.** MIND writes a user's history into each of their impressions: here it stands
     once for each part, user and different history, parts in the order of time and, in a part, in
@@ -107,7 +107,7 @@ class Mind(SourceConfig):
     vectors
         ``entities``: the vector of an item is the mean of those of its entities, by the parts'
         ``entity_embedding.vec``; items without such an entity have none.
-    valid_days
+    validation_days
         Days, of 24 hours each, counted back from train's last impression.
     rows
         ``impressions``; or ``clicks``, the clicked articles as plain interactions (`Tables`),
@@ -119,7 +119,7 @@ class Mind(SourceConfig):
     kind: str = "mind"
     path: str
     vectors: Literal["entities"] | None = None
-    valid_days: int = Field(default=1, ge=1)
+    validation_days: int = Field(default=1, ge=1)
     rows: Literal["impressions", "clicks"] = "impressions"
 
     def files(self) -> list[Path]:
@@ -134,7 +134,7 @@ class Mind(SourceConfig):
         splits = None
         if len(parts) > 1:
             latest = latest_time(_scan(parts[0]))
-            splits = splits_of_parts([part.name for part in parts], latest, self.valid_days)
+            splits = splits_of_parts([part.name for part in parts], latest, self.validation_days)
         histories, impressions = [], []
         first = 0
         for part in parts:

@@ -45,15 +45,15 @@ def source_folder(path: str, key: str) -> Path:
 
 
 def splits_of_parts(
-    parts: Collection[str], latest: datetime | None, valid_days: int
+    parts: Collection[str], latest: datetime | None, validation_days: int
 ) -> dict[str, pl.Expr] | None:
     """Return, for each part, what the column ``split`` says of its impressions.
 
     What is reported on was never looked at while a model was chosen: the validation part is
-    ``test``, and the last days of train, which choose the epoch, are ``valid``. The test part,
+    ``test``, and the last days of train, which choose the epoch, are ``validation``. The test part,
     of which no clicks are told, is ``hidden``. Where there is a test part but no validation part,
-    the last days of train are ``test`` and as many before them ``valid``. One part alone has no
-    splits: the recipe cuts it.
+    the last days of train are ``test`` and as many before them ``validation``. One part alone has
+    no splits: the recipe cuts it.
 
     Parameters
     ----------
@@ -62,22 +62,22 @@ def splits_of_parts(
     latest
         The time of the last impression of train, from which days are counted back, each 24 hours;
         what lies exactly on the border is the earlier split's.
-    valid_days
+    validation_days
         How many.
     """
     if len(parts) < 2 or latest is None:
         return None
-    span = timedelta(days=valid_days)
+    span = timedelta(days=validation_days)
     time = pl.col(TIMESTAMP)
     last, before = pl.lit(latest - span), pl.lit(latest - 2 * span)
     if VALIDATION in parts:
-        train = pl.when(time > last).then(pl.lit("valid")).otherwise(pl.lit("train"))
+        train = pl.when(time > last).then(pl.lit("validation")).otherwise(pl.lit("train"))
     else:
         train = (
             pl.when(time > last)
             .then(pl.lit("test"))
             .when(time > before)
-            .then(pl.lit("valid"))
+            .then(pl.lit("validation"))
             .otherwise(pl.lit("train"))
         )
     found = {TRAIN: train, VALIDATION: pl.lit("test"), TEST: pl.lit(HIDDEN)}

@@ -18,8 +18,9 @@ from numpy.typing import NDArray
 from towermill.errors import BundleError
 from towermill.features.inputs import ModelInput, RawEncoding
 from towermill.pipelines.bundle.manifest import Manifest, Parity, Rows
-from towermill.pipelines.bundle.query import Query, Recommendations, check_k
+from towermill.pipelines.bundle.query import Query, Recommendations
 from towermill.pipelines.bundle.records import from_json
+from towermill.pipelines.search.exact import check_k
 
 TITLES = ["Fargo (1996)", "<script>window.broken=1</script><img src=x onerror=window.broken=1>"]
 #: A user whose query passes `check` and then breaks the batch that it is in.

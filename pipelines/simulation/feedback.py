@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 
-class Memory:
+class Feedback:
     """Rows of users, and of the items that each has met in an episode.
 
     Parameters
