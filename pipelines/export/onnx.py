@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import os
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import onnx
 
@@ -15,6 +16,8 @@ from towermill.errors import BundleError
 
 #: Of the operators' definitions: what ONNX Runtime, and Triton with it, have known since 2023.
 OPSET: Final = 18
+#: tf2onnx copies the graph to undo failed passes, unless this is in the environment.
+_CATCH: Final = "TF2ONNX_CATCH_ERRORS"
 
 
 def write_onnx(saved: Path, path: Path) -> None:
@@ -34,7 +37,6 @@ def write_onnx(saved: Path, path: Path) -> None:
         The graph has an operator that ONNX lacks, or is over 2 GB.
     """
     import tensorflow as tf
-    import tf2onnx
     from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
     module = tf.saved_model.load(str(saved))  # which its signature does not keep alive
@@ -44,12 +46,7 @@ def write_onnx(saved: Path, path: Path) -> None:
     taken = {tensor.name.partition(":")[0]: tensor.name for tensor in frozen.inputs}
     try:
         with _quiet():
-            model, _ = tf2onnx.convert.from_graph_def(
-                frozen.graph.as_graph_def(),
-                input_names=list(taken.values()),
-                output_names=[frozen.outputs[0].name],
-                opset=OPSET,
-            )
+            model = _converted(frozen.graph, list(taken.values()), frozen.outputs[0].name)
         _name(model, {held: name for name, held in taken.items()}, frozen.outputs[0].name, output)
         onnx.checker.check_model(model)
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -59,6 +56,33 @@ def write_onnx(saved: Path, path: Path) -> None:
             f"The model cannot be written as ONNX: {error}. Tell of it, with the section `model` "
             "of the recipe."
         ) from error
+
+
+def _converted(graph: Any, inputs: list[str], output: str) -> onnx.ModelProto:
+    """Convert a frozen graph.
+
+    tf2onnx copies the graph before each of its passes, to drop a pass that fails. The copies take
+    most of its time, so they are made only if a pass did fail.
+    """
+    import tf2onnx
+
+    def convert() -> onnx.ModelProto:
+        model, _ = tf2onnx.convert.from_graph_def(
+            graph.as_graph_def(), input_names=inputs, output_names=[output], opset=OPSET
+        )
+        return model
+
+    before = os.environ.get(_CATCH)
+    os.environ[_CATCH] = "FALSE"
+    try:
+        return convert()
+    except Exception:
+        del os.environ[_CATCH]
+        return convert()
+    finally:
+        os.environ.pop(_CATCH, None)
+        if before is not None:
+            os.environ[_CATCH] = before
 
 
 def _name(model: onnx.ModelProto, inputs: dict[str, str], made: str, output: str) -> None:

@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 from pydantic import Field, PositiveInt, model_validator
 
+from towermill.extras import install_command
 from towermill.section import Section
 
 
@@ -53,8 +54,8 @@ class IndexConfig(Section):
     def _library_has_it(self) -> IndexConfig:
         if self.kind == "ivf" and self.library != "faiss":
             raise ValueError(
-                f"`kind: ivf` is not in {self.library}. Set `library: faiss` (pip install "
-                "'towermill[faiss]'), or `kind: hnsw`"
+                f"`kind: ivf` is not in {self.library}. Set `library: faiss` "
+                f"({install_command('faiss')}), or `kind: hnsw`"
             )
         if self.lists and self.probes > self.lists:
             raise ValueError(

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from towermill.errors import BundleError
+from towermill.extras import install_command
 from towermill.pipelines.search.description import IndexDescription
 from towermill.pipelines.search.exact import Rows, Vectors
 from towermill.pipelines.search.lengths import unit
@@ -76,7 +77,7 @@ def _faiss() -> Any:
         import faiss
     except ImportError as error:
         raise BundleError(
-            "`library: faiss` needs the package faiss-cpu. Install it: pip install "
-            "'towermill[faiss]'"
+            "`library: faiss` needs the package faiss-cpu, which is not installed. "
+            f"Install it: {install_command('faiss')}"
         ) from error
     return faiss

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from towermill.errors import SetupError
+from towermill.extras import install_command
 from towermill.pipelines.server.settings import Settings, read_api_key
 
 if TYPE_CHECKING:
@@ -68,14 +69,15 @@ def serve(
     Raises
     ------
     SetupError
-        A package of the extra `serve` is missing, a setting is wrong, or nothing can listen there.
+        A package that serving needs is missing, a setting is wrong, or nothing can listen there.
     BundleError
         There is no bundle, or it is damaged.
     """
     missing = [name for name in _NEEDED if importlib.util.find_spec(name) is None]
     if missing:
         raise SetupError(
-            f"Serving needs {', '.join(missing)}: pip install 'towermill[serve]' brings it."
+            f"Serving needs {', '.join(missing)}, which is not installed. "
+            f"Install it: {install_command('serve')}"
         )
     if log_level not in LEVELS:
         raise SetupError(f"--log-level should be one of {', '.join(LEVELS)}. Received: {log_level}")

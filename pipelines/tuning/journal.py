@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 from towermill.errors import DataError, SetupError
+from towermill.extras import install_command
 
 if TYPE_CHECKING:
     from optuna.study import Study
@@ -23,7 +24,7 @@ def require_optuna() -> None:
     """Raise `SetupError` if Optuna is not installed."""
     if importlib.util.find_spec("optuna") is None:
         raise SetupError(
-            "Tuning needs Optuna, which is not installed: pip install 'towermill[tune]'."
+            f"Tuning needs Optuna, which is not installed. Install it: {install_command('tune')}"
         )
 
 

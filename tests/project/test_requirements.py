@@ -13,7 +13,10 @@ from packaging.version import Version
 
 ROOT = Path(__file__).parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-LOCKS = ("cpu", "gpu", "dev", "demo", "models", "serve", "mlflow")
+EXTRAS = PROJECT["optional-dependencies"]
+LOCKS = sorted(path.stem for path in (ROOT / "requirements").glob("*.txt"))
+#: Extras that are added to an environment of another lock.
+ADDED = sorted(EXTRAS.keys() - {"cpu", "gpu", "dev"})
 #: RAPIDS 26.6 asks for an older patch of Dask; TensorFlow is another package on a CPU.
 DIFFERENT = {"tensorflow", "tensorflow-cpu"}
 
@@ -55,8 +58,12 @@ class TestLock:
         assert not re.search(r"://|--(extra-)?index|--find-links", text(lock))
 
     def test_make_lock_makes_it(self, lock: str) -> None:
-        if lock != "demo":  # which is one package, pinned by hand
-            assert f"-o requirements/{lock}.txt" in (ROOT / "Makefile").read_text()
+        makefile = (ROOT / "Makefile").read_text()
+        if lock in ADDED:
+            (extras,) = re.findall(r"^EXTRAS := (.+)", makefile, re.MULTILINE)
+            assert lock in extras.split()
+        elif lock != "demo":  # which is one package, pinned by hand
+            assert f"-o requirements/{lock}.txt" in makefile
 
 
 class TestAgainstPyproject:
@@ -70,11 +77,9 @@ class TestAgainstPyproject:
             assert requirement.name in locked, requirement
             assert locked[requirement.name] in requirement.specifier, requirement
 
-    def test_serve_is_its_extra(self) -> None:
-        lines = (ROOT / "requirements" / "in" / "serve.in").read_text().splitlines()
-        told = {str(Requirement(line)) for line in lines if line and not line.startswith("#")}
-        extra = PROJECT["optional-dependencies"]["serve"]
-        assert told == {str(Requirement(requirement)) for requirement in extra}
+    @pytest.mark.parametrize("extra", EXTRAS)
+    def test_every_extra_has_a_lock(self, extra: str) -> None:
+        assert {Requirement(line).name for line in EXTRAS[extra]} <= pins(extra).keys()
 
     @pytest.mark.parametrize(
         ("lock", "file"), [("cpu", "overrides.txt"), ("gpu", "overrides-gpu.txt")]
@@ -95,12 +100,13 @@ class TestTwins:
         assert other <= DIFFERENT
         assert cpu.keys() - gpu.keys() <= DIFFERENT
 
-    def test_what_serving_adds_fits_both(self) -> None:
-        serve = pins("serve")
+    @pytest.mark.parametrize("extra", ADDED)
+    def test_what_extras_add_fits_both(self, extra: str) -> None:
+        added = pins(extra)
         for lock in ("cpu", "gpu", "dev"):
             locked = pins(lock)
-            shared = serve.keys() & locked.keys()
-            assert {n: serve[n] for n in shared} == {n: locked[n] for n in shared}
+            shared = (added.keys() & locked.keys()) - DIFFERENT
+            assert {n: added[n] for n in shared} == {n: locked[n] for n in shared}
 
     def test_the_gpus_alone_are_rapids_and_cuda(self) -> None:
         alone = pins("gpu").keys() - pins("cpu").keys() - DIFFERENT

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from towermill import __version__, merlin
+from towermill.extras import install_command
 from towermill.runtime.cores import cores
 from towermill.runtime.device import Runtime, resolve
 from towermill.runtime.gpu import driver, gpu_count, gpus, start_tensorflow_on_gpu
@@ -139,14 +140,13 @@ _ON_GPU: tuple[tuple[str, str, Callable[[], object] | None], ...] = (
     ("dask-cudf-cu12", "dask_cudf", None),
     ("dask-cuda", "dask_cuda", None),
 )
-_INSTALL = "runs on a GPU need it: install towermill[gpu]"
 
 
 def _on_gpu(
     runtime: Runtime, package: str, module: str, use: Callable[[], object] | None
 ) -> dict[str, Any]:
     if runtime.device != "gpu":
-        return _extra(package, _INSTALL)
+        return _extra(package, f"runs on a GPU need it: {install_command('gpu')}")
     return {**_library(package, module, use), "needed": True}
 
 
@@ -168,7 +168,7 @@ def _device(runtime: Runtime) -> dict[str, Any]:
         "device",
         runtime.device == "gpu",
         f"{runtime.device}: {cores()} cores, {gpu_count()} NVIDIA GPUs",
-        "runs use the CPU; for a GPU, a driver and towermill[gpu] are needed",
+        f"runs use the CPU; a GPU needs a driver and {install_command('gpu')}",
         needed=False,
     )
 

@@ -13,6 +13,7 @@ import uuid
 from typing import Any
 
 from towermill.errors import SetupError
+from towermill.extras import install_command
 from towermill.merlin.state import LEGACY_KERAS
 
 
@@ -31,7 +32,7 @@ def use_legacy_keras() -> None:
     if importlib.util.find_spec("tf_keras") is None:
         raise SetupError(
             "Merlin Models needs Keras 2, and the package tf-keras is not installed. "
-            "Install towermill[cpu] or towermill[gpu], or tf-keras of TensorFlow's own version."
+            f"Install it: {install_command('cpu')}"
         )
     advice = (
         "Set TF_USE_LEGACY_KERAS=1 in the environment, or `import towermill` before tensorflow, "

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from towermill.errors import DataError, SetupError
+from towermill.extras import install_command
 
 logger = logging.getLogger(__name__)
 
@@ -153,7 +154,7 @@ def missing_for_gpu() -> str:
         return f"no NVIDIA GPU is visible to this process{hidden}."
     lacking = [name for name in ("cudf", "dask_cudf") if importlib.util.find_spec(name) is None]
     if lacking:
-        return f"{' and '.join(lacking)} is not installed: install towermill[gpu]."
+        return f"{' and '.join(lacking)} is not installed. Install it: `{install_command('gpu')}`."
     return ""
 
 
@@ -161,7 +162,8 @@ def require_dask_cuda() -> None:
     """Raise `SetupError` if dask_cuda is not installed."""
     if importlib.util.find_spec("dask_cuda") is None:
         raise SetupError(
-            "`cluster` is cuda, but dask_cuda is not installed: install towermill[gpu]."
+            "`cluster` is cuda, but dask_cuda is not installed. "
+            f"Install it: {install_command('gpu')}"
         )
 
 

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from towermill.errors import DataError, SetupError
+from towermill.extras import install_command
 
 WEIGHTS: Final = "model.safetensors"
 INDEX: Final = "model.safetensors.index.json"
@@ -99,8 +100,8 @@ def _opened(path: Path) -> Any:
         from safetensors import SafetensorError, safe_open
     except ImportError as error:
         raise SetupError(
-            "Reading a transformer takes the package safetensors, which is not installed: "
-            "pip install 'towermill[text]'"
+            "Reading a transformer needs the package safetensors, which is not installed. "
+            f"Install it: {install_command('text')}"
         ) from error
     try:
         return safe_open(path, framework="numpy")

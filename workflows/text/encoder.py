@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from towermill.errors import DataError, SetupError
+from towermill.extras import install_command
 from towermill.workflows.text.checkpoints import (
     PATTERNS,
     TOKENIZER,
@@ -268,6 +269,6 @@ def _keras_hub() -> Any:
         return importlib.import_module("keras_hub")
     except ImportError as error:
         raise SetupError(
-            f"Sentence vectors take packages that are not installed ({error}): "
-            "pip install 'towermill[text]'"
+            f"Sentence vectors need packages that are not installed ({error}). "
+            f"Install them: {install_command('text')}"
         ) from error

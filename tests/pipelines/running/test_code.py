@@ -119,13 +119,45 @@ class TestOfRecipes:
         assert "towermill.pipelines.server.app" not in modules_of("export", "demo")
 
 
-KEYS = """
-import json
+#: In a module, and text of it with what comes in its place.
+EDITS = {
+    "docstring": ("workflows/selecting/split.py", '"""', '"""Another docstring. '),
+    "comment": (
+        *("models/architectures/two_tower.py", "\n\n\ndef "),
+        "\n\n\n# A comment.\ndef ",
+    ),
+    "mind": ("workflows/sources/news_logs/mind.py", "\n\n\nclass ", "\n\n\nX = 1\n\n\nclass "),
+    "layer": ("models/layers/embeddings.py", "\n\n\ndef ", "\n\n\nX = 1\n\n\ndef "),
+    "query encoding": (
+        *("pipelines/bundle/query_encoder.py", "\n\n\n@dataclass"),
+        "\n\n\nX = 1\n\n\n@dataclass",
+    ),
+}
+#: Print which keys each edit changes. One process does it, and before each edit forgets what it has
+#: read of the package, as a new process would.
+CHANGED = """
+import json, sys
+from pathlib import Path
 from towermill.pipelines import load_recipe, plan
 from towermill.pipelines.simulation.simulate import code_of_trials
-keys = {step.stage.name: step.key for step in plan(load_recipe("demo"), "runs")}
-keys["simulate"] = code_of_trials(load_recipe("slates-hybrid")).version
-print(json.dumps(keys))
+from towermill.pipelines.stages import code
+
+def keys():
+    for cached in (code.code_of, code._source, code._path):
+        cached.cache_clear()
+    found = {step.stage.name: step.key for step in plan(load_recipe("demo"), "runs")}
+    return found | {"simulate": code_of_trials(load_recipe("slates-hybrid")).version}
+
+before, changed = keys(), {}
+for name, (path, old, new) in json.loads(sys.argv[1]).items():
+    file = Path("towermill", path)
+    text = file.read_text()
+    assert old in text, path
+    file.write_text(text.replace(old, new, 1))
+    changed[name] = [stage for stage, key in keys().items() if key != before[stage]]
+    file.write_text(text)
+assert keys() == before
+print(json.dumps(changed))
 """
 
 
@@ -133,64 +165,29 @@ class TestEdits:
     """On a copy of the package: which keys an edit changes."""
 
     @pytest.fixture(scope="class")
-    def package(self, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    @classmethod
+    def changed(cls, tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[str]]:
         copy = tmp_path_factory.mktemp("copy")
         ignored = shutil.ignore_patterns("__pycache__")
         shutil.copytree(Path(str(towermill.__file__)).parent, copy / "towermill", ignore=ignored)
-        return copy
-
-    @pytest.fixture(scope="class")
-    def keys(self, package: Path) -> dict[str, str]:
-        return self._keys(package)
-
-    def _keys(self, package: Path) -> dict[str, str]:
         done = subprocess.run(
-            [sys.executable, "-P", "-c", KEYS],
-            cwd=package,
-            env={**os.environ, "PYTHONPATH": str(package)},
+            [sys.executable, "-P", "-c", CHANGED, json.dumps(EDITS)],
+            cwd=copy,
+            env={**os.environ, "PYTHONPATH": str(copy)},
             capture_output=True,
             text=True,
             check=False,
         )
         assert done.returncode == 0, done.stderr
-        found: dict[str, str] = json.loads(done.stdout)
+        found: dict[str, list[str]] = json.loads(done.stdout)
         return found
 
-    def _changed(self, package: Path, keys: dict[str, str], path: str, old: str, new: str) -> list:
-        file = package / "towermill" / path
-        before = file.read_text()
-        assert old in before
-        file.write_text(before.replace(old, new, 1))
-        try:
-            return [name for name, key in self._keys(package).items() if key != keys[name]]
-        finally:
-            file.write_text(before)
+    @pytest.mark.parametrize("edit", ["docstring", "comment", "mind"])
+    def test_that_runs_nothing_of_the_demo(self, changed: dict[str, list[str]], edit: str) -> None:
+        assert changed[edit] == []
 
-    @pytest.mark.parametrize(
-        ("path", "old", "new"),
-        [
-            ("workflows/selecting/split.py", '"""', '"""Another docstring. '),
-            ("models/architectures/two_tower.py", "\n\n\ndef ", "\n\n\n# A comment.\ndef "),
-            ("workflows/sources/news_logs/mind.py", "\n\n\nclass ", "\n\n\nX = 1\n\n\nclass "),
-        ],
-        ids=["docstring", "comment", "mind"],
-    )
-    def test_that_runs_nothing_of_the_demo(
-        self, package: Path, keys: dict[str, str], path: str, old: str, new: str
-    ) -> None:
-        assert self._changed(package, keys, path, old, new) == []
+    def test_of_a_layer_runs_from_train_on(self, changed: dict[str, list[str]]) -> None:
+        assert changed["layer"] == ["train", "evaluate", "export"]
 
-    def test_of_a_layer_runs_from_train_on(self, package: Path, keys: dict[str, str]) -> None:
-        found = self._changed(
-            package, keys, "models/layers/embeddings.py", "\n\n\ndef ", "\n\n\nX = 1\n\n\ndef "
-        )
-        assert found == ["train", "evaluate", "export"]
-
-    def test_of_query_encoding_runs_export_and_trials(
-        self, package: Path, keys: dict[str, str]
-    ) -> None:
-        path = "pipelines/bundle/query_encoder.py"
-        found = self._changed(
-            package, keys, path, "\n\n\n@dataclass", "\n\n\nX = 1\n\n\n@dataclass"
-        )
-        assert found == ["export", "simulate"]
+    def test_of_query_encoding_runs_export_and_trials(self, changed: dict[str, list[str]]) -> None:
+        assert changed["query encoding"] == ["export", "simulate"]
