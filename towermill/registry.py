@@ -176,7 +176,8 @@ class Registry(Generic[T]):
         Raises
         ------
         RecipeError
-            The name is unknown, cannot be imported, or is not a part of this kind.
+            The name is unknown, cannot be imported, is not a part of this kind, or lacks methods
+            that every part of it has.
         """
         if name not in self._loaded:
             place = self.place(name)
@@ -187,6 +188,11 @@ class Registry(Generic[T]):
                 raise RecipeError(
                     f"The {self.what} {name!r} should be a class that extends {self._base}. "
                     f"Received: {part!r}."
+                )
+            if lacking := sorted(getattr(part, "__abstractmethods__", ())):
+                raise RecipeError(
+                    f"The {self.what} {name!r} should implement {', '.join(lacking)} of "
+                    f"{self._base}. {part.__module__}:{part.__name__} does not."
                 )
             self._loaded[name] = part
         return self._loaded[name]

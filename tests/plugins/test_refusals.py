@@ -180,6 +180,14 @@ class TestModels:
         ):
             validate_recipe(content(model={"kind": "shopkit.towers:Gated"}))
 
+    def test_methods_that_are_missing(self, content: Content, install: Install) -> None:
+        text = "from towermill.models.configs.base import ModelConfig\nclass Half(ModelConfig): ..."
+        install("half", text)
+        with pytest.raises(
+            RecipeError, match=r"'half:Half' should implement create of towermill\."
+        ):
+            validate_recipe(content(model={"kind": "half:Half"}))
+
 
 class TestSource:
     def test_files_that_are_missing(self, content: Content, tmp_path: Path) -> None:
