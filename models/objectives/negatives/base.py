@@ -71,3 +71,25 @@ class Negatives(ABC):
 
         It knows the probability with which it brings an item, for the logQ correction.
         """
+
+
+class CatalogueNegatives(Negatives):
+    """Items drawn from the catalogue by their training count to a power."""
+
+    per_row: ClassVar[bool] = True
+
+    @abstractmethod
+    def power(self, drawing: Drawing) -> float:
+        """Return the power; 0 draws each item with the same probability."""
+
+    def sampler(self, drawing: Drawing) -> Any:
+        from towermill.models.objectives.samplers import Catalogue
+
+        return Catalogue(
+            drawing.item_tower,
+            drawing.items,
+            drawing.weights(self.power(drawing)),
+            drawing.num_negatives,
+            drawing.seed,
+            drawing.own,
+        )

@@ -2,25 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import ClassVar
 
-from towermill.models.objectives.negatives.base import Drawing, Negatives
+from towermill.models.objectives.negatives.base import CatalogueNegatives, Drawing
 
 
-class UniformNegatives(Negatives):
+class UniformNegatives(CatalogueNegatives):
     """Items drawn from the catalogue, each with the same probability."""
 
     kind: ClassVar[str] = "uniform"
-    per_row: ClassVar[bool] = True
 
-    def sampler(self, drawing: Drawing) -> Any:
-        from towermill.models.objectives.samplers import Catalogue
-
-        return Catalogue(
-            drawing.item_tower,
-            drawing.items,
-            drawing.weights(0.0),
-            drawing.num_negatives,
-            drawing.seed,
-            drawing.own,
-        )
+    def power(self, drawing: Drawing) -> float:
+        return 0.0
