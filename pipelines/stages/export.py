@@ -29,8 +29,7 @@ STAGE = Stage(
     # The manifest records the recipe. All but `export` are in the keys of the inputs as well.
     (
         *("name", "description", "source", "filters", "split", "features", "text"),
-        *("model", "train", "evaluate", "export", "runtime.seed"),
-        *(f"continue_from.{key}" for key in ("replay", "epochs", "learning_rate_factor")),
+        *("model", "train", "evaluate", "export", "continue_from", "runtime.seed"),
     ),
     __name__,
     export,

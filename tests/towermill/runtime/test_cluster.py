@@ -285,7 +285,7 @@ class TestCuda:
 
     def test_without_dask_cuda(self) -> None:
         with (
-            pytest.raises(SetupError, match=r"towermill\[gpu\]"),
+            pytest.raises(SetupError, match=r"dask_cuda is not installed.*requirements/gpu\.txt"),
             cluster_client(Runtime("gpu", "cuda")),
         ):
             pass
