@@ -1,10 +1,9 @@
 """Find parts by name: Towermill's own, those of other packages, and ``module:Name``.
 
 A part is a class whose body gives its name, ``kind: str = "movielens"`` (``kind: ClassVar[str]``
-where it is no field). Towermill's own are found
-by reading the files of a package, without importing them: adding one is adding a file. Other
-packages declare theirs as entry points, and a recipe may name any importable class or function as
-``module:Name``.
+where it is no field). Towermill's own are found by reading the files of a package, without
+importing them: adding one is adding a file. Other packages declare theirs as entry points, and a
+recipe may name any importable class or function as ``module:Name``.
 """
 
 from __future__ import annotations

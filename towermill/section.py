@@ -93,8 +93,8 @@ class PartName:
         try:
             if name is not None:
                 self.place(name).check()
-            if name is not None and self.registry is not None and self.light:
-                self.registry.get(name)
+                if self.registry is not None and self.light:
+                    self.registry.get(name)
         except RecipeError as error:
             raise ValueError(str(error)) from None
         return name

@@ -8,7 +8,7 @@ from pydantic import Field
 
 from towermill.columns import Events
 from towermill.errors import RecipeError
-from towermill.models.configs.base import ModelConfig
+from towermill.models.configs.base import ModelConfig, batches_of_events
 from towermill.section import PartName
 
 if TYPE_CHECKING:
@@ -59,10 +59,4 @@ class CustomConfig(ModelConfig):
             made = PartName().place(self.build_batches).load()
             found: Batches = made(data, batch_size=batch_size, seed=seed, **self.options)
             return found
-        if data.events == "impressions":
-            from towermill.models.data.entry_batches import EntryBatches
-
-            return EntryBatches(data, batch_size=batch_size, seed=seed)
-        from towermill.models.data.interaction_batches import InteractionBatches
-
-        return InteractionBatches(data, batch_size=batch_size, seed=seed)
+        return batches_of_events(data, batch_size=batch_size, seed=seed)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 from pydantic import Field, PositiveInt
 
 from towermill.columns import Events
-from towermill.models.configs.base import ModelConfig
+from towermill.models.configs.base import ModelConfig, batches_of_events
 
 if TYPE_CHECKING:
     from towermill.models.contracts.ranker import Ranker
@@ -51,10 +51,4 @@ class NCFConfig(ModelConfig):
         return build_ncf(data, self, seed=seed)
 
     def batches(self, data: Any, *, batch_size: int, seed: int) -> Batches:
-        if data.events == "impressions":
-            from towermill.models.data.entry_batches import EntryBatches
-
-            return EntryBatches(data, batch_size=batch_size, seed=seed)
-        from towermill.models.data.interaction_batches import InteractionBatches
-
-        return InteractionBatches(data, batch_size=batch_size, seed=seed)
+        return batches_of_events(data, batch_size=batch_size, seed=seed)

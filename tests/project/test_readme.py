@@ -22,7 +22,7 @@ import yaml
 ROOT = Path(__file__).parents[2]
 TEXT = (ROOT / "README.md").read_text()
 UV = shutil.which("uv") or shutil.which("uv", path=ROOT / ".venv" / "uv" / "bin")
-#: The command after which a word that stands for a file is replaced, and the file.
+#: The command after which a placeholder is replaced, and the file.
 PLACEHOLDERS = {
     ("run", "RECIPE"): "more.yaml",
     ("tune", "RECIPE"): "tune.yaml",

@@ -89,8 +89,8 @@ class Earlier:
                 )
             if list(before) != list(now):
                 raise RecipeError(
-                    f"`features.{entity}` should stand in the order that it has in the run that is "
-                    f"continued: {', '.join(before)}. Received: {', '.join(now)}."
+                    f"`features.{entity}` should be in the order of the run that is continued: "
+                    f"{', '.join(before)}. Received: {', '.join(now)}."
                 )
         types = dict(log.collect_schema())
         if INVIEW in types:

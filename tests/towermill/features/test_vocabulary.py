@@ -1,4 +1,4 @@
-"""What stands for a missing value is no value of the vocabulary."""
+"""The placeholder of a missing value is no value of the vocabulary."""
 
 from __future__ import annotations
 

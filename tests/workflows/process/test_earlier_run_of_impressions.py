@@ -123,7 +123,7 @@ class TestArticlesAndReaders:
         assert news["c"] == max(news.values()) == 5  # behind a and b
 
     def test_categories_of_test_articles_stay_unknown(self, both: Any, tmp_path: Path) -> None:
-        """Section c is met in training; d only by the article that the test split shows."""
+        """Section c occurs in training; d only by the article that the test split shows."""
         new = tables(
             [(1, None, [50, 10], [50], "train"), (1, None, [70, 10], [70], "test")],
             [],

@@ -34,8 +34,8 @@ ROWS: list[tuple[Any, ...]] = [
     (101, 2, None, [20, 10], [99, 20], "train", "phone"),  # 99 was not shown
     (102, 1, 0, [10], [10], "train", "tablet"),
     (105, 2, None, [10, 30], [30], "train", None),
-    (103, 1, 1, [60, 10], [60], "validation", "phone"),  # 60 is met here first
-    (0, 3, None, [50, 10], [50], "test", "watch"),  # so is user 3; 50 stands in the items table
+    (103, 1, 1, [60, 10], [60], "validation", "phone"),  # 60 occurs here first
+    (0, 3, None, [50, 10], [50], "test", "watch"),  # so does user 3; 50 is in the items table
     (0, 2, 2, [], [], "test", "phone"),
     (106, 1, 1, [20, 10, 60], [20], "test", "phone"),
     (104, 1, 1, [30, 50, 10], None, HIDDEN, "phone"),
@@ -365,7 +365,7 @@ class TestFittedOnTrainingAlone:
             {
                 "item_id": [*cls.LENGTHS, *late],
                 "title": "some words",
-                # In training, politics is met once and sport thrice: so sport comes first.
+                # In training, politics occurs once and sport three times: so sport comes first.
                 "section": rare * 3 + often + often * 4 + new,
                 "tags": [["x"], ["x", "y"], [], ["x"], *([["y", "z"]] * 5)],
                 "length": [*cls.LENGTHS.values(), *([1e9] * 5)],
