@@ -64,14 +64,3 @@ class ModelConfig(Section):
     def batches(self, data: Any, *, batch_size: int, seed: int) -> Batches | None:
         """Return what the model is trained on; None is refused if the kind `trains`."""
         return None
-
-
-def batches_of_events(data: Any, *, batch_size: int, seed: int) -> Batches:
-    """Return batches of each shown item if `data` is of impressions, else of each interaction."""
-    if data.events == "impressions":
-        from towermill.models.data.entry_batches import EntryBatches
-
-        return EntryBatches(data, batch_size=batch_size, seed=seed)
-    from towermill.models.data.interaction_batches import InteractionBatches
-
-    return InteractionBatches(data, batch_size=batch_size, seed=seed)

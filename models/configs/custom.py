@@ -8,7 +8,7 @@ from pydantic import Field
 
 from towermill.columns import Events
 from towermill.errors import RecipeError
-from towermill.models.configs.base import ModelConfig, batches_of_events
+from towermill.models.configs.base import ModelConfig
 from towermill.section import PartName
 
 if TYPE_CHECKING:
@@ -59,4 +59,6 @@ class CustomConfig(ModelConfig):
             made = PartName().place(self.build_batches).load()
             found: Batches = made(data, batch_size=batch_size, seed=seed, **self.options)
             return found
-        return batches_of_events(data, batch_size=batch_size, seed=seed)
+        from towermill.models.data.event_batches import event_batches
+
+        return event_batches(data, batch_size=batch_size, seed=seed)

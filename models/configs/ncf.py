@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 from pydantic import Field, PositiveInt
 
 from towermill.columns import Events
-from towermill.models.configs.base import ModelConfig, batches_of_events
+from towermill.models.configs.base import ModelConfig
 
 if TYPE_CHECKING:
     from towermill.models.contracts.ranker import Ranker
@@ -51,4 +51,6 @@ class NCFConfig(ModelConfig):
         return build_ncf(data, self, seed=seed)
 
     def batches(self, data: Any, *, batch_size: int, seed: int) -> Batches:
-        return batches_of_events(data, batch_size=batch_size, seed=seed)
+        from towermill.models.data.event_batches import event_batches
+
+        return event_batches(data, batch_size=batch_size, seed=seed)

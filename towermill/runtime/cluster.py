@@ -31,8 +31,8 @@ def cluster_client(
 ) -> Iterator[Any]:
     """Give a ``distributed.Client`` whose processes can run Merlin, or None without a cluster.
 
-    NVTabular finds the client by itself. A cluster started here ends with the block; one that was
-    found at an address stays, and only `timeout` is for it.
+    NVTabular uses the client within the block. A cluster started here ends with the block; one that
+    was found at an address stays, and only `timeout` is for it.
 
     Parameters
     ----------
@@ -90,7 +90,19 @@ def cluster_client(
         from towermill.runtime.plugins import register
 
         register(client)
+        _tell_merlin(stack, client)
         yield client
+
+
+def _tell_merlin(stack: contextlib.ExitStack, client: Any) -> None:
+    """Have Merlin use the client in this block, even if `merlin.core.utils.Serial` was used before.
+
+    After `Serial`, Merlin no longer looks for a client: work would stay in this process.
+    """
+    from merlin.core.utils import set_dask_client
+
+    set_dask_client(client)
+    stack.callback(set_dask_client, "auto")
 
 
 def _local_cluster(stack: contextlib.ExitStack, workers: int, scratch: str) -> Any:

@@ -66,6 +66,12 @@ class TestLocal:
             assert other.submit(sum, [1, 2]).result(timeout=30) == 3
         assert client.submit(sum, [3, 4]).result(timeout=30) == 7  # it is still there
 
+    def test_merlin_uses_it_whatever_was_said_before(self, client: Any) -> None:
+        from merlin.core.utils import Serial, global_dask_client
+
+        with Serial(), cluster_client(resolve("cpu", client.scheduler.address)) as other:
+            assert global_dask_client() is other
+
     def test_vocabularies_are_cleaned_from_workers(self, client: Any) -> None:
         from merlin.dag.executors import DaskExecutor
 
