@@ -43,27 +43,29 @@ class PartSection:
         )
 
     def section_of(self, value: Any) -> type[Section] | None:
-        """Return the class of the section that `value` writes, if it names one that is known."""
-        kind = value.get("kind", self.default) if isinstance(value, Mapping) else None
+        """Return the class of the section that `value` describes, or None if it is not known."""
         try:
-            return None if kind is None else self.registry.get(str(kind))
-        except RecipeError:
+            return self._section_of(value)
+        except (ValueError, RecipeError):
             return None
 
-    def _validate(self, value: Any) -> Any:
-        if isinstance(value, Section):
-            return value
+    def _section_of(self, value: Any) -> type[Section]:
         if not isinstance(value, Mapping):
             raise ValueError("Expected a section: keys and their values")
         kind = value.get("kind", self.default)
         if kind is None:
-            known = ", ".join(self.registry.names())
-            raise PydanticCustomError("part_kind", "{error}", {"error": f"Known: {known}."})
+            raise RecipeError(f"Known: {', '.join(self.registry.names())}.")
+        found: type[Section] = self.registry.get(str(kind))
+        return found
+
+    def _validate(self, value: Any) -> Any:
+        if isinstance(value, Section):
+            return value
         try:
-            section = self.registry.get(str(kind))
+            section = self._section_of(value)
         except RecipeError as error:
             raise PydanticCustomError("part_kind", "{error}", {"error": str(error)}) from None
-        return section.model_validate({**value, "kind": kind})
+        return section.model_validate({"kind": self.default, **value})
 
 
 class PartName:

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pydantic_core import to_jsonable_python
+
 from towermill.errors import StageError
 from towermill.features.base import KINDS
 from towermill.models.evaluation import PROTOCOLS
@@ -94,15 +96,8 @@ class Stage:
     gpu: Callable[[Recipe], Use | None] = _no_gpu
 
     def settings(self, recipe: Recipe) -> dict[str, Any]:
-        """Return the values of its sections, by dotted key, as JSON takes them."""
-        content = recipe.model_dump(mode="json")
-        found = {}
-        for dotted in self.sections:
-            value: Any = content
-            for part in dotted.split("."):
-                value = None if value is None else value[part]
-            found[dotted] = value
-        return found
+        """Return the values of its sections by dotted key, as JSON types."""
+        return {dotted: to_jsonable_python(_read(recipe, dotted)) for dotted in self.sections}
 
     def roots(self, recipe: Recipe) -> tuple[str, ...]:
         """Return the modules whose imports are the code of the stage, for this recipe."""
@@ -111,10 +106,15 @@ class Stage:
     def _modules(self, recipe: Recipe) -> Iterator[str]:
         yield from (place.module for place in self.parts(recipe))
         for dotted in self.sections:
-            value: Any = recipe
-            for part in dotted.split("."):
-                value = None if value is None else getattr(value, part)
-            yield from modules_of(value)
+            yield from modules_of(_read(recipe, dotted))
+
+
+def _read(recipe: Recipe, dotted: str) -> Any:
+    """Return the value of a dotted key; None if a section on the way to it is None."""
+    value: Any = recipe
+    for part in dotted.split("."):
+        value = None if value is None else getattr(value, part)
+    return value
 
 
 class Declared:
