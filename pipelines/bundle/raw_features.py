@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property, partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 
@@ -15,6 +15,12 @@ from towermill.errors import BundleError, RecipeError
 from towermill.features.base import KINDS, FeatureKind
 from towermill.features.inputs import ModelInput, RawEncoding
 from towermill.pipelines.bundle.tables import Batch, IdTable
+
+#: Bytes that a vocabulary may take in memory: as many, and as many times the size of its file.
+_ROOM: Final = 16 << 20
+_EXPANSION: Final = 64
+#: Values that are read at a time.
+_BATCH: Final = 4096
 
 
 class RawFeatures:
@@ -38,14 +44,15 @@ class RawFeatures:
         self._reading = threading.Lock()
 
     @cached_property
-    def _kinds(self) -> dict[str, FeatureKind]:
+    def kinds(self) -> dict[str, FeatureKind]:
+        """What encodes each input."""
         return kinds_of(self.features)
 
     @property
     def names(self) -> list[str]:
         """The inputs of `encode`: the features, and the time that some are computed from."""
-        timed = any(kind.needs_timestamp for kind in self._kinds.values())
-        own = [name for name, kind in self._kinds.items() if kind.from_column]
+        timed = any(kind.needs_timestamp for kind in self.kinds.values())
+        own = [name for name, kind in self.kinds.items() if kind.from_column]
         return own + [TIMESTAMP] * timed
 
     def load(self) -> None:
@@ -78,13 +85,19 @@ class RawFeatures:
         batch: Batch = {}
         for name, feature in self.features.items():
             look_up = partial(self._look_up, feature.raw)
-            encoded = self._kinds[name].encode(name, feature, values, look_up)
+            encoded = self.kinds[name].encode(name, feature, values, look_up)
             if feature.list:
                 batch[f"{name}__values"] = np.array(encoded, feature.dtype)
                 batch[f"{name}__offsets"] = np.array([0, len(encoded)], np.int32)
             else:
                 batch[name] = np.array([encoded], feature.dtype)
         return batch
+
+    def encode_column(self, name: str, rows: Iterable[Mapping[str, Any]]) -> list[Any]:
+        """Return one input for each row of raw values: a number, or a list of numbers."""
+        kind, feature = self.kinds[name], self.features[name]
+        look_up = partial(self._look_up, feature.raw)
+        return [kind.encode(name, feature, values, look_up) for values in rows]
 
     def _look_up(self, raw: RawEncoding, value: Any) -> int:
         if raw.ids_of is not None:
@@ -115,13 +128,34 @@ def kinds_of(features: Mapping[str, ModelInput]) -> dict[str, FeatureKind]:
 
 
 def read_vocabulary(path: Path) -> list[Any]:
-    """Return the values of a vocabulary; value i is encoded as i + 3."""
+    """Return the values of a vocabulary; value i is encoded as i + 3.
+
+    Raises
+    ------
+    BundleError
+        The file is not a vocabulary, or it expands to far more than its size.
+    """
+    import pyarrow as pa
     import pyarrow.parquet as pq
 
-    table = pq.read_table(path)
-    names = table.column_names
-    stored = next(name for name in names if f"{name}_size" in names)
-    values: list[Any] = table.column(stored).to_pylist()
+    values: list[Any] = []
+    room = _ROOM + _EXPANSION * path.stat().st_size
+    try:
+        file = pq.ParquetFile(path)
+        names = file.schema_arrow.names
+        stored = next(name for name in names if f"{name}_size" in names)
+        for batch in file.iter_batches(_BATCH, columns=[stored]):
+            room -= batch.nbytes
+            if room < 0:
+                raise BundleError(
+                    f"{path} should hold distinct values; it expands to over {_EXPANSION} times "
+                    "its size. Do not use this bundle: export it again."
+                )
+            values += batch.column(0).to_pylist()
+    except (OSError, StopIteration, pa.ArrowException) as error:
+        raise BundleError(
+            f"{path} should be the Parquet file of a vocabulary ({error}). Export the bundle again."
+        ) from error
     return values
 
 

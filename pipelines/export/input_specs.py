@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
-import nvtabular as nvt
 import polars as pl
-from merlin.dag.node import iter_nodes
 from merlin.schema import Schema
 
 from towermill.columns import HISTORY, ITEM_ID, USER_ID
 from towermill.features.base import Fitted, taken_encoded
 from towermill.features.config import Feature
 from towermill.features.inputs import ModelInput, RawEncoding
-from towermill.workflows.graph.workflow import Workflow
+from towermill.workflows.graph.state import CATEGORIES, WorkflowState
 
-CATEGORIES: Final = "workflow/categories"
+WORKFLOW: Final = "workflow"
 #: Inputs that are features without a recipe's saying so.
 _IDS: Final = {USER_ID: Feature(), ITEM_ID: Feature(), HISTORY: Feature(kind="list")}
 
@@ -36,17 +33,9 @@ def describe_inputs(
     features
         The recipe's features; ids and histories are not among them.
     """
-    workflow = Workflow.load(bundle / "workflow")
-    moments: dict[str, tuple[float, float]] = {}
-    for op in _operators(workflow):
-        if isinstance(op, nvt.ops.Normalize):
-            moments |= {n: (float(op.means[n]), float(op.stds[n])) for n in op.means}
-    # The folder in which they were fitted is gone; their names stay.
-    files = {
-        column.name: f"{CATEGORIES}/{Path(str(column.properties['cat_path'])).name}"
-        for column in workflow.output_schema
-        if "cat_path" in column.properties
-    }
+    state = WorkflowState.read(bundle / WORKFLOW)
+    moments = {n: (op.means[n], op.stds[n]) for op in state.moments for n in op.means}
+    files = {n: f"{WORKFLOW}/{CATEGORIES}/{file}" for n, file in state.vocabularies.items()}
 
     def raw(name: str) -> RawEncoding:
         feature = features.get(name) or _IDS.get(name)
@@ -67,11 +56,6 @@ def describe_inputs(
         )
         for column in schema
     }
-
-
-def _operators(workflow: nvt.Workflow) -> Iterator[Any]:
-    for node in iter_nodes([workflow.output_node], flatten_subgraphs=True):
-        yield node.op
 
 
 def _values(path: Path) -> pl.Series:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from pathlib import Path
 
@@ -32,12 +32,11 @@ logger = logging.getLogger(__name__)
 _ROWS = 1024
 
 
-def embed_items(bundle: Path, items: Path, out: Path) -> int:
+def embed_items(bundle: Path, items: Path, out: Path, trust: bool = False) -> int:
     """Write the vectors of items as ``item_id`` (raw) and columns ``0`` … ``dim - 1``.
 
-    What the training did with an item is done here: its text is tokenised, its categories encoded
-    by the fitted workflow (an unknown value as out of vocabulary). An article's age is taken to be
-    the least.
+    Items are encoded as in training: text is tokenised, categories are looked up in the
+    vocabularies (an unknown value is out of vocabulary). An article's age is taken to be the least.
 
     Parameters
     ----------
@@ -48,6 +47,9 @@ def embed_items(bundle: Path, items: Path, out: Path) -> int:
         not take may be left out.
     out
         The Parquet file to write, whole or not at all.
+    trust
+        Whether the bundle's pickled workflow may be run, which can execute any code. It is needed
+        only for inputs that a graph of your own makes, or that are hashed (`num_buckets`).
 
     Returns
     -------
@@ -57,7 +59,7 @@ def embed_items(bundle: Path, items: Path, out: Path) -> int:
     Raises
     ------
     BundleError
-        The bundle is not whole.
+        The bundle is not whole, or an input needs the pickled workflow, which is not trusted.
     DataError
         There is no such file, a column is missing or of another type than in training, an id is
         null or stands twice, or the model takes vectors that came with the source.
@@ -71,7 +73,7 @@ def embed_items(bundle: Path, items: Path, out: Path) -> int:
     require_target(out)
     features: Mapping[str, ModelInput] = opened.manifest.item_features
     table = _read(items, opened)
-    encoded = _encode(opened, table, features)
+    encoded = _encode(opened, table, features, trust)
     vectors = _through_tower(opened, encoded, features)
     if not np.isfinite(vectors).all():
         raise BundleError(
@@ -108,7 +110,7 @@ def _raw_types(bundle: Bundle) -> dict[str, pl.DataType]:
 
 
 def _encode(
-    bundle: Bundle, table: pl.DataFrame, features: Mapping[str, ModelInput]
+    bundle: Bundle, table: pl.DataFrame, features: Mapping[str, ModelInput], trust: bool
 ) -> pl.DataFrame:
     """Return the inputs of the item tower."""
     columns: list[pl.Series] = []
@@ -118,8 +120,18 @@ def _encode(
         columns.append(pl.Series(AGE, np.ones(table.height, np.int32)))
     made = [column.name for column in columns]
     wanted = [name for name in features if name not in made]
-    if wanted:
-        columns += _by_workflow(bundle, table, wanted).get_columns()
+    raw = [name for name in wanted if features[name].raw.from_raw]
+    fitted = [name for name in wanted if name not in raw]
+    if fitted and not trust:
+        why = features[fitted[0]].raw.why
+        raise BundleError(
+            f"The input {fitted[0]!r} cannot be made from raw values: {why}. Only the bundle's "
+            "pickled workflow makes it, and unpickling can run any code: pass --trust if you trust "
+            "the bundle."
+        )
+    columns += _from_raw(bundle, table, raw)
+    if fitted:
+        columns += _by_workflow(bundle, table, fitted).get_columns()
     return pl.DataFrame(columns).select(list(features))
 
 
@@ -154,50 +166,87 @@ def _text(
     return columns
 
 
+def _from_raw(bundle: Bundle, table: pl.DataFrame, wanted: list[str]) -> list[pl.Series]:
+    """Encode ids and features as the bundle encodes those of a query."""
+    from towermill.workflows.process.inputs import typed
+
+    kinds = bundle.raw_items.kinds
+    columns = [name for name in wanted if kinds[name].from_column]
+    _require_columns(table, columns)
+    features = _features(bundle)
+    own = {name: features[name] for name in columns if name in features}
+    found = typed(table.lazy(), own, "item").select(columns).collect()
+    trained = typed(pl.LazyFrame(schema=_raw_types(bundle)), own, "item").collect_schema()
+    as_of = bundle.manifest.as_of
+    rows = found.with_columns(
+        *(_in_type(found[n], trained[n]) for n in columns if kinds[n].shares_vocabulary),
+        pl.lit(as_of and datetime.fromisoformat(as_of)).alias(TIMESTAMP),
+    ).to_dicts()
+    made = []
+    for name in wanted:
+        spec = bundle.raw_items.features[name]
+        values = bundle.raw_items.encode_column(name, rows)
+        kind = pl.Series(np.zeros(0, spec.dtype)).dtype
+        made.append(pl.Series(name, values, pl.List(kind) if spec.list else kind))
+    return made
+
+
+def _require_columns(table: pl.DataFrame, names: Iterable[str]) -> None:
+    for name in names:
+        if name not in table.columns:
+            raise DataError(
+                f"The items should have the column {name!r}, which the model takes."
+                f"{did_you_mean(name, table.columns)} They have: {', '.join(table.columns)}."
+            )
+
+
+def _features(bundle: Bundle) -> dict[str, Feature]:
+    columns = bundle.manifest.item_columns
+    return {name: Feature.model_validate(written) for name, written in columns.items()}
+
+
 def _by_workflow(bundle: Bundle, table: pl.DataFrame, wanted: list[str]) -> pl.DataFrame:
-    """Encode ids and features by the operators that were fitted in training."""
+    """Encode features by the pickled workflow, which is trusted."""
     import tempfile
 
     from towermill.workflows.dataset import open_dataset
     from towermill.workflows.graph.workflow import Workflow
     from towermill.workflows.graph.write import to_table
-    from towermill.workflows.process.inputs import filled
+    from towermill.workflows.process.inputs import filled, typed
 
     part = Workflow.load(bundle.path / "workflow").get_subworkflow("item")
-    known = _raw_types(bundle)
+    known, features = _raw_types(bundle), _features(bundle)
     columns: list[pl.Series | pl.Expr] = []
     for name in part.input_schema.column_names:
-        if name in wanted and name not in table.columns:
-            raise DataError(
-                f"The items should have the column {name!r}, which the model takes."
-                f"{did_you_mean(name, table.columns)} They have: {', '.join(table.columns)}."
-            )
-        if name in wanted:
-            columns.append(_as_in_training(bundle, table[name], known[name]))
+        if name in table.columns:
+            columns.append(_in_type(table[name], known[name]))
         else:
             columns.append(_left_out(bundle, name, part.input_schema[name].is_list, known))
+    own = {name: feature for name, feature in features.items() if name in table.columns}
     with tempfile.TemporaryDirectory() as folder:
         raw = Path(folder) / "items.parquet"
-        filled(table.select(columns).lazy()).sink_parquet(raw)
+        filled(typed(table.select(columns).lazy(), own, "item")).sink_parquet(raw)
         return to_table(part.transform(open_dataset(raw))).select(wanted)
 
 
-def _as_in_training(bundle: Bundle, values: pl.Series, kind: pl.DataType) -> pl.Series:
-    """Return a raw column in the type in which the workflow was fitted on it."""
-    from towermill.workflows.process.inputs import typed
+def _in_type(values: pl.Series, kind: pl.DataType) -> pl.Series:
+    """Return a raw column in the type that it had in training.
 
-    name = values.name
-    told = bundle.manifest.item_columns.get(name)
-    features = {} if told is None else {name: Feature.model_validate(told)}
-    fitted = typed(pl.LazyFrame(schema={name: kind}), features, "item").collect_schema()[name]
+    Raises
+    ------
+    DataError
+        That would change or lose a value.
+    """
     try:
-        values = values.cast(kind) if values.dtype == pl.Null else values
-        return typed(values.to_frame().lazy(), features, "item").collect()[name].cast(fitted)
-    except pl.exceptions.PolarsError as error:
-        raise DataError(
-            f"The items' column {name!r} should be of the type it had in training, {kind}. Its "
-            f"type is {values.dtype}, and some of it cannot be read so."
-        ) from error
+        found = values.cast(kind)
+        if found.cast(values.dtype).equals(values, check_dtypes=False):
+            return found
+    except pl.exceptions.PolarsError:
+        pass
+    raise DataError(
+        f"The items' column {values.name!r} should be of the type it had in training, {kind}. Its "
+        f"type is {values.dtype}, and some of its values cannot be of that type."
+    )
 
 
 def _left_out(

@@ -18,6 +18,9 @@ ClusterOption = Annotated[
 ]
 Backend = Literal["onnxruntime", "tensorflow"]
 TowerDevice = Literal["cpu", "gpu"]
+TrustOption = Annotated[
+    bool, typer.Option("--trust", help="Run code that the files contain or name.")
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for a program to read.")]
 
 
@@ -83,11 +86,12 @@ def embed_items(
     out: Annotated[Path, typer.Option("--out", help="The Parquet file to write.")] = Path(
         "item_embeddings.parquet"
     ),
+    trust: TrustOption = False,
 ) -> None:
-    """Give items, new ones too, their vectors by a bundle's item tower."""
+    """Compute item embeddings, including for new items."""
     from towermill.pipelines.recommend.embed_items import embed_items as embed
 
-    rows = embed(bundle, items, out)
+    rows = embed(bundle, items, out, trust)
     typer.echo(f"{rows} items: {out}")
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from merlin.io import Dataset
 
 from towermill.workflows import ops
 from towermill.workflows.dataset import narrowed
+from towermill.workflows.graph.state import CATEGORIES, Moments, WorkflowState
 from towermill.workflows.ops.frames import on_cpu, without_arrow
 
 #: Stock operator to the one here, which adds methods and no state.
@@ -51,7 +52,7 @@ class Workflow(nvt.Workflow):  # type: ignore[misc]
         super().__init__(output, client)
         _replace(self.graph, _FAST)
 
-    def fit(self, dataset: Dataset, earlier: Workflow | None = None) -> Workflow:
+    def fit(self, dataset: Dataset, earlier: Path | None = None) -> Workflow:
         """Fit the operators on the data set, of which only the columns of the graph are read.
 
         Parameters
@@ -59,13 +60,14 @@ class Workflow(nvt.Workflow):  # type: ignore[misc]
         dataset
             Training rows.
         earlier
-            A fitted workflow of the same graph to go on from: its values keep their ids, those that
-            are new in the data set stand behind them, and numbers are normalised as by it.
+            Folder of a saved workflow of the same graph: its values keep their ids, new values get
+            the ids after them, and numbers are normalised with its means. Only its state is read
+            (`WorkflowState`); nothing is unpickled.
 
         Raises
         ------
         DataError
-            A column is missing.
+            A column is missing, or `earlier` has no state.
         ValueError
             Two Categorify operators share a file; or of an operator.
         """
@@ -79,10 +81,9 @@ class Workflow(nvt.Workflow):  # type: ignore[misc]
             self._fit_on(data, earlier)
         return self
 
-    def _fit_on(self, dataset: Dataset, earlier: Workflow) -> None:
-        known: dict[str, str] = {}
-        for op in earlier._of(nvt.ops.Categorify):
-            known |= op.categories
+    def _fit_on(self, dataset: Dataset, earlier: Path) -> None:
+        state = WorkflowState.read(earlier)
+        known = {n: str(earlier / CATEGORIES / file) for n, file in state.vocabularies.items()}
         # An operator that parts of the graph share is fitted more than once.
         own = self._of(nvt.ops.Categorify)
         for op in own:
@@ -90,9 +91,25 @@ class Workflow(nvt.Workflow):  # type: ignore[misc]
         super().fit(dataset)
         for op in own:
             op.earlier = None
-        numbers = zip(self._of(nvt.ops.Normalize), earlier._of(nvt.ops.Normalize), strict=True)
-        for op, before in numbers:
+        for op, before in zip(self._of(nvt.ops.Normalize), state.moments, strict=True):
             op.means, op.stds = dict(before.means), dict(before.stds)
+
+    @property
+    def state(self) -> WorkflowState:
+        """What its operators have learned."""
+        vocabularies: dict[str, str] = {}
+        for op in self._of(nvt.ops.Categorify):
+            vocabularies |= {str(name): Path(path).name for name, path in op.categories.items()}
+        for column in self.output_schema:
+            if path := column.properties.get("cat_path"):
+                vocabularies[column.name] = Path(str(path)).name
+        return WorkflowState(
+            vocabularies=vocabularies,
+            moments=tuple(
+                Moments(means=_floats(op.means), stds=_floats(op.stds))
+                for op in self._of(nvt.ops.Normalize)
+            ),
+        )
 
     def _of(self, kind: type) -> list[Any]:
         """Return the operators of a kind, those of subgraphs among them."""
@@ -134,15 +151,19 @@ class Workflow(nvt.Workflow):  # type: ignore[misc]
             yield node.op
 
     def save(self, path: str | Path, modules_byvalue: Any = None) -> None:
-        """Write the workflow and its vocabularies into the folder `path`."""
+        """Write the workflow, its vocabularies and its state into the folder `path`."""
         stock = nvt.Workflow.__new__(nvt.Workflow)
         stock.__dict__.update(self.__dict__, graph=copy.deepcopy(self.graph))
         _replace(stock.graph, _STOCK)
         stock.save(str(path), modules_byvalue)
+        self.state.write(Path(path))
 
     @classmethod
     def load(cls, path: str | Path, client: Any = None) -> Workflow:
-        """Read a workflow that this class or stock NVTabular saved."""
+        """Read a workflow that this class or stock NVTabular saved.
+
+        The folder holds a pickle, which can run any code: load only what you trust.
+        """
         stock = nvt.Workflow.load(str(path), client)
         workflow = cls.__new__(cls)
         workflow.__dict__.update(stock.__dict__)
@@ -178,3 +199,7 @@ def _replace(graph: Graph, classes: dict[type, type]) -> None:
     for node in iter_nodes([graph.output_node], flatten_subgraphs=True):
         if type(node.op) in classes:
             node.op.__class__ = classes[type(node.op)]
+
+
+def _floats(values: Mapping[str, Any]) -> dict[str, float]:
+    return {name: float(value) for name, value in values.items()}

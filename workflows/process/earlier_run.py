@@ -14,7 +14,6 @@ from towermill.columns import ID_OF, INVIEW, ITEM_ID, RAW_PREFIX, USER_ID, Entit
 from towermill.errors import DataError, RecipeError
 from towermill.features.config import Features
 from towermill.processed import ProcessedFolder, Stats
-from towermill.workflows.graph.workflow import Workflow
 from towermill.workflows.tables import row_count
 
 #: Of a draw of training rows: all that it depends on beside their number.
@@ -37,11 +36,6 @@ class Earlier:
     def stats(self) -> Stats:
         """Its statistics."""
         return Stats.read(self.folder)
-
-    @cached_property
-    def workflow(self) -> Workflow:
-        """The fitted workflow."""
-        return Workflow.load(self.folder.workflow)
 
     @property
     def as_of(self) -> datetime | None:

@@ -60,7 +60,7 @@ def process(
     if before is None:
         require_values(raw["fit"], events.columns)
     workflow = events.build(raw["fit"], scratch / "vocabularies")
-    workflow.fit(open_dataset(raw["fit"]), None if before is None else before.workflow)
+    workflow.fit(open_dataset(raw["fit"]), None if before is None else before.folder.workflow)
 
     encode = events.rows(workflow)
     rows = {

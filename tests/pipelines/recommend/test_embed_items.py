@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,8 @@ import polars as pl
 import pytest
 
 from towermill.errors import BundleError, DataError
+from towermill.features.base import taken_encoded
+from towermill.pipelines.bundle.manifest import load_manifest, save_manifest
 from towermill.pipelines.recommend.embed_items import embed_items
 
 Embed = Callable[..., Any]
@@ -211,6 +215,45 @@ class TestTwoTower:
             items.head(1).with_columns(**change).write_parquet(tmp_path / "items.parquet")
             with pytest.raises(DataError, match=f"{next(iter(change))}.*should"):
                 embed_items(trained.bundle, tmp_path / "items.parquet", tmp_path / "out.parquet")
+
+    def test_no_pickle_is_read(
+        self, trained: Any, embed: Embed, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("nvtabular.Workflow.load", lambda *_: pytest.fail("unpickled"))
+        made = embed(trained.bundle, raw_items(trained.bundle))
+        kept = pl.read_parquet(trained.bundle / "item_embeddings.parquet")
+        np.testing.assert_allclose(embeddings(made), embeddings(kept), atol=1e-5)
+
+    def test_what_only_the_pickle_makes_needs_trust(
+        self, trained: Any, embed: Embed, tmp_path: Path
+    ) -> None:
+        bundle = tmp_path / "bundle"
+        shutil.copytree(trained.bundle, bundle)
+        manifest = load_manifest(bundle)
+        raw = taken_encoded("it is hashed")
+        inputs = {n: replace(one, raw=raw) for n, one in manifest.item_features.items()}
+        save_manifest(bundle, replace(manifest, item_features=inputs))
+        items = raw_items(bundle)
+        with pytest.raises(BundleError, match=r"it is hashed.*--trust"):
+            embed(bundle, items)
+        items.write_parquet(tmp_path / "items.parquet")
+        embed_items(bundle, tmp_path / "items.parquet", tmp_path / "out.parquet", trust=True)
+        made = embeddings(pl.read_parquet(tmp_path / "out.parquet"))
+        kept = pl.read_parquet(bundle / "item_embeddings.parquet")
+        np.testing.assert_allclose(made, embeddings(kept), atol=1e-5)
+
+    @pytest.mark.parametrize("value", [1.9, 2.0**53 + 2, -0.5])
+    def test_ids_that_training_could_not_have(
+        self, trained: Any, tmp_path: Path, value: float
+    ) -> None:
+        items = raw_items(trained.bundle).head(1).with_columns(item_id=pl.lit(value))
+        items.write_parquet(tmp_path / "items.parquet")
+        out = tmp_path / "out.parquet"
+        if value.is_integer():
+            assert embed_items(trained.bundle, tmp_path / "items.parquet", out) == 1
+        else:
+            with pytest.raises(DataError, match="'item_id' should be of the type it had"):
+                embed_items(trained.bundle, tmp_path / "items.parquet", out)
 
     @pytest.mark.slow
     def test_text_cut_into_lists_and_ages(self, shop: Any, cli: Any, embed: Embed) -> None:

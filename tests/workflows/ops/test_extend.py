@@ -30,7 +30,8 @@ class Fitted:
         out = str(place / "fit")
         graph = list(self.columns) >> nvt.ops.Categorify(out_path=out, **self.options)
         workflow = Workflow(graph)
-        workflow.fit(open_dataset(place / "rows.parquet"), self.last)
+        earlier = None if self.last is None else self.folder / str(self.count - 1) / "saved"
+        workflow.fit(open_dataset(place / "rows.parquet"), earlier)
         workflow.save(place / "saved")
         self.last = Workflow.load(place / "saved")
         return self
@@ -116,13 +117,14 @@ class TestRefused:
 
 class TestNormalize:
     def test_numbers_are_measured_as_before(self, tmp_path: Path) -> None:
-        def fit(values: list[float], earlier: Workflow | None = None) -> Workflow:
+        def fit(values: list[float], earlier: Path | None = None) -> Workflow:
             path = tmp_path / f"{len(values)}.parquet"
             pl.DataFrame({"x": values}).write_parquet(path)
             return Workflow(["x"] >> nvt.ops.Normalize()).fit(open_dataset(path), earlier)
 
         first = fit([0.0, 2.0])
-        then = fit([100.0, 200.0, 300.0], first)
+        first.save(tmp_path / "saved")
+        then = fit([100.0, 200.0, 300.0], tmp_path / "saved")
         asked = open_dataset(tmp_path / "2.parquet")
         for workflow in (first, then):
             found = workflow.transform(asked).to_ddf().compute()["x"].to_list()
