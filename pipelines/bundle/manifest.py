@@ -6,7 +6,7 @@ import hashlib
 import json
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any, Final
 
 from towermill.columns import FIRST_ID, NULL_ID, OOV_ID, PADDING_ID, TIMESTAMP
@@ -18,6 +18,8 @@ from towermill.pipelines.search.description import PublishedIndex
 
 FORMAT: Final = 4
 MANIFEST: Final = "manifest.json"
+#: Bytes: it lists some dozens of files.
+_MAX_SIZE: Final = 16 << 20
 #: The key of the digest of the manifest's content.
 _SEAL: Final = "sha256"
 #: Where a bundle has its tables, by raw id and by row.
@@ -207,6 +209,7 @@ def load_manifest(bundle: Path) -> Manifest:
             "runs/<recipe>/latest/bundle."
         )
     manifest = parse_manifest(bundle)
+    check_paths(bundle, manifest)
     missing = [name for name in manifest.files if not (bundle / name).is_file()]
     if missing:
         raise BundleError(
@@ -219,6 +222,35 @@ def load_manifest(bundle: Path) -> Manifest:
     return manifest
 
 
+def check_paths(bundle: Path, manifest: Manifest) -> None:
+    """Check that the bundle and its manifest refer to nothing outside the bundle's folder.
+
+    Raises
+    ------
+    BundleError
+        A path or a link leads out of the bundle, or a vocabulary is not a file of it.
+    """
+    root = bundle.resolve()
+    outside = [n for n in manifest.files if PurePosixPath(n).is_absolute() or ".." in Path(n).parts]
+    outside += [
+        str(path.relative_to(root))
+        for path in root.rglob("*")
+        if path.is_symlink() and not path.resolve().is_relative_to(root)
+    ]
+    if outside:
+        raise BundleError(
+            f"The bundle at {bundle} should refer to files in it alone; {outside[0]!r} leads out "
+            "of it. Do not use this bundle: get it again from where it was exported."
+        )
+    for features in (manifest.query_features, manifest.item_features):
+        for feature in features.values():
+            if feature.raw.vocabulary not in {None, *manifest.files}:
+                raise BundleError(
+                    f"The manifest of {bundle} should name vocabularies among its files. Received: "
+                    f"{feature.raw.vocabulary!r}. Export the bundle again."
+                )
+
+
 def parse_manifest(bundle: Path) -> Manifest:
     """Return the manifest in a folder without checking the other files.
 
@@ -227,6 +259,12 @@ def parse_manifest(bundle: Path) -> Manifest:
     BundleError
         It is damaged, or of another format.
     """
+    size = (bundle / MANIFEST).stat().st_size
+    if size > _MAX_SIZE:
+        raise BundleError(
+            f"{bundle / MANIFEST} should be at most {_MAX_SIZE >> 20} MiB. Its size is "
+            f"{size >> 20} MiB, so it is not a bundle's manifest. Export again."
+        )
     try:
         told = json.loads((bundle / MANIFEST).read_text())
         found = int(told["format"])

@@ -13,6 +13,7 @@ from towermill.columns import NULL_ID, OOV_ID, USER_ID
 from towermill.errors import BundleError
 from towermill.features.inputs import ModelInput
 from towermill.pipelines.bundle.tables import Batch, IdTable
+from towermill.pipelines.bundle.time_limit import TIME_LIMIT
 
 #: Of a batch of one, a matrix product is computed in another way, with other last bits.
 _LEAST_ROWS: Final = 2
@@ -58,11 +59,18 @@ class Tower:
         self._taken = found
 
     def __call__(self, batch: Batch) -> NDArray[np.float32]:
-        """Return what the model gives for each row, float32 ``(rows, dim)`` or ``(rows,)``."""
+        """Return the model's output for each row, float32 ``(rows, dim)`` or ``(rows,)``.
+
+        Raises
+        ------
+        BundleError
+            The model takes too long: see `TimeLimit`.
+        """
         rows = self._rows(batch)
         if 0 < rows < _LEAST_ROWS:
             batch = join([batch] * _LEAST_ROWS, self.features)
-        found = self._session.run(None, {n: v for n, v in batch.items() if n in self._taken})[0]
+        inputs = {n: v for n, v in batch.items() if n in self._taken}
+        found = TIME_LIMIT.run(self._session, inputs)[0]
         result: NDArray[np.float32] = found[:rows]
         return result
 

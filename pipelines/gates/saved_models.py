@@ -18,6 +18,7 @@ from towermill.models.data.tensors import as_tensors
 from towermill.pipelines.bundle.bundle import Bundle
 from towermill.pipelines.bundle.query import Query
 from towermill.pipelines.bundle.tables import Batch
+from towermill.pipelines.gates.operators import check_operators
 from towermill.pipelines.gates.sample import spread
 
 
@@ -135,7 +136,14 @@ def _same(bundle: Bundle, what: str, found: NDArray[Any], expected: NDArray[Any]
 
 
 def run_saved(path: Path, batch: Mapping[str, Any]) -> NDArray[Any]:
-    """Return what the signature of a SavedModel gives for a batch."""
+    """Return the output of a SavedModel's signature for a batch.
+
+    Raises
+    ------
+    BundleError
+        The SavedModel could do more than compute: see `check_operators`.
+    """
+    check_operators(path)
     # The module is held: its signature keeps no reference to the weights.
     module = tf.saved_model.load(str(path))
     (found,) = module.signatures["serving_default"](**as_tensors(batch)).values()
