@@ -63,6 +63,8 @@ class Place:
             found = find_spec(self.module)
         except ImportError:
             found = None
+        except Exception as error:  # of the packages that it is in, which are imported
+            raise self._broken(error) from error
         if found is None:
             raise RecipeError(
                 f"{self.module}:{self.name} should be importable: there is no module "
@@ -92,6 +94,14 @@ class Place:
             raise RecipeError(
                 f"{self.module}:{self.name} should be importable: {error}. {_ADVICE}"
             ) from error
+        except Exception as error:  # of the module, as it is imported
+            raise self._broken(error) from error
+
+    def _broken(self, error: Exception) -> RecipeError:
+        return RecipeError(
+            f"{self.module}:{self.name} should be importable. Importing it raised "
+            f"{type(error).__name__}: {error}. Correct the module."
+        )
 
 
 class Registry(Generic[T]):
@@ -122,9 +132,14 @@ class Registry(Generic[T]):
     @cached_property
     def own(self) -> Mapping[str, Place]:
         """Towermill's own parts, by name."""
-        found = {}
+        found: dict[str, Place] = {}
         for module, file in _modules(self.package, resources.files(self.package)):
             for kind, name in _kinds(file.read_text()):
+                if kind in found:
+                    raise RecipeError(
+                        f"The {self.what} {kind!r} should be defined once in {self.package}. "
+                        f"Received: {found[kind].module} and {module}. Rename one."
+                    )
                 found[kind] = Place(module, name, _OWN)
         return dict(sorted(found.items()))
 
@@ -217,20 +232,24 @@ def declared(group: str) -> tuple[EntryPoint, ...]:
 
 
 def _names(file: Path) -> set[str]:
-    """Return the names that a module binds, wherever in it, and those of `_ANY_NAME` it has."""
+    """Return the names that a module binds, and those of `_ANY_NAME` that it has."""
     try:
         tree = ast.parse(file.read_bytes())
     except SyntaxError as error:
         raise RecipeError(f"{file} should be Python: {error}.") from error
-    found = set()
-    for node in ast.walk(tree):
+    found: set[str] = set()
+    ahead: list[ast.AST] = [tree]
+    while ahead:
+        node = ahead.pop()
         match node:
             case ast.ClassDef() | ast.FunctionDef() | ast.AsyncFunctionDef():
                 found.add(node.name)
+                continue  # what it binds is its own
             case ast.alias():
                 found.add(node.asname or node.name)
             case ast.Name(name, ast.Store()) | ast.Name("globals" as name):
                 found.add(name)
+        ahead += ast.iter_child_nodes(node)
     return found
 
 

@@ -38,7 +38,12 @@ class PartSection:
         return core_schema.no_info_plain_validator_function(
             self._validate,
             serialization=core_schema.plain_serializer_function_ser_schema(
-                lambda part, info: part.model_dump(mode=info.mode), info_arg=True
+                lambda part, info: part.model_dump(
+                    mode=info.mode,
+                    exclude_unset=info.exclude_unset,
+                    exclude_defaults=info.exclude_defaults,
+                ),
+                info_arg=True,
             ),
         )
 

@@ -20,6 +20,8 @@ from towermill.workflows.selecting.split import Split
 _INPUT_NAME = re.compile(
     rf"(?!(?:{'|'.join((*keyword.kwlist, 'labels', 'self'))})$)[A-Za-z](?:_?[A-Za-z0-9])*_?$"
 )
+#: Options of a vocabulary: of columns that share one, those of its owner count.
+_OF_VOCABULARY = ("freq_threshold", "max_size", "num_buckets")
 
 
 class FeatureConfig(Section):
@@ -170,7 +172,12 @@ def _check(features: Mapping[Entity, Features]) -> None:
         if name not in shareable or not own:
             raise RecipeError(
                 f"`{name}.shared_with` should name a category or list that has a vocabulary of its "
-                f"own, and stand on a category or list. Received: {head!r}."
+                f"own, and be set on a category or list. Received: {head!r}."
+            )
+        if ignored := [n for n in _OF_VOCABULARY if getattr(feature, n)]:
+            raise RecipeError(
+                f"`{name}.{ignored[0]}` has no effect, as the vocabulary is that of {head!r} "
+                f"(`shared_with`). Set `{ignored[0]}` there."
             )
 
 

@@ -14,13 +14,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from towermill import __version__
-from towermill.errors import SetupError, TowermillError
+from towermill.errors import SetupError, StageError, TowermillError
 from towermill.files import replacing, replacing_folder, take_place
 from towermill.pipelines.recipe.recipe import Recipe
 from towermill.pipelines.running.plan import FORCED, Step
 from towermill.pipelines.stages.base import Declared
 from towermill.pipelines.stages.keys import key_of
-from towermill.pipelines.stages.output import MANIFEST, read_manifest, sizes
+from towermill.pipelines.stages.output import MANIFEST, StageManifest, read_manifest, sizes
+from towermill.runtime.code import changed_since, code_of
 from towermill.runtime.device import Runtime
 from towermill.runtime.gpu import claim
 
@@ -55,8 +56,8 @@ def run_step(step: Step, recipe: Recipe, runtime: Runtime, *, wait: bool = False
         # Made by another process that ran the same, or by this step on a worker that then died.
         if (
             standing is not None
-            and standing["finished"] != step.stood
-            and standing["made_from"] == made_from
+            and standing.finished != step.stood
+            and standing.made_from == made_from
         ):
             logger.info("%s: another process has finished it", step.stage.name)
             return
@@ -72,24 +73,38 @@ def run_step(step: Step, recipe: Recipe, runtime: Runtime, *, wait: bool = False
         if runtime.device == "gpu" and use is not None:
             claim(use, recipe.runtime.memory(runtime))
         declared = Declared(recipe, step.stage.sections, step.stage.name)
+        _require_planned_code(step, recipe)
         step.stage.run(declared, step.inputs, partial, runtime)
+        _require_planned_code(step, recipe)
         seconds = time.monotonic() - started
         begun.unlink()
-        manifest = {
-            "stage": step.stage.name,
-            "key": step.key,
-            "finished": datetime.now(UTC).isoformat(),
-            "seconds": round(seconds, 3),
-            "towermill": __version__,
-            "device": runtime.device,
-            "made_from": made_from,
-            "inputs": {name: str(path.absolute()) for name, path in step.inputs.items()},
-            "files": sizes(partial),
-            "ingredients": step.ingredients,
-        }
-        (partial / MANIFEST).write_text(json.dumps(manifest, indent=2, default=str))
+        manifest = StageManifest(
+            stage=step.stage.name,
+            key=step.key,
+            finished=datetime.now(UTC).isoformat(),
+            seconds=round(seconds, 3),
+            towermill=__version__,
+            device=runtime.device,
+            made_from=made_from,
+            inputs={name: str(path.absolute()) for name, path in step.inputs.items()},
+            files=sizes(partial),
+            ingredients=step.ingredients,
+        )
+        (partial / MANIFEST).write_text(manifest.model_dump_json(indent=2))
         take_place(partial, folder)
     logger.info("%s: done in %.1f s", step.stage.name, seconds)
+
+
+def _require_planned_code(step: Step, recipe: Recipe) -> None:
+    """Raise `StageError` if the code is no longer that of the stage's key."""
+    code = code_of(*step.stage.roots(recipe))
+    changed = changed_since(code)
+    if changed or code.version != step.ingredients["code"]:
+        raise StageError(
+            f"The code of stage {step.stage.name!r} changed after the run was planned"
+            f"{f' ({changed[0]})' if changed else ''}: its output would be kept under the key of "
+            "other code. Give the command again."
+        )
 
 
 def require_folder(root: Path) -> None:
@@ -131,7 +146,7 @@ def _finished(folder: Path) -> str:
         raise TowermillError(
             f"Expected a finished stage in {folder}; its {MANIFEST} is gone. Run the same again."
         )
-    return str(manifest["finished"])
+    return manifest.finished
 
 
 @contextlib.contextmanager

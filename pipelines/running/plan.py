@@ -15,11 +15,11 @@ from typing import Any
 from towermill.errors import RecipeError
 from towermill.pipelines.recipe.recipe import Recipe
 from towermill.pipelines.stages.base import Stage
-from towermill.pipelines.stages.code import code_of
 from towermill.pipelines.stages.continued_run import EARLIER, earlier_stages
 from towermill.pipelines.stages.keys import differences, fingerprints, key_of
 from towermill.pipelines.stages.output import MANIFEST, lost, made_again, read_manifest
 from towermill.pipelines.stages.stages import STAGE_NAMES, STAGES
+from towermill.runtime.code import code_of
 
 #: The reason of a stage that is forced to run; any other may resume where it was interrupted.
 FORCED = "forced"
@@ -121,7 +121,7 @@ def plan(recipe: Recipe, out: str | Path, selection: Selection | None = None) ->
         upstream = [name for name in stage.inputs if steps[name].runs]
         damage = _damage(folder, inputs)
         standing = read_manifest(folder)
-        stood = None if standing is None else str(standing["finished"])
+        stood = None if standing is None else standing.finished
         done = stood is not None and not damage
         if stage.name in selection.force:
             runs, reason = True, FORCED
@@ -161,7 +161,7 @@ def _why(folder: Path, ingredients: dict[str, Any]) -> str:
     if folder.with_name(f"{folder.name}.partial").is_dir():
         return "was cut off"
     earlier = [
-        (manifest["finished"], manifest["ingredients"])
+        (manifest.finished, manifest.ingredients)
         for path in folder.parent.glob(f"*/{MANIFEST}")
         if not path.parent.suffix and (manifest := read_manifest(path.parent)) is not None
     ]

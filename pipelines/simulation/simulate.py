@@ -10,29 +10,27 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from towermill.columns import ITEM_ID, USER_ID
 from towermill.errors import RecipeError
 from towermill.files import replacing
 from towermill.pipelines.recipe.recipe import Recipe
 from towermill.pipelines.recommend.catalogue import Catalogue
 from towermill.pipelines.running.run import run
-from towermill.pipelines.simulation.environment import (
-    BatchEnvironment,
-    SlateEnvironment,
-    batched,
-)
 from towermill.pipelines.simulation.policies import Policies, check_policies
 from towermill.pipelines.simulation.report import write_report
 from towermill.pipelines.simulation.trial import RESULT, run_trial
-from towermill.pipelines.stages.code import Code, code_of
+from towermill.pipelines.simulation.users import DefaultUsers, GivenUsers
+from towermill.pipelines.stages.base import Declared
 from towermill.pipelines.stages.keys import key_of
 from towermill.registry import reference
+from towermill.runtime.code import Code, code_of
 from towermill.section import modules_of
 
 logger = logging.getLogger(__name__)
 
-#: What computes a trial; this module only says which trials there are.
-_CODE = ("towermill.pipelines.simulation.trial", "towermill.pipelines.simulation.policies")
+#: What computes a trial; this module only lists the trials and keeps their results.
+_CODE = tuple(f"towermill.pipelines.simulation.{name}" for name in ("trial", "policies", "users"))
+#: The sections of a recipe that a trial may read: its key holds them, or the bundle that they made.
+_SECTIONS = ("simulate", "source", "model", "text.vectors")
 #: Parts of the section `simulate` that decide nothing of one policy's trial.
 _OF_ALL = ("policies",)
 
@@ -80,9 +78,10 @@ def simulate(
     """
     if not seeds or len(set(seeds)) < len(seeds):
         raise RecipeError(f"Seeds should be different numbers. Received: {list(seeds)}")
-    users: _DefaultUsers | _GivenUsers
-    users = _DefaultUsers(recipe) if environment is None else _GivenUsers(environment, training)
-    check_policies(recipe, environment is None)
+    declared: Any = Declared(recipe, _SECTIONS, "simulate")
+    users: DefaultUsers | GivenUsers
+    users = DefaultUsers(declared) if environment is None else GivenUsers(environment, training)
+    check_policies(declared, environment is None)
     steps = run(recipe, out)
     exported = next(step.folder for step in steps if step.stage.name == "export")
     catalogue = Catalogue(exported / "bundle")
@@ -91,7 +90,7 @@ def simulate(
         shutil.rmtree(folder, ignore_errors=True)
     trials: dict[tuple[str, int], Path] = {}
     for seed in seeds:
-        policies = Policies(recipe, catalogue, users.known(seed))
+        policies = Policies(declared, catalogue, users.known(seed))
         for name in recipe.simulate.policies:
             trial = trials[name, seed] = folder / f"seed-{seed}" / name
             if (trial / RESULT).is_file():
@@ -151,59 +150,3 @@ def _key(recipe: Recipe, catalogue: Catalogue, environment: Any) -> str:
             "packages": code.packages,
         }
     )
-
-
-class _GivenUsers:
-    """Somebody's environments, in the form of batches."""
-
-    def __init__(self, environment: Any, training: Any) -> None:
-        self._test = batched(environment)
-        self._train = None if training is None else batched(training)
-
-    def both(self, seed: int) -> tuple[BatchEnvironment | None, BatchEnvironment]:
-        """Return that of training episodes, if there is one, and that of test episodes."""
-        return self._train, self._test
-
-    def known(self, seed: int) -> None:
-        """Return no environment whose true utilities are known."""
-
-
-class _DefaultUsers:
-    """The default environments of a recipe's source."""
-
-    def __init__(self, recipe: Recipe) -> None:
-        source: Any = recipe.source
-        self._config = recipe.simulate
-        if not source.simulates:
-            raise RecipeError(
-                f"`source.kind: {source.kind}` has no simulated users; `slates` has. Or give an "
-                "environment of your own: see docs/guides/simulator.md."
-            )
-        if self._config.train_users >= source.users:
-            raise RecipeError(
-                f"`simulate.train_users` should be fewer than the source's {source.users} users, "
-                f"that some are left to test on. Received: {self._config.train_users}"
-            )
-        self._users = source.users
-        self._world = source.world()
-        log = source.log(self._world).group_by(USER_ID).agg(ITEM_ID)
-        self._read = dict(zip(log[USER_ID].to_list(), log[ITEM_ID].to_list(), strict=True))
-
-    def both(self, seed: int) -> tuple[SlateEnvironment | None, SlateEnvironment]:
-        """Return that of training episodes, if it has users, and that of test episodes."""
-        last = self._config.train_users
-        return self._of(1, last, 2 * seed) if last else None, self.known(seed)
-
-    def known(self, seed: int) -> SlateEnvironment:
-        """Return that of test episodes."""
-        return self._of(self._config.train_users + 1, self._users, 2 * seed + 1)
-
-    def _of(self, first: int, last: int, seed: int) -> SlateEnvironment:
-        return SlateEnvironment(
-            self._world,
-            range(first, last + 1),
-            self._read,
-            horizon=self._config.horizon,
-            patience=self._config.patience,
-            seed=seed,
-        )

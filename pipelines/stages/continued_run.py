@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from towermill.errors import RecipeError
 from towermill.pipelines.recipe.recipe import Recipe
 from towermill.pipelines.stages.keys import differences
-from towermill.pipelines.stages.output import MANIFEST, lost, read_manifest
+from towermill.pipelines.stages.output import MANIFEST, StageManifest, lost, read_manifest
 
 #: Of the earlier run's stages, what they are called among the inputs of a later one's.
 EARLIER: Final = "earlier."
@@ -43,20 +43,20 @@ def earlier_stages(recipe: Recipe, prepared: str) -> dict[str, tuple[Path, str]]
     folders = {name: run / name for name in _STAGES}
     while True:
         manifests = {name: _whole(run, name, folder) for name, folder in folders.items()}
-        if manifests["process"]["ingredients"]["inputs"]["prepare"] != prepared:
+        if manifests["process"].ingredients["inputs"]["prepare"] != prepared:
             break
-        read = {name: manifests[name]["inputs"].get(EARLIER + name) for name in _STAGES}
+        read = {name: manifests[name].inputs.get(EARLIER + name) for name in _STAGES}
         if not all(read.values()):
             raise RecipeError(
                 f"The run {run} was trained on the very data of this recipe: there is nothing new "
                 "to continue it with. Give new data in `source`, or leave out `continue_from`."
             )
-        folders = {name: Path(path) for name, path in read.items()}
+        folders = {name: Path(str(path)) for name, path in read.items()}
     _require_same(recipe, manifests)
-    return {n: (folder.resolve(), manifests[n]["key"]) for n, folder in folders.items()}
+    return {n: (folder.resolve(), manifests[n].key) for n, folder in folders.items()}
 
 
-def _whole(run: Path, stage: str, folder: Path) -> dict[str, Any]:
+def _whole(run: Path, stage: str, folder: Path) -> StageManifest:
     """Return the manifest of a stage; refuse what is no finished, undamaged one."""
     wanted = (
         "`continue_from.run` should be the folder of a finished run, such as runs/<recipe>/latest"
@@ -66,7 +66,7 @@ def _whole(run: Path, stage: str, folder: Path) -> dict[str, Any]:
         hint = f" Did you mean {run / 'latest'}?" if (run / "latest").is_dir() else ""
         found = f"{folder} has no {MANIFEST}" if run.is_dir() else f"there is no folder {run}"
         raise RecipeError(f"{wanted}; {found}.{hint}")
-    if manifest.get("stage") != stage or "inputs" not in manifest:
+    if manifest.stage != stage:
         raise RecipeError(
             f"{wanted}. {folder} holds no stage {stage!r} of this version of Towermill. Run that "
             "recipe again."
@@ -78,15 +78,15 @@ def _whole(run: Path, stage: str, folder: Path) -> dict[str, Any]:
     return manifest
 
 
-def _require_same(recipe: Recipe, manifests: dict[str, dict[str, Any]]) -> None:
+def _require_same(recipe: Recipe, manifests: dict[str, StageManifest]) -> None:
     now = recipe.model_dump(mode="json")
     reasons = []
     for stage, sections in _SAME.items():
-        before = manifests[stage]["ingredients"]["settings"]
+        before = manifests[stage].ingredients["settings"]
         for name in sections:
             pair = [{"settings": {name: held[name]}} for held in (before, now)]
             reasons += differences(*pair)
-    if manifests["train"]["made_from"]["process"] != manifests["process"]["finished"]:
+    if manifests["train"].made_from["process"] != manifests["process"].finished:
         reasons.append("its `process` was made again after its `train`: run that recipe again")
     if reasons:
         raise RecipeError(

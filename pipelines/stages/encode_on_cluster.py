@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import pickle
 import threading
 from collections import OrderedDict, deque
 from collections.abc import Iterator, Mapping, Sequence
@@ -27,7 +28,8 @@ _AHEAD = 3
 #: Models a worker keeps: of as many recipes that encode side by side.
 _KEPT = 2
 
-_models: OrderedDict[TrainedModel, Retriever] = OrderedDict()
+#: By the pickle of what they were loaded from: a section of a recipe may hold dicts.
+_models: OrderedDict[bytes, Retriever] = OrderedDict()
 _loading = threading.Lock()
 
 
@@ -70,12 +72,12 @@ def spread_over_cluster(
         return None
     from distributed import default_client
 
-    manifest = read_manifest(inputs["train"]) or {}
+    manifest = read_manifest(inputs["train"])
     trained = TrainedModel(
         inputs["process"],
         inputs["train"],
         model,
-        str(manifest.get("finished")),
+        "" if manifest is None else manifest.finished,
         runtime.device,
     )
     return _Spread(default_client(), trained)
@@ -110,12 +112,13 @@ def encode_rows(model: TrainedModel, side: Side, rows: pl.DataFrame) -> NDArray[
 
 def _loaded(model: TrainedModel) -> Retriever:
     with _loading:  # a worker may have several threads
-        if model not in _models:
-            _models[model] = _load(model)
+        key = pickle.dumps(model)
+        if key not in _models:
+            _models[key] = _load(model)
             if len(_models) > _KEPT:
                 _models.popitem(last=False)
-        _models.move_to_end(model)
-        return _models[model]
+        _models.move_to_end(key)
+        return _models[key]
 
 
 def start_tensorflow(device: str) -> None:

@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 def export(recipe: Recipe, inputs: Inputs, out: Path, runtime: Runtime) -> None:
     """Write the bundle and check it against the live model."""
     from towermill.pipelines.export.export import export_bundle
-    from towermill.pipelines.stages.code import code_of
     from towermill.pipelines.stages.encode_on_cluster import spread_over_cluster
+    from towermill.runtime.code import code_of
 
     spread = spread_over_cluster(inputs, recipe.model, runtime)
     packages = code_of(*STAGE.roots(recipe)).packages

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Literal
+
+from pydantic import ValidationError
 
 from towermill.errors import DataError
+from towermill.section import Section
 
 MANIFEST: Final = "manifest.json"
 
@@ -22,35 +24,64 @@ def sizes(folder: Path) -> dict[str, int]:
     }
 
 
-def read_manifest(folder: Path) -> dict[str, Any] | None:
+class StageManifest(Section):
+    """What a finished output of a stage is, and what it was made from: ``manifest.json``.
+
+    Parameters
+    ----------
+    stage, key
+        Its name, and the key of `ingredients`.
+    finished
+        When, as ISO 8601 in UTC.
+    seconds, device
+        How long it took, and on ``cpu`` or ``gpu``.
+    towermill
+        Towermill's version.
+    made_from
+        Input to the moment at which that input was finished.
+    inputs
+        Input to its folder.
+    files
+        File of the output to its size in bytes.
+    ingredients
+        All that the key depends on: code, settings, packages, inputs and raw files.
+    """
+
+    version: Literal[1] = 1
+    stage: str
+    key: str
+    finished: str
+    seconds: float
+    towermill: str
+    device: str
+    made_from: dict[str, str]
+    inputs: dict[str, str]
+    files: dict[str, int]
+    ingredients: dict[str, Any]
+
+
+def read_manifest(folder: Path) -> StageManifest | None:
     """Return the manifest of a finished output; None where there is none that can be read."""
     try:
-        manifest = json.loads((folder / MANIFEST).read_text())
-    except (OSError, ValueError):
+        return StageManifest.model_validate_json((folder / MANIFEST).read_bytes())
+    except (OSError, ValidationError):
         return None
-    whole = isinstance(manifest, dict) and {
-        "finished",
-        "files",
-        "made_from",
-        "ingredients",
-    } <= set(manifest)
-    return manifest if whole else None
 
 
-def lost(folder: Path, manifest: Mapping[str, Any]) -> str | None:
+def lost(folder: Path, manifest: StageManifest) -> str | None:
     """Return the first file that the manifest names and that is gone or of another size."""
-    for name, size in manifest["files"].items():
+    for name, size in manifest.files.items():
         path = folder / name
         if not path.is_file() or path.stat().st_size != size:
-            return str(name)
+            return name
     return None
 
 
-def made_again(manifest: Mapping[str, Any], inputs: Mapping[str, Path]) -> str | None:
+def made_again(manifest: StageManifest, inputs: Mapping[str, Path]) -> str | None:
     """Return the first input that was made again, by force, after this output."""
     for name, folder in inputs.items():
         newer = read_manifest(folder)
-        if newer is not None and newer["finished"] != manifest["made_from"][name]:
+        if newer is not None and newer.finished != manifest.made_from[name]:
             return name
     return None
 

@@ -6,8 +6,8 @@ import importlib
 from collections.abc import Mapping
 from pathlib import Path
 
-from towermill.pipelines.stages.code import _path, _source, code_of
 from towermill.registry import declared
+from towermill.runtime.code import _path, _source, code_of
 
 SHOPKIT = Path(__file__).parent / "shopkit"
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from towermill.pipelines import plan, validate_recipe
-from towermill.pipelines.stages import code
+from towermill.runtime import code
 
 ALL = ["prepare", "process", "train", "evaluate", "export"]
 

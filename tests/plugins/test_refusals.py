@@ -125,6 +125,29 @@ class TestMissing:
         validate_recipe(content(features={"graph": "makes:made"}))
 
 
+class TestBroken:
+    """Code that fails as it is imported is named, with what it raised."""
+
+    def test_module(self, content: Content, install: Install) -> None:
+        install("failing", "from towermill.models.configs.base import ModelConfig\n1 / 0\nKind = 1")
+        with pytest.raises(RecipeError, match=r"failing:Kind should.*raised ZeroDivisionError"):
+            validate_recipe(content(model={"kind": "failing:Kind"}))
+
+    def test_package(self, content: Content, tmp_path: Path, install: Install) -> None:
+        install("unused")
+        (tmp_path / "inside").mkdir()
+        (tmp_path / "inside" / "__init__.py").write_text("raise RuntimeError('not here')")
+        (tmp_path / "inside" / "graph.py").write_text("build = 1")
+        with pytest.raises(RecipeError, match=r"inside\.graph:build.*RuntimeError: not here"):
+            validate_recipe(content(features={"graph": "inside.graph:build"}))
+
+    def test_names_within_functions(self, content: Content, install: Install) -> None:
+        install("inner", "def outer():\n    def build(columns): ...\n    found = build\n")
+        for name in ("build", "found"):
+            with pytest.raises(RecipeError, match=f"inner has no '{name}'"):
+                validate_recipe(content(features={"graph": f"inner:{name}"}))
+
+
 class TestTwice:
     def test_two_packages(self, content: Content, install: Install) -> None:
         install("shoptools", tower_encoders={"gated": "shoptools:Gated"})

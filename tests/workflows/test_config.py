@@ -57,7 +57,7 @@ class TestRefused:
         ("user", "match"),
         [
             ({"likes": {"kind": "list", "shared_with": "gerne"}}, "'gerne'"),
-            ({"likes": {"kind": "number", "shared_with": "genre"}}, "stand on a category or list"),
+            ({"likes": {"kind": "number", "shared_with": "genre"}}, "be set on a category or list"),
             ({"likes": {"kind": "list", "shared_with": "price"}}, "'price'"),
             (
                 {
@@ -65,6 +65,10 @@ class TestRefused:
                     "more": {"kind": "list", "shared_with": "likes"},
                 },
                 "'likes'",
+            ),
+            (
+                {"likes": {"kind": "list", "shared_with": "genre", "max_size": 9}},
+                "`likes.max_size` has no effect.*Set `max_size` there",
             ),
         ],
     )

@@ -14,7 +14,7 @@ from typing import Any
 
 from merlin.dag.ops.subgraph import Subgraph
 from merlin.schema import Tags
-from nvtabular import ops
+from nvtabular import ColumnSelector, ops
 
 from towermill.columns import (
     CLICKED,
@@ -27,7 +27,7 @@ from towermill.columns import (
     USER_ID,
     Entity,
 )
-from towermill.errors import DataError
+from towermill.errors import DataError, RecipeError
 from towermill.features.config import Feature, Features
 from towermill.workflows.dataset import narrowed
 from towermill.workflows.graph.workflow import Workflow
@@ -210,6 +210,8 @@ def _categories(flat: Mapping[str, Feature], folder: Path) -> dict[str, Any]:
             num_buckets=options.num_buckets or None,
             dtype="int32",
         )
+        if shared:
+            _require_plain(members, flat)
         inputs = [members] if shared else _node(head, options)
         node = inputs >> encode
         for name in members:
@@ -217,6 +219,16 @@ def _categories(flat: Mapping[str, Feature], folder: Path) -> dict[str, Any]:
             limit = flat[name].max_length
             nodes[name] = column >> ops.ListSlice(limit) if limit else column
     return nodes
+
+
+def _require_plain(members: Sequence[str], flat: Mapping[str, Feature]) -> None:
+    """Refuse derived features: one Categorify of several columns encodes them as they are."""
+    for name in members:
+        if not isinstance(_node(name, flat[name]), ColumnSelector):
+            raise RecipeError(
+                f"The feature {name!r} is derived from its column (kind {flat[name].kind!r}) and "
+                "cannot share a vocabulary. Remove `shared_with`."
+            )
 
 
 def _node(name: str, feature: Feature) -> Any:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import polars as pl
 
-from towermill.errors import DataError
+from towermill.errors import DataError, StageError
 from towermill.workflows.prepare import CHECKS
 from towermill.workflows.sources.base import SourceConfig
 from towermill.workflows.tables import write_tables
@@ -20,11 +20,19 @@ def prepare(source: SourceConfig, out: Path) -> None:
     ------
     DataError
         The raw data cannot be read, or the tables are not as `CHECKS` of their kind require.
+    StageError
+        The source returns tables of other events than it declares.
     """
     scratch = out / "scratch"
     scratch.mkdir()
     try:
         tables = source.read(scratch)
+        if tables.events != source.events:
+            raise StageError(
+                f"The source {source.kind!r} should return tables of {source.events}, as its "
+                f"`events` says. Received: tables of {tables.events}. Correct `events` of "
+                f"{type(source).__name__}."
+            )
         checks = CHECKS.get(tables.events)
         counts = checks.check(tables, source.on_null_id)
         if counts["null_ids_dropped"]:

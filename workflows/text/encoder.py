@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import importlib
 import json
 import os
 import sys
@@ -18,6 +17,7 @@ from numpy.typing import NDArray
 
 from towermill.errors import DataError, SetupError
 from towermill.extras import install_command
+from towermill.runtime.code import code_of
 from towermill.workflows.text.checkpoints import (
     PATTERNS,
     TOKENIZER,
@@ -130,8 +130,10 @@ class SentenceModel:
         )
 
     def fingerprint(self) -> str:
-        """Return a hash of all that a sentence's vector depends on, weights included."""
-        digest = hashlib.sha256(repr((self.pooling, self.normalize, self.max_length)).encode())
+        """Return a hash of all that a sentence's vector depends on: weights, options and code."""
+        code = code_of(__name__)
+        digest = hashlib.sha256(repr((code.version, code.packages)).encode())
+        digest.update(repr((self.pooling, self.normalize, self.max_length)).encode())
         digest.update(repr((self.lowercase, self.prompt)).encode())
         names = ("config.json", TOKENIZER)
         for path in [*(self.folder / name for name in names), *weight_files(self.folder)]:
@@ -266,9 +268,10 @@ def _keras_hub() -> Any:
         )
     os.environ["KERAS_BACKEND"] = "tensorflow"
     try:
-        return importlib.import_module("keras_hub")
+        import keras_hub
     except ImportError as error:
         raise SetupError(
             f"Sentence vectors need packages that are not installed ({error}). "
             f"Install them: {install_command('text')}"
         ) from error
+    return keras_hub

@@ -15,9 +15,11 @@ from pathlib import Path
 import pytest
 
 import towermill
+from towermill.errors import SetupError
 from towermill.pipelines import load_recipe
-from towermill.pipelines.stages.code import _path, _source, code_of
 from towermill.pipelines.stages.stages import STAGES
+from towermill.runtime import code as coding
+from towermill.runtime.code import _path, _source, changed_since, code_of
 
 ALL = [stage.name for stage in STAGES]
 
@@ -25,6 +27,11 @@ ALL = [stage.name for stage in STAGES]
 def modules_of(stage: str, recipe: str) -> set[str]:
     (found,) = (one for one in STAGES if one.name == stage)
     return set(code_of(*found.roots(load_recipe(recipe))).modules)
+
+
+def _forget_installed() -> None:
+    for cached in (coding._by_top_level, coding._changes_freely, coding._is_editable):
+        cached.cache_clear()
 
 
 class TestClosure:
@@ -95,6 +102,71 @@ class TestClosure:
         found = code_of("shop.a").packages
         assert "merlin-models" in found
 
+    def test_types_alone_in_any_form(self, shop: Callable[..., None]) -> None:
+        text = (
+            "import typing\nif typing.TYPE_CHECKING:\n    import shop.b\nelse:\n    import shop.d\n"
+        )
+        shop(a=text, b="", d="")
+        assert {"shop.b", "shop.d"} & set(code_of("shop.a").modules) == {"shop.d"}
+
+    def test_packages_without_init(self, shop: Callable[..., None], tmp_path: Path) -> None:
+        (tmp_path / "bare" / "deep").mkdir(parents=True)
+        (tmp_path / "bare" / "deep" / "graph.py").write_text("import bare.other, numpy\n")
+        (tmp_path / "bare" / "other.py").write_text("x = 1\n")
+        shop()
+        code = code_of("bare.deep.graph")
+        assert code.modules == ("bare.deep.graph", "bare.other")
+        assert set(code.packages) == {"numpy"}
+
+    def test_modules_without_a_version_count(
+        self, shop: Callable[..., None], tmp_path: Path
+    ) -> None:
+        """A helper on PYTHONPATH can change at any time; an installed package has a version."""
+        (tmp_path / "helpers.py").write_text("x = 1\n")
+        shop(a="import helpers, numpy\n")
+        before = code_of("shop.a")
+        assert "helpers" in before.modules
+        (tmp_path / "helpers.py").write_text("x = 2\n")
+        shop()
+        assert code_of("shop.a").version != before.version
+
+    def test_editable_packages_count(self, shop: Callable[..., None], tmp_path: Path) -> None:
+        (tmp_path / "linked").mkdir()
+        (tmp_path / "linked" / "__init__.py").write_text("x = 1\n")
+        info = tmp_path / "linked-1.0.dist-info"
+        info.mkdir()
+        (info / "METADATA").write_text("Metadata-Version: 2.1\nName: linked\nVersion: 1.0\n")
+        (info / "top_level.txt").write_text("linked\n")
+        shop(a="import linked\n")
+        _forget_installed()
+        assert "linked" not in code_of("shop.a").modules
+        (info / "direct_url.json").write_text('{"url": "", "dir_info": {"editable": true}}')
+        shop()
+        _forget_installed()
+        assert "linked" in code_of("shop.a").modules
+
+    def test_code_that_cannot_be_read(self, shop: Callable[..., None]) -> None:
+        shop(a="def f(:\n")
+        with pytest.raises(SetupError, match=r"shop/a\.py should be Python: .*Correct the file"):
+            code_of("shop.a")
+
+    @pytest.mark.parametrize("root", ["shop.nothing", "nowhere", "nowhere.else"])
+    def test_no_code_at_all(self, shop: Callable[..., None], root: str) -> None:
+        shop()
+        with pytest.raises(SetupError, match=f"code of '{root}' should be Python source"):
+            code_of(root)
+
+    def test_what_changed_since(self, shop: Callable[..., None], tmp_path: Path) -> None:
+        shop(a="import shop.b\n", b="x = 1\n")
+        code = code_of("shop.a")
+        assert changed_since(code) == []
+        (tmp_path / "shop" / "b.py").write_text('"""Docs."""\nx = 1  # comment\n')
+        assert changed_since(code) == []
+        (tmp_path / "shop" / "b.py").write_text("x = 12\n")
+        assert changed_since(code) == ["shop.b"]
+        (tmp_path / "shop" / "b.py").unlink()
+        assert changed_since(code) == ["shop.b"]
+
 
 class TestOfRecipes:
     def test_no_part_that_the_recipe_does_not_use(self) -> None:
@@ -140,7 +212,7 @@ import json, sys
 from pathlib import Path
 from towermill.pipelines import load_recipe, plan
 from towermill.pipelines.simulation.simulate import code_of_trials
-from towermill.pipelines.stages import code
+from towermill.runtime import code
 
 def keys():
     for cached in (code.code_of, code._source, code._path):

@@ -9,10 +9,13 @@ from typing import Any
 import polars as pl
 import pytest
 
-from towermill.errors import DataError
+from towermill.errors import DataError, StageError
 from towermill.pipelines import validate_recipe
 from towermill.pipelines.stages.prepare import prepare
 from towermill.runtime.device import Runtime
+from towermill.workflows.prepare.prepare import prepare as prepare_source
+from towermill.workflows.sources.base import SourceConfig
+from towermill.workflows.sources.generated.news import News
 from towermill.workflows.sources.news_logs.ebnerd import EbNerd
 from towermill.workflows.tables import ImpressionTables, Tables, read_tables
 
@@ -75,3 +78,25 @@ class TestImpressions:
         tables = read_tables(tmp_path / "out")
         assert isinstance(tables, ImpressionTables)
         assert tables.impressions.collect()["user_id"].to_list() == [3]
+
+
+class Mistaken(SourceConfig):
+    """Says interactions, and returns impressions."""
+
+    kind: str = "mistaken"
+
+    @property
+    def events(self) -> Any:
+        return "interactions"
+
+    def files(self) -> list[Path]:
+        return []
+
+    def read(self, scratch: Path) -> Any:
+        return News(users=50, articles=300, impressions=100).read(scratch)
+
+
+def test_tables_of_other_events_than_declared(tmp_path: Path) -> None:
+    """The recipe is checked, and its stages keyed, for the events that are declared."""
+    with pytest.raises(StageError, match=r"'mistaken' should return tables of interactions"):
+        prepare_source(Mistaken(), tmp_path)

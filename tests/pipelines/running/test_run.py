@@ -21,7 +21,7 @@ from towermill.pipelines import Recipe, Selection, plan, run, validate_recipe
 from towermill.pipelines.running import execute as execution
 from towermill.pipelines.running import plan as planning
 from towermill.pipelines.running import run as runner
-from towermill.pipelines.stages.code import Code
+from towermill.runtime.code import Code
 
 ALL = ["prepare", "process", "train", "evaluate", "export"]
 
@@ -60,7 +60,7 @@ class TestOnce:
         manifest = json.loads((folder / "manifest.json").read_text())
         assert set(manifest) == {
             *("stage", "key", "finished", "seconds", "towermill", "device", "made_from", "files"),
-            *("inputs", "ingredients"),
+            *("inputs", "ingredients", "version"),
         }
         assert manifest["stage"] == "train"
         assert manifest["key"] == folder.name
@@ -151,7 +151,8 @@ class TestChanges:
             own = "towermill.pipelines.stages.evaluate" in roots
             return replace(code, version="new") if own else code
 
-        monkeypatch.setattr(planning, "code_of", changed)
+        for module in (planning, execution):
+            monkeypatch.setattr(module, "code_of", changed)
         assert reasons(fakes.recipe, tmp_path)["evaluate"] == "code changed"
         run(fakes.recipe, tmp_path)
         assert fakes.taken() == ["evaluate", "export"]

@@ -12,6 +12,7 @@ import pytest
 
 from towermill.errors import StageError
 from towermill.pipelines import run
+from towermill.pipelines.running import execute
 from towermill.pipelines.running import plan as planning
 from towermill.pipelines.stages.base import Declared
 from towermill.pipelines.stages.stages import STAGES
@@ -58,6 +59,18 @@ class TestRun:
         with pytest.raises(StageError, match=r"Stage 'train' reads `split`.*declares only: model"):
             run(fakes.recipe, tmp_path)
         assert fakes.taken() == ["prepare", "process"]
+
+    @pytest.mark.parametrize("place", ["before", "meanwhile"])
+    def test_code_that_changes_after_the_plan(
+        self, fakes: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: str
+    ) -> None:
+        """Its output would be believed to be that of the code that was planned."""
+        changed = iter([["towermill.files"]] if place == "before" else [[], ["towermill.files"]])
+        monkeypatch.setattr(execute, "changed_since", lambda _: next(changed))
+        with pytest.raises(StageError, match=r"code of stage 'prepare' changed.*towermill\.files"):
+            run(fakes.recipe, tmp_path)
+        assert not list(tmp_path.rglob("manifest.json"))
+        monkeypatch.undo()
 
     def test_every_section_is_one_of_the_recipe(self, fakes: Any) -> None:
         for stage in STAGES:

@@ -44,6 +44,13 @@ class TestKeys:
         changed = found.parameters["train.learning_rate"]
         assert (changed.low, changed.high, changed.log) == (1e-4, 0.2, True)
 
+    def test_kinds_of_models(self) -> None:
+        """A section's defaults are those of its own kind."""
+        tune = {"parameters": {"model.kind": {"choices": ["two_tower", "ncf", "funk_svd"]}}}
+        space = Space(validate_recipe({**CONTENT, "model": {"kind": "two_tower"}, "tune": tune}))
+        for kind in ("two_tower", "ncf", "funk_svd"):
+            assert space.recipe({"model.kind": kind}).model.kind == kind
+
     def test_without_a_section(self) -> None:
         with pytest.raises(RecipeError, match=r"in a section such as\ntune:"):
             Space(recipe_of().model_copy(update={"tune": None}))
