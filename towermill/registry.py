@@ -9,6 +9,7 @@ recipe may name any importable class or function as ``module:Name``.
 from __future__ import annotations
 
 import ast
+import contextlib
 import importlib
 import re
 from collections.abc import Iterator, Mapping
@@ -218,17 +219,56 @@ def reference(name: str) -> Place:
     Raises
     ------
     RecipeError
-        The text is of another form.
+        The text is of another form, or names code that is not trusted: see `distrusting`.
     """
     if not _REFERENCE.fullmatch(name):
         raise RecipeError(f"Expected `module:Name`, such as shop.graph:build. Received: {name!r}.")
-    return Place(*name.split(":"))
+    place = Place(*name.split(":"))
+    if _distrust and place.module.partition(".")[0] not in {_OWN, *plugins()}:
+        raise RecipeError(
+            f"{name!r} names code that would be imported and run. If you trust the file that names "
+            "it, put --trust before the command: `towermill --trust run …`."
+        )
+    return place
+
+
+#: Holds a value while code that files name is not imported: see `distrusting`.
+_distrust: list[bool] = []
+
+
+@contextlib.contextmanager
+def distrusting(distrust: bool = True) -> Iterator[None]:
+    """Refuse ``module:Name`` of code that was not installed for Towermill, in all threads.
+
+    Packages that declare entry points of Towermill were installed for it. The command line reads
+    recipes, runs and bundles so, unless ``--trust`` is given.
+    """
+    if distrust:
+        _distrust.append(True)
+    try:
+        yield
+    finally:
+        if distrust:
+            _distrust.pop()
+
+
+def trusts() -> bool:
+    """Return whether code that files contain or name may run in this process."""
+    return not _distrust
 
 
 @cache
 def declared(group: str) -> tuple[EntryPoint, ...]:
     """Return the entry points of a group; they are looked up once in a process."""
     return tuple(entry_points(group=group))
+
+
+@cache
+def plugins() -> frozenset[str]:
+    """Return the top-level packages that declare parts for Towermill as entry points."""
+    groups = [group for group in entry_points().groups if group.startswith(f"{_OWN}.")]
+    points = (point for group in groups for point in declared(group))
+    return frozenset(point.module.partition(".")[0] for point in points)
 
 
 def _names(file: Path) -> set[str]:

@@ -62,14 +62,18 @@ def load_recipe(name: str, changes: list[str] | None = None) -> Recipe:
         text, stem = _shipped_files()[name].read_text(), name
     try:
         content = yaml.load(text, _Loader)
-    except (yaml.YAMLError, ValueError) as error:
-        raise RecipeError(f"{name} is not valid YAML: {error}") from error
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        raise RecipeError(f"{name} is not valid YAML: {_reason(error)}") from error
     if not isinstance(content, dict):
         raise RecipeError(f"{name} should be a YAML mapping with at least `source:`.")
     content.setdefault("name", stem)
     for change in changes or []:
         _set(content, change)
     return validate_recipe(content, name)
+
+
+def _reason(error: Exception) -> str:
+    return "it is nested too deeply" if isinstance(error, RecursionError) else str(error)
 
 
 class _Loader(yaml.SafeLoader):
@@ -129,5 +133,7 @@ def _set(content: dict[str, Any], change: str) -> None:
         raise RecipeError(f"--set {change}: {'.'.join(parts[:-1])} is not a section.")
     try:
         target[parts[-1]] = yaml.load(value, _Loader)
-    except (yaml.YAMLError, ValueError) as error:
-        raise RecipeError(f"--set {change}: the value is not valid YAML: {error}") from error
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        raise RecipeError(
+            f"--set {change}: the value is not valid YAML: {_reason(error)}"
+        ) from error

@@ -126,8 +126,8 @@ def _encode(
         why = features[fitted[0]].raw.why
         raise BundleError(
             f"The input {fitted[0]!r} cannot be made from raw values: {why}. Only the bundle's "
-            "pickled workflow makes it, and unpickling can run any code: pass --trust if you trust "
-            "the bundle."
+            "pickled workflow makes it, and unpickling can run any code. If you trust the bundle, "
+            "put --trust before the command: `towermill --trust embed-items …`."
         )
     columns += _from_raw(bundle, table, raw)
     if fitted:

@@ -6,7 +6,7 @@ import importlib
 from collections.abc import Mapping
 from pathlib import Path
 
-from towermill.registry import declared
+from towermill.registry import declared, plugins
 from towermill.runtime.code import _path, _source, code_of
 
 SHOPKIT = Path(__file__).parent / "shopkit"
@@ -15,7 +15,7 @@ SHOPKIT = Path(__file__).parent / "shopkit"
 def forget() -> None:
     """Have entry points and modules looked up again."""
     importlib.invalidate_caches()
-    for cached in (declared, code_of, _source, _path):
+    for cached in (declared, plugins, code_of, _source, _path):
         cached.cache_clear()
 
 

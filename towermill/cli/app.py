@@ -19,6 +19,7 @@ from towermill.cli.bundle import ClusterOption, JsonOption
 from towermill.cli.show import show_result, show_simulation, show_trials
 from towermill.cli.terminal import print_json, print_table, say, set_up_logging
 from towermill.errors import TowermillError
+from towermill.registry import distrusting
 from towermill.runtime.device import quiet_tensorflow
 
 if TYPE_CHECKING:
@@ -225,14 +226,19 @@ def doctor(as_json: JsonOption = False) -> None:
 
 @app.callback(invoke_without_command=True)
 def options(
+    context: typer.Context,
     version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Log more.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Log warnings only.")] = False,
+    trust: Annotated[
+        bool, typer.Option("--trust", help="Run code that a recipe, run or bundle has or names.")
+    ] = False,
 ) -> None:
     """From raw interaction logs to artifacts a recommender serves, by one recipe."""
     if version:
         typer.echo(__version__)
         raise typer.Exit
+    context.with_resource(distrusting(not trust))
     set_up_logging(logging.DEBUG if verbose else logging.WARNING if quiet else logging.INFO)
 
 

@@ -9,6 +9,7 @@ import typer
 
 from towermill.cli.show import show_gates, show_items
 from towermill.cli.terminal import print_json, say
+from towermill.registry import trusts
 
 app = typer.Typer()
 
@@ -18,9 +19,6 @@ ClusterOption = Annotated[
 ]
 Backend = Literal["onnxruntime", "tensorflow"]
 TowerDevice = Literal["cpu", "gpu"]
-TrustOption = Annotated[
-    bool, typer.Option("--trust", help="Run code that the files contain or name.")
-]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for a program to read.")]
 
 
@@ -86,12 +84,11 @@ def embed_items(
     out: Annotated[Path, typer.Option("--out", help="The Parquet file to write.")] = Path(
         "item_embeddings.parquet"
     ),
-    trust: TrustOption = False,
 ) -> None:
     """Compute item embeddings, including for new items."""
     from towermill.pipelines.recommend.embed_items import embed_items as embed
 
-    rows = embed(bundle, items, out, trust)
+    rows = embed(bundle, items, out, trust=trusts())
     typer.echo(f"{rows} items: {out}")
 
 
