@@ -122,6 +122,8 @@ class Stats(BaseModel):
         How each column is read, by entity.
     text
         Counts of the articles' text; None where no text was tokenised.
+    parts
+        Part of the source that competitions have predicted (validation, test) to its split.
 
     Examples
     --------
@@ -141,6 +143,7 @@ class Stats(BaseModel):
     as_of: datetime | None = None
     columns: dict[Entity, Features] = {}
     text: TextStats | None = None
+    parts: dict[str, str] = {}
 
     @classmethod
     def read(cls, folder: ProcessedFolder) -> Stats:

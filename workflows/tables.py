@@ -75,6 +75,8 @@ class ImpressionTables:
         Given vectors of items: ``item_id`` and ``vector`` (list of Float32, all of one length).
     features
         For ``item`` and ``context``: which columns are features, and of what kind.
+    parts
+        Part of the source that competitions have predicted (validation, test) to its ``split``.
     """
 
     events: ClassVar[str] = "impressions"
@@ -84,6 +86,7 @@ class ImpressionTables:
     items: pl.LazyFrame | None = None
     vectors: pl.LazyFrame | None = None
     features: dict[str, Features] = field(default_factory=dict)
+    parts: dict[str, str] = field(default_factory=dict)
 
     @property
     def log(self) -> pl.LazyFrame:
@@ -93,8 +96,10 @@ class ImpressionTables:
 
 #: Frames that hold hundreds of values a row.
 _LONG = ("histories", "vectors")
-#: What the source proposes as features.
+#: What the source proposes as features, and which parts it has.
 FEATURES_FILE = "features.json"
+#: What tables have in that file, not as frames.
+_ABOUT = ("features", "parts")
 
 
 def sink(frame: pl.LazyFrame, path: Path, group: int = ROW_GROUP) -> None:
@@ -108,7 +113,7 @@ def row_count(frame: pl.LazyFrame) -> int:
 
 
 class Proposal(BaseModel):
-    """``features.json``: the features that a source proposes.
+    """``features.json``: the features that a source proposes, and its parts.
 
     Parameters
     ----------
@@ -116,12 +121,15 @@ class Proposal(BaseModel):
         Of the file; another one is not read.
     features
         By entity.
+    parts
+        See `ImpressionTables`.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     version: Literal[1]
     features: dict[str, Features]
+    parts: dict[str, str] = {}
 
     @classmethod
     def read(cls, folder: Path) -> Proposal:
@@ -150,7 +158,8 @@ def write_tables(tables: Tables | ImpressionTables, counts: dict[str, Any], fold
         if frame is not None:
             group = LONG_ROW_GROUP if name in _LONG else ROW_GROUP
             sink(frame, folder / f"{name}.parquet", group)
-    Proposal(version=1, features=tables.features).write(folder)
+    about = {name: getattr(tables, name) for name in _ABOUT if hasattr(tables, name)}
+    Proposal(version=1, **about).write(folder)
     (folder / "stats.json").write_text(json.dumps(counts, indent=2, default=str))
 
 
@@ -174,10 +183,12 @@ def read_tables(folder: Path) -> Tables | ImpressionTables:
             f"Expected {names}{other} and {FEATURES_FILE} in {folder}: the output of the `prepare` "
             "stage. Run it again."
         )
-    frames = {name: pl.scan_parquet(file) for name, file in found.items() if file.is_file()}
-    return kind(**frames, features=Proposal.read(folder).features)
+    content: dict[str, Any] = {n: pl.scan_parquet(f) for n, f in found.items() if f.is_file()}
+    proposal = Proposal.read(folder)
+    content |= {f.name: getattr(proposal, f.name) for f in fields(kind) if f.name in _ABOUT}
+    return kind(**content)
 
 
 def _frames(kind: type[Tables | ImpressionTables]) -> dict[str, bool]:
     """Return the names of a kind's frames, and whether each must be there."""
-    return {f.name: f.default is MISSING for f in fields(kind) if f.name != "features"}
+    return {f.name: f.default is MISSING for f in fields(kind) if f.name not in _ABOUT}

@@ -335,6 +335,10 @@ class Bundle:
         """Return a raw feature of all items."""
         return self.items.raw(name)
 
+    def user_column(self, name: str) -> pa.Array:
+        """Return a raw feature of all users."""
+        return self.users.raw(name)
+
     def seen(self, row: int) -> NDArray[np.int64]:
         """Return the rows of the items that the user of a row has met."""
         return self._seen.of(row)

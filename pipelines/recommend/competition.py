@@ -11,7 +11,6 @@ from typing import Any, Literal
 import numpy as np
 import polars as pl
 
-from towermill.columns import HIDDEN
 from towermill.errors import DataError
 from towermill.files import replacing
 from towermill.models.build import load_model
@@ -21,6 +20,7 @@ from towermill.models.data.impressions import Slates
 from towermill.models.evaluation.baselines import chance_of_entries
 from towermill.models.evaluation.scoring import SlateScorer, slate_scorer
 from towermill.pipelines.bundle.manifest import MANIFEST, parse_manifest
+from towermill.processed import Stats
 from towermill.progress import progress
 from towermill.workflows.sources import SOURCES
 
@@ -44,8 +44,8 @@ def write_predictions(run: Path, out: Path, split: Literal["validation", "test"]
     out
         Folder for the text file and its zip; either appears whole or not at all.
     split
-        The source's own part. ``test``: the impressions whose clicks are not told, where there are
-        some; else the test split. ``validation``: what stands before it.
+        The part of the source: ``test``, whose clicks are withheld, or ``validation``. A part that
+        the source does not have, or that the recipe cut in another way, is refused.
 
     Raises
     ------
@@ -63,12 +63,13 @@ def write_predictions(run: Path, out: Path, split: Literal["validation", "test"]
             f"has `model.kind: {config.kind}`."
         )
     impressions: Any = data
-    order = ["validation", "test", HIDDEN] if data.has(HIDDEN) else ["validation", "test"]
-    wanted = order[-1 if split == "test" else -2]
-    if not data.has(wanted):
+    parts = Stats.read(data.folder).parts
+    wanted = parts.get(split)
+    if wanted is None or not data.has(wanted):
         raise DataError(
-            f"The run at {run} has no {split} impressions. Predict its other part, or process a "
-            "source that has them."
+            f"The source of the run at {run} should have a part {split!r} that `split` leaves as "
+            f"it is. It has: {', '.join(parts) or 'none'}. Predict another part (--split), use "
+            "`split: {kind: given}`, or add the part to the source and run the recipe again."
         )
     try:
         out.mkdir(parents=True, exist_ok=True)

@@ -153,6 +153,7 @@ def run_server(
     import uvicorn
 
     from towermill.pipelines.server.app import create_app
+    from towermill.pipelines.server.http.connections import limited_to
     from towermill.pipelines.server.http.logs import log_as_json
     from towermill.pipelines.server.metrics import Metrics
     from towermill.pipelines.server.service.holder import Holder
@@ -164,6 +165,7 @@ def run_server(
         create_app(holder, settings, metrics),
         log_config=None,
         access_log=False,
+        http=limited_to(settings.timeout),
         ws="none",
         server_header=False,
         timeout_keep_alive=75,  # longer than proxies keep an idle connection, so that they close it

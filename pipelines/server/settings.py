@@ -36,7 +36,7 @@ class Settings:
     threads
         Batches computed at a time.
     timeout
-        Seconds until a request is answered 504.
+        Seconds until a request is answered 504, and within which its headers must arrive.
     api_key
         What the header ``X-API-Key`` should hold; None asks for nothing.
     watch

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 import sys
@@ -38,7 +37,9 @@ def _is_number(text: str) -> bool:
 
 def print_json(value: Any) -> None:
     """Print JSON for a program to read."""
-    typer.echo(json.dumps(value, indent=2, default=str))
+    from towermill.pipelines.bundle.records import to_json
+
+    typer.echo(to_json(value, indent=2))
 
 
 def say(message: str) -> None:

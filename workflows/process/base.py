@@ -58,6 +58,11 @@ class EventKind(ABC, Generic[T]):
         """The features of each entity: the recipe's, else those that the source proposes."""
         return self.features.over(self.tables.features)
 
+    @property
+    def parts(self) -> dict[str, str]:
+        """The source's parts that competitions have predicted, by name, and their splits."""
+        return {}
+
     @abstractmethod
     def continued(self, before: Earlier) -> T:
         """Return the tables with the users and items that only the earlier run has."""

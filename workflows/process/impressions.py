@@ -14,6 +14,7 @@ from merlin.schema import Schema
 from towermill.columns import (
     CLICKED,
     FIRST_ID,
+    HIDDEN,
     HISTORY,
     HISTORY_ID,
     IMPRESSION_ID,
@@ -96,6 +97,12 @@ class Impressions(EventKind[ImpressionTables]):
         """Return a graph of ``impression``, ``history`` and ``item``."""
         ids = {str(name): feature for name, feature in self.features.ids.items()}
         return build_impression_workflow(self.columns, ids, _PASSED, categories)
+
+    @property
+    def parts(self) -> dict[str, str]:
+        """The source's parts; with another split than ``given``, only that without clicks."""
+        parts, given = self.tables.parts, self.split.kind == "given"
+        return {name: split for name, split in parts.items() if given or split == HIDDEN}
 
     def rows(self, workflow: Workflow) -> Workflow:
         """Return the part of impressions."""

@@ -91,6 +91,7 @@ def process(
         as_of=as_of,
         columns=events.columns,
         text=text.stats,
+        parts=events.parts,
     ).write(folder)
     # Lookup tables would stay in memory beside the training, or in the workers.
     workflow.executor._clear_worker_cache()

@@ -6,18 +6,15 @@ would take longer than all the rest of a request.
 
 from __future__ import annotations
 
-import json
-import math
 from collections.abc import Mapping
-from datetime import date, datetime, time, timedelta
 from typing import Any, Final
 
-import numpy as np
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from starlette.responses import Response
 
 from towermill.errors import BundleError
+from towermill.pipelines.bundle.records import to_json
 from towermill.pipelines.server.batching import BusyError, LateError
 from towermill.pipelines.server.schemas import Problem
 from towermill.pipelines.server.service.holder import Held
@@ -41,7 +38,7 @@ def answered(request: Request, held: Held, **content: Any) -> Response:
     """Return an answer from a bundle, which it names."""
     request.scope[BUNDLE_KEY] = held.id
     return Response(
-        to_json({"bundle": held.id, **content}),
+        as_bytes({"bundle": held.id, **content}),
         media_type="application/json",
         headers={BUNDLE_HEADER: held.id},
     )
@@ -49,7 +46,7 @@ def answered(request: Request, held: Held, **content: Any) -> Response:
 
 def problem(status: int, detail: str, headers: Mapping[str, str] | None = None) -> Response:
     """Return an error as an answer."""
-    return Response(to_json({"detail": detail}), status, headers, "application/json")
+    return Response(as_bytes({"detail": detail}), status, headers, "application/json")
 
 
 def declared(*statuses: int, answer: type[Any]) -> dict[int | str, dict[str, Any]]:
@@ -99,38 +96,7 @@ async def _late(_: Request, error: Exception) -> Response:
     return problem(504, _SAID[504])
 
 
-def to_json(value: Any) -> bytes:
-    """Return JSON in UTF-8; NaN and infinities become null, times ISO 8601."""
-    try:
-        text = _encoder.encode(value)
-    except ValueError:
-        text = _encoder.encode(_finite(value))
+def as_bytes(value: Any) -> bytes:
+    """Return JSON in UTF-8."""
     # Half a surrogate pair, which a request may hold and UTF-8 may not, is left as JSON's escape.
-    return text.encode("utf-8", "backslashreplace")
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, (np.generic, np.ndarray)):
-        return value.tolist()
-    if isinstance(value, (date, datetime, time)):
-        return value.isoformat()
-    if isinstance(value, timedelta):
-        return value.total_seconds()
-    return str(value)
-
-
-_encoder = json.JSONEncoder(
-    ensure_ascii=False, allow_nan=False, separators=(",", ":"), default=_plain
-)
-
-
-def _finite(value: Any) -> Any:
-    if isinstance(value, (np.generic, np.ndarray)):
-        value = value.tolist()
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    if isinstance(value, dict):
-        return {key: _finite(entry) for key, entry in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_finite(entry) for entry in value]
-    return value
+    return to_json(value).encode("utf-8", "backslashreplace")

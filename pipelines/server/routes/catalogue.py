@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Annotated, Any
 
-import numpy as np
 from fastapi import APIRouter, HTTPException, Query, Request
+from starlette.convertors import Convertor, register_url_convertor
 from starlette.responses import Response
 
 from towermill.pipelines.server.http.responses import answered, declared
@@ -19,11 +19,35 @@ from towermill.pipelines.server.schemas import (
 )
 from towermill.pipelines.server.service.serving import serving
 
+
+class _AnyText(Convertor[str]):
+    """An id in a path, which may hold slashes and line ends: a server is given them decoded."""
+
+    regex = r"[\s\S]*"
+
+    def convert(self, value: str) -> str:
+        return value
+
+    def to_string(self, value: str) -> str:
+        return value
+
+
+register_url_convertor("any", _AnyText())
 router = APIRouter(default_response_class=Response)
+#: Greatest whole number up to which JavaScript, and many readers of JSON, are exact.
+_EXACT = 2**53 - 1
 
 _COMPUTED = (422, 503, 504)
 Limit = Annotated[int, Query(ge=1, le=100, description="How many at most.")]
 Text = Annotated[str, Query(max_length=256)]
+
+
+def exact(row: dict[str, Any]) -> dict[str, Any]:
+    """Return raw values for a page to make links from: whole numbers beyond 2^53 as text."""
+    return {
+        name: str(value) if isinstance(value, int) and abs(value) > _EXACT else value
+        for name, value in row.items()
+    }
 
 
 @router.get("/items", responses=declared(*_COMPUTED, answer=ItemsAnswer))
@@ -33,13 +57,12 @@ async def search_items(request: Request, query: Text, limit: Limit = 20) -> Resp
     held = on.holder.current
 
     def find() -> list[dict[str, Any]]:
-        return [held.bundle.item(row) for row in held.search.find(query, limit)]
+        return [exact(held.bundle.item(row)) for row in held.items.find(query, limit)]
 
     return answered(request, held, items=await on.lookups.run(find))
 
 
-# An id may hold a slash, which a server is given decoded.
-@router.get("/items/{item_id:path}", responses=declared(404, *_COMPUTED, answer=ItemAnswer))
+@router.get("/items/{item_id:any}", responses=declared(404, *_COMPUTED, answer=ItemAnswer))
 async def item(request: Request, item_id: str) -> Response:
     """Return an item's raw features."""
     on = serving(request)
@@ -47,7 +70,7 @@ async def item(request: Request, item_id: str) -> Response:
 
     def find() -> dict[str, Any] | None:
         row = held.bundle.find_item(item_id)
-        return None if row is None else held.bundle.item(row)
+        return None if row is None else exact(held.bundle.item(row))
 
     found = await on.lookups.run(find)
     if found is None:
@@ -57,22 +80,17 @@ async def item(request: Request, item_id: str) -> Response:
 
 @router.get("/users", responses=declared(*_COMPUTED, answer=UsersAnswer))
 async def users(request: Request, query: Text = "", limit: Limit = 20) -> Response:
-    """Return the user with this id, or without one some users from all over the table."""
+    """Find users whose id begins with this; without it, some users from all over the table."""
     on = serving(request)
     held = on.holder.current
 
     def find() -> list[dict[str, Any]]:
-        if query:
-            row = held.bundle.find_user(query)
-            return [] if row is None else [held.bundle.user(row)]
-        count = held.bundle.manifest.rows.users
-        rows = np.linspace(0, count - 1, min(limit, count)).astype(int)
-        return [held.bundle.user(int(row)) for row in rows]
+        return [exact(held.bundle.user(row)) for row in held.users.find(query, limit)]
 
     return answered(request, held, users=await on.lookups.run(find))
 
 
-@router.get("/users/{user_id:path}", responses=declared(404, *_COMPUTED, answer=UserAnswer))
+@router.get("/users/{user_id:any}", responses=declared(404, *_COMPUTED, answer=UserAnswer))
 async def user(request: Request, user_id: str, limit: Limit = 20) -> Response:
     """Return a user's raw features, and the first items of what they have met."""
     on = serving(request)
@@ -84,8 +102,8 @@ async def user(request: Request, user_id: str, limit: Limit = 20) -> Response:
             return None
         seen = held.bundle.seen(row)
         return {
-            "user": held.bundle.user(row),
-            "history": [held.bundle.item(int(met)) for met in seen[:limit]],
+            "user": exact(held.bundle.user(row)),
+            "history": [exact(held.bundle.item(int(met))) for met in seen[:limit]],
             "history_length": len(seen),
         }
 

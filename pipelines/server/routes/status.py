@@ -7,7 +7,7 @@ from prometheus_client import CONTENT_TYPE_PLAIN_0_0_4
 from starlette.responses import Response
 
 from towermill.errors import BundleError
-from towermill.pipelines.server.http.responses import answered, declared, problem, to_json
+from towermill.pipelines.server.http.responses import answered, as_bytes, declared, problem
 from towermill.pipelines.server.schemas import Alive, Ready, ReloadAnswer
 from towermill.pipelines.server.service.serving import serving
 
@@ -21,7 +21,7 @@ admin = APIRouter(default_response_class=Response)
 @health.get("/healthz", responses={200: {"model": Alive}})
 async def healthz() -> Response:
     """Say that the process answers."""
-    return Response(to_json({"status": "alive"}), media_type="application/json")
+    return Response(as_bytes({"status": "alive"}), media_type="application/json")
 
 
 @health.get("/readyz", responses=declared(answer=Ready))

@@ -15,6 +15,7 @@ from towermill.pipelines.bundle.query import Query
 from towermill.pipelines.server.metrics import Metrics
 from towermill.pipelines.server.service.reader import Opener, Reader
 from towermill.pipelines.server.service.search_items import ItemSearch
+from towermill.pipelines.server.service.search_users import UserSearch
 
 logger = logging.getLogger(__name__)
 
@@ -27,7 +28,8 @@ class Held:
     id: str
     path: Path
     since: datetime
-    search: ItemSearch
+    items: ItemSearch
+    users: UserSearch
 
 
 class Holder:
@@ -122,7 +124,8 @@ class Holder:
         path = self.path.resolve()
         try:
             bundle = self._opener(path)
-            held = Held(bundle, bundle.manifest.id, path, datetime.now(UTC), ItemSearch(bundle))
+            searches = ItemSearch(bundle), UserSearch(bundle)
+            held = Held(bundle, bundle.manifest.id, path, datetime.now(UTC), *searches)
             _warm(bundle)
         except BundleError:
             raise

@@ -54,6 +54,9 @@ class Reader(Protocol):
     def item_column(self, name: str) -> Any:
         """Return the raw values of a column of items, ``item_id`` among them, as Arrow."""
 
+    def user_column(self, name: str) -> Any:
+        """Return the raw values of a column of users, ``user_id`` among them, as Arrow."""
+
     def nearest_of(
         self, rows: NDArray[np.int64], among: NDArray[np.int64], k: int
     ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:

@@ -20,6 +20,7 @@ from towermill.models.data.impressions import Slates
 from towermill.pipelines.bundle.manifest import parse_manifest, save_manifest
 from towermill.pipelines.recommend import competition as predictions
 from towermill.pipelines.recommend.competition import ranks_within, write_predictions
+from towermill.processed import ProcessedFolder, Stats
 
 #: An id, a blank, ranks in brackets with commas between and no blanks: nothing else.
 LINE = re.compile(r"(\S+) \[((?:[1-9]\d*(?:,[1-9]\d*)*)?)\]")
@@ -119,6 +120,29 @@ class TestFile:
         path = write_predictions(news.latest, tmp_path, "validation").with_suffix(".txt")
         part = read("test", path)
         assert [line[0] for line in part.lines] == [str(i) for i in part.source["impression_id"]]
+
+    @pytest.mark.parametrize(
+        ("changes", "split", "found"),
+        [
+            ({"source": {"hidden": 0}}, "test", "It has: validation"),
+            ({"split": {"kind": "time"}}, "validation", "It has: test"),
+            ({"split": {"kind": "time"}, "source": {"hidden": 0}}, "validation", "It has: none"),
+        ],
+    )
+    def test_parts_that_are_not_the_sources_are_refused(
+        self, news: Any, tmp_path: Path, changes: Any, split: Any, found: str
+    ) -> None:
+        run = tmp_path / "run"
+        shutil.copytree(news.latest, run)
+        stats = Stats.read(ProcessedFolder(run / "process"))
+        hidden = {} if "source" in changes else {"test": "hidden"}
+        given = {} if "split" in changes else {"validation": "test"}
+        stats.model_copy(update={"parts": {**given, **hidden}}).write(
+            ProcessedFolder(run / "process")
+        )
+        with pytest.raises(DataError, match=f"a part '{split}' that.*{found}"):
+            write_predictions(run, tmp_path / "out", split)
+        assert not (tmp_path / "out").exists()
 
     def test_agrees_with_the_metrics(self, news: Any, read: Any, tmp_path: Path) -> None:
         """Mean reciprocal rank of the clicks (MIND's: their mean), from the file alone."""

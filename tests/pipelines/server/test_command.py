@@ -73,7 +73,7 @@ class TestLog:
         lines = [line for line in server.log if line["message"] == "request"]
         assert [(line["route"], line["status"]) for line in lines] == [
             ("/recommend", 200),
-            ("/items/{item_id:path}", 404),
+            ("/items/{item_id:any}", 404),
             ("unmatched", 404),
         ]
         first = lines[0]

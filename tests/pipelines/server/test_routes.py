@@ -204,6 +204,22 @@ class TestItems:
         assert ItemSearch(untitled).find("I1", 3) == [1, 10, 11]
 
 
+class TestExact:
+    """Numbers that JavaScript would round are text where pages make links from them."""
+
+    def test_ids_beyond_2_53(self) -> None:
+        from towermill.pipelines.server.routes.catalogue import exact
+
+        row = {"user_id": 2**53, "least": -(2**60), "safe": 2**53 - 1, "age": 3.5, "name": "x"}
+        assert exact(row) == row | {"user_id": str(2**53), "least": str(-(2**60))}
+
+    def test_ids_with_line_ends_and_slashes(self, live: Live) -> None:
+        for text in ("a%0Ab", "a%0A", "%0A", "a%2Fb%0D%0A", "%E2%80%A8"):
+            answer = live.client.get(f"/users/{text}")
+            assert answer.status_code == 404
+            assert answer.json()["detail"].startswith("There is no user")
+
+
 class TestUsers:
     def test_sample_is_from_all_over(self, live: Live) -> None:
         found = live.get("/users", limit=4).json()["users"]
@@ -213,6 +229,8 @@ class TestUsers:
     def test_by_id(self, live: Live) -> None:
         assert [u["user_id"] for u in live.get("/users", query="7").json()["users"]] == [7]
         assert live.get("/users", query="700").json()["users"] == []
+        found = live.get("/users", query="2", limit=4).json()["users"]
+        assert [user["user_id"] for user in found] == [2, 20, 21, 22]
         found = live.get("/users/3", limit=2).json()
         assert found["user"] == {"user_id": 3, "age": 22, "occupation": None}
         assert ids(found["history"]) == ["i21", "i22"]

@@ -21,7 +21,7 @@ class TestStatus:
         assert about["title"] == "title"
 
     def test_metrics(self, live: Live) -> None:
-        route = 'towermill_requests_total{method="GET",route="/items/{item_id:path}",status="404"}'
+        route = 'towermill_requests_total{method="GET",route="/items/{item_id:any}",status="404"}'
         before = live.counted(route)
         live.get("/items/none")
         live.get("/items/none2")

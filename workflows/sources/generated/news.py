@@ -153,6 +153,7 @@ class News(SourceConfig):
             histories=pl.scan_parquet(scratch / "histories.parquet", glob=False),
             items=pl.scan_parquet(scratch / "items.parquet", glob=False),
             features={"item": dict(_ITEM_FEATURES)},
+            parts={"validation": "test", **({"test": HIDDEN} if self.hidden else {})},
         )
         return as_rows(tables, self.rows)
 

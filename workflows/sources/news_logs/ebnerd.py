@@ -33,6 +33,7 @@ from towermill.workflows.sources.news_logs.parts import (
     TRAIN,
     as_rows,
     latest_time,
+    predicted_parts,
     source_folder,
     splits_of_parts,
 )
@@ -161,6 +162,7 @@ class EbNerd(SourceConfig):
             items=items,
             vectors=read_vectors(vectors) if vectors else None,
             features={"item": {k: spec for k, spec in ITEM_FEATURES.items() if k in names}},
+            parts=predicted_parts([part.name for part in parts]),
         )
         return as_rows(tables, self.rows)
 

@@ -31,6 +31,7 @@ from towermill.workflows.sources.news_logs.parts import (
     VALIDATION,
     as_rows,
     latest_time,
+    predicted_parts,
     source_folder,
     splits_of_parts,
 )
@@ -155,6 +156,7 @@ class Mind(SourceConfig):
             items=items,
             vectors=write_vectors(items, entities, scratch) if entities else None,
             features={"item": dict(_ITEM_FEATURES)},
+            parts=predicted_parts([part.name for part in parts]),
         )
         return as_rows(tables, self.rows)
 

@@ -84,6 +84,12 @@ def splits_of_parts(
     return {part: found[part] for part in parts}
 
 
+def predicted_parts(parts: Collection[str]) -> dict[str, str]:
+    """Return the parts that competitions have predicted, and their splits: `splits_of_parts`."""
+    splits = {VALIDATION: "test", TEST: HIDDEN}
+    return {part: splits[part] for part in parts if part in splits and len(parts) > 1}
+
+
 def latest_time(frame: pl.LazyFrame) -> datetime | None:
     """Return the last timestamp, streaming; None of no rows."""
     found = frame.select(pl.col(TIMESTAMP).max()).collect(engine="streaming").item()

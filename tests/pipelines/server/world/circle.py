@@ -117,6 +117,9 @@ class CircleBundle:
     def item_column(self, name: str) -> Any:
         return pa.array([self.item(row)[name] for row in range(self.items)])
 
+    def user_column(self, name: str) -> Any:
+        return pa.array([self.user(row)[name] for row in range(self.users)])
+
     def load(self) -> None:
         """Nothing is read later."""
 

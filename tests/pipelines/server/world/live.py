@@ -15,6 +15,7 @@ from fastapi import FastAPI
 
 from towermill.pipelines.server.app import create_app
 from towermill.pipelines.server.command import listen
+from towermill.pipelines.server.http.connections import limited_to
 from towermill.pipelines.server.metrics import Metrics
 from towermill.pipelines.server.service.holder import Holder
 from towermill.pipelines.server.settings import Settings
@@ -66,7 +67,10 @@ def start(path: Path, **settings: Any) -> Live:
     app = create_app(holder, chosen, metrics)
     listening = listen("127.0.0.1", 0)
     url = f"http://127.0.0.1:{listening.getsockname()[1]}"
-    config = uvicorn.Config(app, log_config=None, access_log=False, timeout_graceful_shutdown=20)
+    http = limited_to(chosen.timeout)
+    config = uvicorn.Config(
+        app, log_config=None, access_log=False, http=http, timeout_graceful_shutdown=20
+    )
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, args=([listening],), daemon=True)
     thread.start()
