@@ -18,6 +18,7 @@ from towermill.pipelines.bundle.manifest import (
     MANIFEST,
     SEEN,
     USERS,
+    check_digests,
     load_manifest,
     onnx_file,
 )
@@ -90,7 +91,7 @@ def write_model_repository(
     Raises
     ------
     BundleError
-        There is no bundle, it is not whole, it is that of a ranker, or an argument is not one of
+        There is no bundle, it is damaged, it is that of a ranker, or an argument is not one of
         those that are taken.
     DataError
         `out` is there and not empty, or it cannot be written.
@@ -103,6 +104,7 @@ def write_model_repository(
             f"Expected a retriever's bundle: a ranker scores pairs, and has no index to search. "
             f"{bundle} is that of a {manifest.kind}."
         )
+    check_digests(bundle, manifest)
     files = _files(backend)
     taken = _graph_inputs(bundle / onnx_file(QUERY_TOWER)) if backend == "onnxruntime" else None
     if out.is_file() or (out.is_dir() and any(out.iterdir())):

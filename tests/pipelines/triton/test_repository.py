@@ -16,7 +16,7 @@ from triton_world import DIM, World
 from tritonclient.grpc.model_config_pb2 import DataType, ModelInstanceGroup
 
 from towermill.errors import BundleError, DataError
-from towermill.pipelines.bundle.manifest import parse_manifest, save_manifest
+from towermill.pipelines.bundle.manifest import files_of, parse_manifest, save_manifest
 from towermill.pipelines.triton import repository as writing
 from towermill.pipelines.triton.pbtxt import to_pbtxt
 from towermill.pipelines.triton.repository import write_model_repository
@@ -129,6 +129,7 @@ class TestTensorFlow:
         specs = {n: tf.TensorSpec([None], t, name=n) for n, t in {**scalars, **listed}.items()}
         serve = tf.function(embed).get_concrete_function(**specs)
         tf.saved_model.save(module, str(bundle / "query_tower"), signatures=serve)
+        save_manifest(bundle, replace(parse_manifest(bundle), files=files_of(bundle)))
 
         out = write_model_repository(bundle, tmp_path / "models", backend="tensorflow")
         config = read_config(out / "query_tower" / "config.pbtxt")
@@ -221,6 +222,16 @@ class TestRefused:
         with pytest.raises(DataError, match="empty folder"):
             write_model_repository(bundle, tmp_path / "mine")
         assert files(tmp_path) == {"mine"}
+
+    @pytest.mark.parametrize("name", ["onnx/query_tower.onnx", "index/vectors.npy"])
+    def test_a_damaged_bundle(self, bundle: Path, tmp_path: Path, name: str) -> None:
+        shutil.copytree(bundle, tmp_path / "bundle")
+        content = bytearray((tmp_path / "bundle" / name).read_bytes())
+        content[len(content) // 2] ^= 1
+        (tmp_path / "bundle" / name).write_bytes(content)
+        with pytest.raises(BundleError, match=f"is damaged: {name} is not the file"):
+            write_model_repository(tmp_path / "bundle", tmp_path / "models")
+        assert not (tmp_path / "models").exists()
 
     def test_an_empty_folder_is_filled(self, bundle: Path, tmp_path: Path) -> None:
         (tmp_path / "models").mkdir()
