@@ -14,7 +14,8 @@ from towermill.features.config import Feature, Features
 from towermill.workflows.sources.aliccp_raw import raw_files, scan_raw
 from towermill.workflows.sources.base import SourceConfig
 from towermill.workflows.sources.reading.casting import require
-from towermill.workflows.sources.reading.files import file_format, scan
+from towermill.workflows.sources.reading.files import scan
+from towermill.workflows.sources.reading.formats import kind_of
 from towermill.workflows.tables import Tables
 
 #: Field numbers of the raw data, and the names under which Merlin publishes them.
@@ -157,7 +158,7 @@ class AliCCP(SourceConfig):
                 for place in places
                 if place.is_dir()
                 for file in sorted(place.iterdir())
-                if file_format(file) == form and file.name[0] not in "._"
+                if _form(file) == form and file.name[0] not in "._"
             ]
             if not found:
                 continue
@@ -184,12 +185,17 @@ class AliCCP(SourceConfig):
             raw = scan([file])
             old = raw.collect_schema().names()
             raw = raw.rename({k: v for k, v in numbered.items() if k in old and v not in old})
-            require(raw, [USER_ID, ITEM_ID, "click"], str(file))
+            require(raw.collect_schema().names(), [USER_ID, ITEM_ID, "click"], str(file))
             schema = raw.collect_schema()
             columns = [_integer(name, schema[name]) for name in wanted if name in schema.names()]
             frame = raw.select(columns)
             parts.append(frame if part is None else frame.with_columns(pl.lit(part).alias(SPLIT)))
         return parts
+
+
+def _form(file: Path) -> str | None:
+    kind = kind_of(file)
+    return None if kind is None else kind.form
 
 
 def _split_of(file: Path, folder: Path) -> str | None:
