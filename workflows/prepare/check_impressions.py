@@ -89,6 +89,11 @@ class ImpressionChecks(TableChecks[ImpressionTables]):
         if counts["rows"] == 0:
             raise DataError("There should be impressions. Found none: look at `source`.")
         _check_times(counts)
+        if counts["unlabelled"] + counts["without_click"] == counts["rows"]:
+            raise DataError(
+                f"Impressions should hold clicks. None of {counts['rows']} has any. Look whether "
+                "`source` names the right files."
+            )
         histories = _check_histories(tables.histories, counts.pop("last_history"))
         seen = {
             "shown": _distinct(tables.impressions, INVIEW),

@@ -23,6 +23,7 @@ from towermill.workflows.sources.reading.raw_table import (
     role_of,
 )
 from towermill.workflows.sources.reading.text.text_types import Role
+from towermill.workflows.sources.reading.values import require_values
 from towermill.workflows.tables import Tables
 
 
@@ -270,5 +271,7 @@ def _features(
                     f"{taken[name]!r}. Rename the column in the file."
                 )
             continue  # it is read already, under the same name
-        columns.append(feature.encoder.cast(frame, name, feature, what).alias(name))
+        if name in frame.collect_schema():
+            columns.append(feature.encoder.cast(frame, name, feature, what).alias(name))
+    require_values(frame, features, what)
     return columns

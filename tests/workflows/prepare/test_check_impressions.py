@@ -104,7 +104,8 @@ class TestCounts:
         }
 
     def test_nothing_but_impressions(self) -> None:
-        stats = ImpressionChecks.check(make([(1, None, [1], None)], histories=[]))
+        tables = make([(1, None, [1], None), (2, None, [1, 2], [1])], histories=[])
+        stats = ImpressionChecks.check(tables)
         assert (stats["unlabelled"], stats["histories"], stats["items_read"]) == (1, 0, 0)
         assert stats["without_negative"] == 0
         assert "item_rows" not in stats
@@ -127,6 +128,11 @@ class TestRefused:
     def test_no_impressions(self) -> None:
         with pytest.raises(DataError, match="Found none"):
             ImpressionChecks.check(make([]))
+
+    @pytest.mark.parametrize("clicked", [[], None])
+    def test_no_clicks(self, clicked: list[int] | None) -> None:
+        with pytest.raises(DataError, match="None of 2 has any"):
+            ImpressionChecks.check(make([(1, 0, [1], clicked), (2, None, [1, 2], [])]))
 
     def test_null_user(self) -> None:
         with pytest.raises(DataError, match="1 have none"):

@@ -121,6 +121,8 @@ def read_text(
     dropped = 0
     with pa.ipc.new_file(target, schema) as out:
         for file in opened:
+            if file.compression != "none":
+                logger.info("Reading %s (%s)", file.path.name, file.compression)
             plain = file.decoded(scratch)
             seen = glance(plain)
             bad = _Bad(drop=options.on_bad_row == "drop")
