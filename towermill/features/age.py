@@ -24,6 +24,7 @@ class Age(Numeric):
 
     kind: ClassVar[str] = "age"
     needs_timestamp = True
+    text_holds = "time"
 
     def cast(self, frame: pl.LazyFrame, column: str, feature: Feature, what: str) -> pl.Expr:
         """Return the dates as Datetime("us")."""

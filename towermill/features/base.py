@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, Final
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal
 
 from towermill.columns import HISTORY, ITEM_ID, USER_ID
 from towermill.errors import DataError
@@ -68,6 +68,9 @@ class FeatureKind:
         Whether it is made from the interaction's timestamp.
     reads_text
         Whether its column in a CSV file is read as text, whatever it looks like.
+    text_holds
+        What its column in a CSV file holds otherwise: a ``number``, a ``time``, or a ``value``,
+        which is an integer if all rows are and have no leading zeros, else text.
     raw_numbers
         Whether its raw values are numbers, which must be finite.
     shares_vocabulary
@@ -86,6 +89,7 @@ class FeatureKind:
     from_column: ClassVar[bool] = True
     needs_timestamp: ClassVar[bool] = False
     reads_text: ClassVar[bool] = False
+    text_holds: ClassVar[Literal["value", "number", "time"]] = "value"
     raw_numbers: ClassVar[bool] = False
     shares_vocabulary: ClassVar[bool] = False
     whole_numbers: ClassVar[bool] = False

@@ -25,6 +25,7 @@ class _TimestampPart(Categorical):
 
     from_column = False
     needs_timestamp = True
+    text_holds = "time"
     whole_numbers = True
     of_column: ClassVar[Callable[[Any], Any]]
 

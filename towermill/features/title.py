@@ -18,6 +18,7 @@ class Title(FeatureKind):
     kind: ClassVar[str] = "title"
     reads = "single values"
     is_input = False
+    reads_text = True
 
     def has_vocabulary(self, feature: Feature) -> bool:
         """Return False."""

@@ -25,6 +25,7 @@ from towermill.workflows.prepare.base import (
     require_times,
     time_counts,
 )
+from towermill.workflows.prepare.consistency import repeated, require_consistent
 from towermill.workflows.streaming.group_by import COUNT, counted, tallies
 from towermill.workflows.tables import ImpressionTables, row_count
 
@@ -43,7 +44,7 @@ class ImpressionChecks(TableChecks[ImpressionTables]):
     ) -> dict[str, Any]:
         """Look through the tables, streaming, and return counts for ``stats.json``.
 
-        Impressions are read four times and histories twice. Memory grows with the distinct users
+        Impressions are read five times and histories twice. Memory grows with the distinct users
         and items, not with what was shown or read.
 
         Parameters
@@ -58,8 +59,9 @@ class ImpressionChecks(TableChecks[ImpressionTables]):
         -------
         dict
             Of the impressions ``rows``, ``users``, ``first``, ``last`` (ISO text),
-            ``null_ids_dropped``, and how many are ``unlabelled`` (clicks unknown),
-            ``without_click`` (known to have none), ``without_negative`` (all shown was clicked),
+            ``null_ids_dropped``, ``repeated`` (again the same id, user and time), and how many are
+            ``unlabelled`` (clicks unknown), ``without_click`` (known to have none),
+            ``without_negative`` (all shown was clicked),
             ``without_history``, ``without_inview`` (nothing shown) and ``with_click_not_shown``;
             ``clicks_not_shown`` (an item in ``clicked`` that is not in ``inview``, once per
             impression) and ``null_inview`` (nulls among what was shown). ``items_shown``,
@@ -71,7 +73,8 @@ class ImpressionChecks(TableChecks[ImpressionTables]):
         ------
         DataError
             A column is missing, or ids are of different types; no impressions; null user ids
-            (unless dropped); null timestamps, or any before 1970 or after 2100; ``history_id`` of
+            (unless dropped); no click at all, many that were not shown, or many repeated
+            impressions; null timestamps, or any before 1970 or after 2100; ``history_id`` of
             impressions that no history has; duplicate or null ids in `items` or `vectors`; vectors
             of different lengths, or not finite.
         """
@@ -89,6 +92,13 @@ class ImpressionChecks(TableChecks[ImpressionTables]):
         if counts["rows"] == 0:
             raise DataError("There should be impressions. Found none: look at `source`.")
         _check_times(counts)
+        if counts["unlabelled"] + counts["without_click"] == counts["rows"]:
+            raise DataError(
+                f"Impressions should hold clicks. None of {counts['rows']} has any. Look whether "
+                "`source` names the right files."
+            )
+        repeats = repeated(tables.impressions)
+        require_consistent(counts["rows"], repeats, counts["with_click_not_shown"])
         histories = _check_histories(tables.histories, counts.pop("last_history"))
         seen = {
             "shown": _distinct(tables.impressions, INVIEW),
@@ -99,6 +109,7 @@ class ImpressionChecks(TableChecks[ImpressionTables]):
             "rows": counts.pop("rows"),
             "users": _distinct(tables.impressions, USER_ID).height,
             "null_ids_dropped": nulls,
+            "repeated": repeats,
             **counts,
             "histories": histories,
             **{f"items_{name}": ids.height for name, ids in seen.items()},

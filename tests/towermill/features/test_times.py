@@ -33,7 +33,23 @@ class TestTimes:
         assert found == [datetime(1970, 1, 1) + timedelta(milliseconds=1), WHEN, WHEN]
 
     def test_a_value_of_another_unit_lands_far_off_and_does_not_wrap(self) -> None:
-        assert times([SECONDS, SECONDS, SECONDS * 10**9])[2] == datetime(9999, 12, 31, 23, 59, 59)
+        assert times([SECONDS, SECONDS, 9 * 10**18])[2] == datetime(9999, 12, 31, 23, 59, 59)
+
+    @pytest.mark.parametrize("factor", [10**3, 10**6, 10**9])
+    def test_two_units_are_refused(self, factor: int) -> None:
+        for values in ([SECONDS] * 3 + [SECONDS * factor], [SECONDS] + [SECONDS * factor] * 3):
+            with pytest.raises(DataError, match=r"one unit. Of 4, 3 look like"):
+                times(values)
+
+    def test_early_dates_are_no_other_unit(self) -> None:
+        # In seconds, these milliseconds of 1971 would lie past all others.
+        found = times([32_000_000_000, SECONDS * 1000, SECONDS * 1000])
+        assert found[0] == datetime(1971, 1, 6, 8, 53, 20)
+
+    def test_text_is_read_past_the_first_rows(self) -> None:
+        many = ["2024-05-31"] * 12_000
+        with pytest.raises(DataError, match="'31/05/2024', the first of 1 such rows"):
+            times([*many, "31/05/2024"])
 
     @pytest.mark.parametrize("unit", ["ms", "us", "ns"])
     def test_datetimes(self, unit: Any) -> None:

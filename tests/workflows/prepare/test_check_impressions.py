@@ -81,6 +81,7 @@ class TestCounts:
             "rows": 6,
             "users": 4,
             "null_ids_dropped": 0,
+            "repeated": 0,
             "first": "2024-01-01 00:00:00.000000",
             "last": "2024-01-01 05:00:00.000000",
             "unlabelled": 1,
@@ -104,7 +105,8 @@ class TestCounts:
         }
 
     def test_nothing_but_impressions(self) -> None:
-        stats = ImpressionChecks.check(make([(1, None, [1], None)], histories=[]))
+        tables = make([(1, None, [1], None), (2, None, [1, 2], [1])], histories=[])
+        stats = ImpressionChecks.check(tables)
         assert (stats["unlabelled"], stats["histories"], stats["items_read"]) == (1, 0, 0)
         assert stats["without_negative"] == 0
         assert "item_rows" not in stats
@@ -127,6 +129,32 @@ class TestRefused:
     def test_no_impressions(self) -> None:
         with pytest.raises(DataError, match="Found none"):
             ImpressionChecks.check(make([]))
+
+    @pytest.mark.parametrize("clicked", [[], None])
+    def test_no_clicks(self, clicked: list[int] | None) -> None:
+        with pytest.raises(DataError, match="None of 2 has any"):
+            ImpressionChecks.check(make([(1, 0, [1], clicked), (2, None, [1, 2], [])]))
+
+    def test_clicks_that_were_not_shown(self, caplog: pytest.LogCaptureFixture) -> None:
+        with pytest.raises(DataError, match="Of 2, 2 have a click on an item that was not shown"):
+            ImpressionChecks.check(make([(1, 0, [1, 2], [9]), (2, None, [1, 2], [8])]))
+        ImpressionChecks.check(make([(1, 0, [1, 2], [9]), (2, None, [1, 2], [1])]))
+        assert "Of 2 impressions, 1 have a click on an item that was not shown" in caplog.text
+
+    def test_repeated(self, caplog: pytest.LogCaptureFixture) -> None:
+        def times(copies: int, rows: int) -> ImpressionTables:
+            tables = make([(1, 0, [1, 2], [2])])
+            frames = [tables.impressions] * (copies + 1)
+            other = tables.impressions.with_columns(
+                pl.int_range(2, rows + 2).implode().alias("user_id")
+            )
+            return replace(tables, impressions=pl.concat([*frames, other.explode("user_id")]))
+
+        with pytest.raises(DataError, match=r"Of 12, 1 occur again .* a file is there twice"):
+            ImpressionChecks.check(times(1, 10))
+        assert ImpressionChecks.check(times(1, 200))["repeated"] == 1
+        assert "Of 202 impressions, 1 occur again" in caplog.text
+        assert ImpressionChecks.check(times(0, 10))["repeated"] == 0
 
     def test_null_user(self) -> None:
         with pytest.raises(DataError, match="1 have none"):

@@ -36,7 +36,7 @@ class TestCounts:
             [1, 1, 2, 2, 2],
             ["a", "b", "c", "c", "d"],
             [datetime(2024, 1, day) for day in (5, 1, 9, 2, 3)],
-            items=["a", "b", "z"],
+            items=["a", "c", "z"],
             users=[2, 1],
         )
         assert InteractionChecks.check(tables) == {
@@ -51,7 +51,7 @@ class TestCounts:
             "item_rows": 3,
             "item_rows_dropped": 0,
             "items_without_row": 2,
-            "interactions_without_item_row": 3,
+            "interactions_without_item_row": 2,
             "user_rows": 2,
             "user_rows_dropped": 0,
             "users_without_row": 0,
@@ -59,7 +59,7 @@ class TestCounts:
         }
 
     def test_interactions_alone(self) -> None:
-        assert set(InteractionChecks.check(make([1], ["a"]))) == {
+        assert set(InteractionChecks.check(make([1, 2], ["a", "b"]))) == {
             *("rows", "users", "items", "null_user_ids", "null_item_ids", "null_ids_dropped"),
         }
 
@@ -70,25 +70,25 @@ class TestCounts:
 
 
 class TestNullIds:
-    TABLES = make([1, None, None, 2], ["a", "b", None, None], [WHEN] * 4, users=[1, None])
+    TABLES = make([1, 2, None, None, 2], ["a", "c", "b", None, None], [WHEN] * 5, users=[1, None])
 
     def test_error_has_the_counts(self) -> None:
-        with pytest.raises(DataError, match="Of 4 rows, 2 have no user_id and 2 no item_id"):
+        with pytest.raises(DataError, match="Of 5 rows, 2 have no user_id and 2 no item_id"):
             InteractionChecks.check(self.TABLES)
 
     def test_drop_counts_and_counts_the_rest_without_them(self) -> None:
         stats = InteractionChecks.check(self.TABLES, "drop")
         assert (stats["null_user_ids"], stats["null_item_ids"]) == (2, 2)
-        assert (stats["null_ids_dropped"], stats["rows"], stats["users"]) == (3, 1, 1)
+        assert (stats["null_ids_dropped"], stats["rows"], stats["users"]) == (3, 2, 2)
         assert (stats["user_rows"], stats["user_rows_dropped"]) == (1, 1)
 
     def test_drop_null_ids(self) -> None:
         out = InteractionChecks.drop_null_ids(self.TABLES)
-        assert out.interactions.collect().rows() == [(1, "a", WHEN)]
+        assert out.interactions.collect().rows() == [(1, "a", WHEN), (2, "c", WHEN)]
         assert out.users is not None
         assert out.users.collect().rows() == [(1,)]
         assert out.items is None
-        assert self.TABLES.interactions.collect().height == 4
+        assert self.TABLES.interactions.collect().height == 5
 
     def test_nan(self) -> None:
         frame = pl.LazyFrame({"user_id": [1.0, float("nan"), None], "item_id": [1, 2, 3]})
@@ -141,18 +141,51 @@ class TestTimes:
 
     def test_just_inside(self) -> None:
         times = [datetime(1970, 1, 1), datetime(2100, 12, 31, 23, 59)]
-        assert InteractionChecks.check(make([1, 1], ["a", "b"], times))["rows"] == 2
+        assert InteractionChecks.check(make([1, 2], ["a", "b"], times))["rows"] == 2
 
     def test_null_names_a_row(self) -> None:
         with pytest.raises(DataError, match=r"1 are null.*'user_id': 1, 'item_id': 'b'"):
             InteractionChecks.check(make([1, 1], ["a", "b"], [WHEN, None]))
 
     def test_a_row_that_is_dropped_does_not_count(self) -> None:
-        assert (
-            InteractionChecks.check(make([1, None], ["a", "b"], [WHEN, None]), "drop")["rows"] == 1
-        )
+        tables = make([1, 2, None], ["a", "b", "b"], [WHEN, WHEN, None])
+        assert InteractionChecks.check(tables, "drop")["rows"] == 2
 
     def test_type(self) -> None:
         frame = pl.LazyFrame({"user_id": [1], "item_id": [1], "timestamp": [5]})
         with pytest.raises(DataError, match=r"should be a Datetime\. Its type is Int64"):
             InteractionChecks.check(Tables(frame))
+
+
+class TestTooFew:
+    @pytest.mark.parametrize(("users", "items"), [([1, 1], ["a", "b"]), ([1, 2], ["a", "a"])])
+    def test_a_single_user_or_item(self, users: list[Any], items: list[Any]) -> None:
+        with pytest.raises(DataError, match=r"at least 2 users and 2 items\. All 2 rows have"):
+            InteractionChecks.check(make(users, items))
+
+
+class TestMatches:
+    def test_less_than_half_is_refused_with_examples_of_both_sides(self) -> None:
+        tables = make([1, 2] * 10, list("abcdefghij") * 2, items=list("abuvwxyz"))
+        with pytest.raises(DataError, match="4 of 20 do") as error:
+            InteractionChecks.check(tables)
+        assert "'c', 'd', 'e'; ids of the items that no row has: 'u', 'v', 'w'" in str(error.value)
+
+    @pytest.mark.parametrize(
+        ("log", "table", "remedy"),
+        [
+            (["07", "08", "09"], ["7", "8", "9"], r"as integers, 3 would: set `source\.types"),
+            (["7.0", "8.0", "9.0"], ["7", "8", "9"], r"as integers, 3 would"),
+            (["a", "b ", "c "], ["a", "b", "c"], r"normalize_ids: \[strip\]"),
+            (["u7", "u8", "u9"], ["U7", "U8", "U9"], r"normalize_ids: \[lower\]"),
+            (["x", "y", "z"], ["1", "2", "3"], "right file and column"),
+        ],
+    )
+    def test_remedies(self, log: list[Any], table: list[Any], remedy: str) -> None:
+        with pytest.raises(DataError, match=remedy):
+            InteractionChecks.check(make([1, 2, 3], log, items=table))
+
+    def test_other_losses_are_reported(self, caplog: pytest.LogCaptureFixture) -> None:
+        stats = InteractionChecks.check(make([1, 2, 3], ["a", "b", "c"], items=["a", "b", "z"]))
+        assert stats["interactions_without_item_row"] == 1
+        assert "Of 3 rows, 1 have no row in the items for their item_id" in caplog.text

@@ -212,3 +212,21 @@ class TestRealSample:
             "clicks_not_shown": 0,
         }
         assert {key: stats[key] for key in expected} == expected
+
+
+class TestLabels:
+    @pytest.mark.parametrize(
+        ("shown", "found"),
+        [
+            ("N3-0 N4-2", "N4-2"),
+            ("N3-0 N4-10", "N4-10"),
+            ("N3-0 N4", "N4"),  # cut, or not labelled
+            ("N3-0 N4-", "N4-"),
+            ("N3-x", "N3-x"),
+        ],
+    )
+    def test_others_than_0_and_1(self, folder: Path, shown: str, found: str) -> None:
+        file = folder / "MINDtiny_train" / "behaviors.tsv"
+        file.write_text(TRAIN + f"6\tU1\t11/14/2019 9:55:12 AM\tN1\t{shown}\n")
+        with pytest.raises(DataError, match=rf"behaviors\.tsv, line 6: .*'{found}'"):
+            Mind(path=str(folder)).read(folder)

@@ -238,3 +238,47 @@ class TestReal:
         assert raw.users is not None
         assert parquet.users is not None
         assert raw.users.collect().equals(parquet.users.collect())
+
+
+class TestCut:
+    @pytest.mark.parametrize(
+        ("name", "text", "message"),
+        [
+            ("u.data", "196\t2\t3\t881250949\n186\t1\t5\t8812", "ends within a line"),
+            ("u.data", "196\t2\t3\t881250949\n186\t1\n", r"u\.data, line 2: a line should have"),
+            ("u.user", "196|24|M|technician|02138\n186|53|F\n", r"u\.user, line 2"),
+            ("u.item", "1|Café (1995)|x||u|0|1|0|0\n2|Twe", "ends within a line"),
+            ("u.item", "1|Café (1995)|x||u|0|1|0|0\n2|Twelve (1995)\n", r"u\.item, line 2"),
+        ],
+    )
+    def test_100k(self, hundred_k: Path, name: str, text: str, message: str) -> None:
+        (hundred_k / name).write_bytes(text.encode("latin-1"))
+        with pytest.raises(DataError, match=message):
+            MovieLens(path=str(hundred_k)).read(hundred_k)
+
+    @pytest.mark.parametrize(
+        ("name", "text", "message"),
+        [
+            ("movies.dat", "1::A (1995)::Drama\n2::B (19", "ends within a line"),
+            ("movies.dat", "1::A (1995)::Drama\n2::B (1995)\n", r"movies\.dat, line 2"),
+            ("ratings.dat", "1::1::5::881250949\n1::2::5\n", r"ratings\.dat, line 2"),
+            ("ratings.dat", "1::1::5::881250949::7\n", r"ratings\.dat, line 1"),
+            ("users.dat", "1::F::1::10::48067\n2::M\n", r"users\.dat, line 2"),
+        ],
+    )
+    def test_1m(self, tmp_path: Path, name: str, text: str, message: str) -> None:
+        files = {
+            "ratings.dat": "1::1::5::881250949\n",
+            "movies.dat": "1::A (1995)::Drama\n",
+            "users.dat": "1::F::1::10::48067\n",
+        }
+        for file, whole in {**files, name: text}.items():
+            (tmp_path / file).write_text(whole)
+        with pytest.raises(DataError, match=message):
+            MovieLens(path=str(tmp_path)).read(tmp_path)
+
+    def test_csv(self, tmp_path: Path) -> None:
+        (tmp_path / "movies.csv").write_text("movieId,title,genres\n1,A (1995),Drama\n")
+        (tmp_path / "ratings.csv").write_text("userId,movieId,rating,timestamp\n1,1,5,9\n1,1\n")
+        with pytest.raises(DataError, match=r"ratings\.csv, line 3"):
+            MovieLens(path=str(tmp_path)).read(tmp_path)

@@ -80,7 +80,14 @@ class TestFiles:
         monkeypatch.chdir(tmp_path)
         folder = Path("data")
         folder.mkdir()
-        for name in ("b.parquet", "a.parquet", "_c.parquet", ".d.parquet", "notes.txt"):
+        for name in (
+            "b.parquet",
+            "a.parquet",
+            "_c.parquet",
+            ".d.parquet",
+            "README.txt",
+            "a.parquet.crc",
+        ):
             (folder / name).touch()
         names = [folder / "a.parquet", folder / "b.parquet"]
         assert find_files("data", "p") == names

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 
@@ -23,6 +23,7 @@ class Numeric(FeatureKind):
     """
 
     whole_numbers = True  # intervals
+    text_holds: ClassVar[Literal["value", "number", "time"]] = "number"
     takes = ("boundaries",)
 
     def check(self, feature: Feature) -> str | None:

@@ -246,7 +246,7 @@ def _write_history(part: _Part, first: int, scratch: Path) -> pl.LazyFrame:
     """Write history_id (from `first`), user_id and history, and return them."""
     raw = scan([part.history])
     what = str(part.history)
-    require(raw, [USER_ID, "article_id_fixed"], what)
+    require(raw.collect_schema().names(), [USER_ID, "article_id_fixed"], what)
     file = scratch / f"history-{part.name}.parquet"
     frame = (
         raw.select(

@@ -51,7 +51,7 @@ def read_articles(files: list[Path]) -> pl.LazyFrame:
 def _read(file: Path) -> pl.LazyFrame:
     raw = scan([file])
     what = str(file)
-    require(raw, [_ARTICLE_ID], what)
+    require(raw.collect_schema().names(), [_ARTICLE_ID], what)
     names = raw.collect_schema().names()
     columns = [id_expr(raw, _ARTICLE_ID, what).alias(ITEM_ID)]
     if "published_time" in names:
@@ -93,7 +93,7 @@ def read_vectors(files: list[Path]) -> pl.LazyFrame:
     """
     raw = scan(files)
     what = str(files[0])
-    require(raw, [_ARTICLE_ID], what)
+    require(raw.collect_schema().names(), [_ARTICLE_ID], what)
     lists = [name for name, kind in raw.collect_schema().items() if _holds_floats(kind)]
     if len(lists) != 1:
         found = ", ".join(f"{name} ({kind})" for name, kind in raw.collect_schema().items())

@@ -23,6 +23,7 @@ from towermill.columns import (
 from towermill.errors import DataError
 from towermill.features.config import Feature, Features
 from towermill.workflows.sources.base import SourceConfig
+from towermill.workflows.sources.news_logs.mind_labels import require_labels
 from towermill.workflows.sources.news_logs.mind_news import read_news, write_vectors
 from towermill.workflows.sources.news_logs.parts import (
     PARTS,
@@ -139,6 +140,7 @@ class Mind(SourceConfig):
         histories, impressions = [], []
         first = 0
         for part in parts:
+            require_labels(_scan(part), part.behaviors)
             known = _write_histories(part, first, scratch)
             first += row_count(known)
             frame = _impressions(_scan(part), known, told=part.name != TEST)

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import polars as pl
 
 from towermill.errors import DataError, did_you_mean
 
 
-def require(frame: pl.LazyFrame, columns: list[str], what: str) -> None:
-    """Raise a DataError unless `frame` has all `columns`; `what` names the table."""
-    names = frame.collect_schema().names()
+def require(names: Sequence[str], columns: Sequence[str], what: str) -> None:
+    """Raise a DataError unless `names` has all `columns`; `what` names the table."""
     for column in columns:
         if column not in names:
             raise DataError(
@@ -40,13 +41,15 @@ def id_expr(frame: pl.LazyFrame, column: str, what: str) -> pl.Expr:
     if kind.is_integer():
         return col.cast(pl.Int64)
     if kind.is_float():
-        whole = (col == col.round()) & (col.abs() <= 2**53)
+        # Past these, a float no longer tells an integer from the next one.
+        exact = 24 if kind == pl.Float32 else 53
+        whole = (col == col.round()) & (col.abs() <= 2**exact)
         bad = frame.filter(col.is_not_nan() & ~whole).select(col.first())
         example = bad.collect(engine="streaming")
         if example.height and example.item() is not None:
             raise DataError(
-                f"`{what}`: {column!r} should hold whole ids (below 2**53 where they are floats). "
-                f"Received: {example.item()}. Write ids as integers or strings."
+                f"`{what}`: {column!r} should hold whole ids (below 2**{exact} where they are "
+                f"{kind}). Received: {example.item()}. Write ids as integers or strings."
             )
         return col.fill_nan(None).cast(pl.Int64)
     if kind == pl.String or kind in (pl.Categorical, pl.Enum):

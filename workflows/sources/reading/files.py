@@ -2,115 +2,186 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import os
+import tempfile
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 
 from towermill.errors import DataError
+from towermill.workflows.sources.reading.formats import (
+    Form,
+    is_metadata,
+    kind_of,
+    without_compression,
+)
+from towermill.workflows.sources.reading.options import ReadingOptions
+from towermill.workflows.sources.reading.parquet import scan_parquet_files
+from towermill.workflows.sources.reading.text.delimited import read_text
+from towermill.workflows.sources.reading.text.text_types import inferred
 
-#: Endings by format; `.parquet.brotli` is how pandas users write Parquet with a named codec.
-_ENDINGS = {
-    "parquet": (".parquet", ".pq", ".parquet.brotli", ".parquet.snappy", ".parquet.gzip"),
-    "csv": (".csv",),
-    "tsv": (".tsv",),
-}
-#: Rows from which the types of a CSV's columns are inferred.
-_INFER_ROWS = 10_000
+#: Files that an error names.
+_EXAMPLES = 3
+_WANTED = (
+    "Parquet (.parquet), CSV (.csv) or TSV (.tsv, either also compressed: .gz, .bz2, .xz, .zst)"
+)
 
 
-def file_format(path: Path) -> str | None:
-    """Return ``parquet``, ``csv`` or ``tsv`` by the file's name, or None for any other."""
-    name = path.name.lower()
-    return next((form for form, ends in _ENDINGS.items() if name.endswith(ends)), None)
-
-
-def find_files(path: str | Path, what: str) -> list[Path]:
+def find_files(path: str | Path, what: str, form: Form | None = None) -> list[Path]:
     """Return the data files that a file, folder or glob names, sorted by path.
+
+    Files and folders whose names begin with ``.`` or ``_`` are passed over in folders and globs
+    (``.ipynb_checkpoints``, ``_temporary``, ``_delta_log``), as are checksums, READMEs, licences.
+    Every other file must be data: none is left out without a word.
 
     Parameters
     ----------
     path
         A Parquet, CSV or TSV file; a folder (its own files, or where it has none those of the
-        folders below; hidden files and those that begin with ``_`` are passed over); or a glob.
-        A relative path is relative to the working directory.
+        folders below); or a glob. A relative path is relative to the working directory.
     what
         The recipe's key, for the error message.
+    form
+        The format of all files, whatever their names are.
 
     Raises
     ------
     DataError
-        Nothing is there, or files of no known format, or of more than one.
+        Nothing is there, or files of no known format, or of more than one; a folder has files of
+        its own and files below; a file is there twice, compressed and not.
     """
     root = Path(path).expanduser()
     if root.is_file():
         found = [root]
     elif root.is_dir():
-        found = _visible(root.glob("*")) or _visible(root.rglob("*"))
+        found = _in_folder(root, what)
     elif any(sign in str(path) for sign in "*?["):
-        parts = root.parts
-        first = next(i for i, part in enumerate(parts) if any(sign in part for sign in "*?["))
-        found = _visible(Path(*parts[:first]).glob(str(Path(*parts[first:]))))
+        found = _in_glob(root)
     else:
         raise DataError(f"`{what}`: nothing is at {root} (working directory: {Path.cwd()}).")
-    formats = {file_format(file) for file in found}
-    if not found or None in formats:
+    if not found:
         raise DataError(
-            f"`{what}` should name Parquet (.parquet), CSV (.csv) or TSV (.tsv) files, a folder of "
-            f"them, or a glob. Found none of these at {root}."
+            f"`{what}` should name {_WANTED} files, a folder of them, or a glob. Found none of "
+            f"these at {root}."
         )
-    if len(formats) > 1:
-        raise DataError(
-            f"`{what}` should name files of one format. Found several at {root}: "
-            f"{', '.join(sorted(map(str, formats)))}. Give a glob such as {root / '*.parquet'}."
-        )
+    _require_one_form(found, what, root, form)
+    _require_once(found, what)
     return found
 
 
-def _visible(paths: Any) -> list[Path]:
+def _in_folder(root: Path, what: str) -> list[Path]:
+    own: list[Path] = []
+    below: list[Path] = []
+    seen: set[Path] = set()
+    # Links to folders are followed, as log rotation makes them; each folder is entered once.
+    for place, folders, names in os.walk(root, followlinks=True):
+        folder = Path(place)
+        folders[:] = sorted(
+            name
+            for name in folders
+            if name[0] not in "._" and not _known((folder / name).resolve(), seen)
+        )
+        (own if folder == root else below).extend(folder / name for name in names)
+    own, below = _visible(own, root), _visible(below, root)
+    if own and below:
+        raise DataError(
+            f"`{what}`: {root} should have data files either directly or in folders below it. "
+            f"Found both, such as {own[0].relative_to(root)} and {below[0].relative_to(root)}. "
+            f"Name what to read by a glob: {root / '*'}, or {root / '**' / '*'} for all."
+        )
+    return own or below
+
+
+def _known(folder: Path, seen: set[Path]) -> bool:
+    if folder in seen:
+        return True
+    seen.add(folder)
+    return False
+
+
+def _in_glob(root: Path) -> list[Path]:
+    parts = root.parts
+    first = next(i for i, part in enumerate(parts) if any(sign in part for sign in "*?["))
+    above = Path(*parts[:first])
+    return _visible(above.glob(str(Path(*parts[first:]))), above)
+
+
+def _visible(paths: Iterable[Path], above: Path) -> list[Path]:
+    """Return the files of which no name below `above` is hidden, without metadata."""
     return sorted(
-        p for p in paths if p.is_file() and p.name[0] not in "._" and file_format(p) is not None
+        p
+        for p in paths
+        if p.is_file()
+        and not any(part[0] in "._" for part in p.relative_to(above).parts)
+        and not is_metadata(p)
     )
 
 
-def scan(files: Sequence[Path], overrides: Mapping[str, Any] | None = None) -> pl.LazyFrame:
+def _require_one_form(found: list[Path], what: str, root: Path, form: Form | None) -> None:
+    if form is not None:
+        return
+    kinds = {file: kind_of(file) for file in found}
+    if strange := [file for file, kind in kinds.items() if kind is None]:
+        named = ", ".join(file.name for file in strange[:_EXAMPLES])
+        others = f" and {len(strange) - _EXAMPLES} more" if len(strange) > _EXAMPLES else ""
+        raise DataError(
+            f"`{what}` should name {_WANTED} files. Of {len(found)} files at {root}, "
+            f"{len(strange)} have another ending: {named}{others}. Name those to read by a glob "
+            "such as '*.csv', move the rest elsewhere, or set `source.format` to what all of them "
+            "are."
+        )
+    forms = {kind.form for kind in kinds.values() if kind is not None}
+    if len(forms) > 1:
+        raise DataError(
+            f"`{what}` should name files of one format. Found several at {root}: "
+            f"{', '.join(sorted(forms))}. Give a glob such as {root / '*.parquet'}."
+        )
+
+
+def _require_once(found: list[Path], what: str) -> None:
+    plain = set(found)
+    for file in found:
+        unpacked = without_compression(file)
+        if unpacked != file and unpacked in plain:
+            raise DataError(
+                f"`{what}` should name each file once. Found {unpacked.name} and {file.name} in "
+                f"{file.parent}, which look like the same rows. Move one of them elsewhere."
+            )
+
+
+def scan(
+    files: Sequence[Path],
+    overrides: Mapping[str, Any] | None = None,
+    scratch: Path | None = None,
+) -> pl.LazyFrame:
     """Return the rows of `files`, all of one format, in the order of the files.
+
+    Columns of CSV and TSV are integers, numbers or Booleans where all rows are, and no integer has
+    leading zeros; else text.
 
     Parameters
     ----------
     files
         As `find_files` returns them.
     overrides
-        Types for columns of a CSV or TSV, instead of inferred ones; ignored for Parquet and for
-        columns that the file lacks.
+        Columns that are String whatever their text looks like; ignored for Parquet and for columns
+        that the files lack.
+    scratch
+        A folder for the parsed text; without one, CSV and TSV are read into memory.
 
     Raises
     ------
     DataError
-        The header or schema of a file cannot be read.
+        The header, schema or text of a file cannot be read.
     """
-    form = file_format(files[0])
-    try:
-        if form == "parquet":
-            frame = pl.scan_parquet(list(files), glob=False, hive_partitioning=False)
-            frame.collect_schema()
-            return frame
-        separator = "\t" if form == "tsv" else ","
-        frame = pl.scan_csv(
-            list(files), separator=separator, infer_schema_length=_INFER_ROWS, glob=False
-        )
-        names = frame.collect_schema().names()
-        wanted = {name: kind for name, kind in (overrides or {}).items() if name in names}
-        if wanted:
-            frame = pl.scan_csv(
-                list(files),
-                separator=separator,
-                infer_schema_length=_INFER_ROWS,
-                schema_overrides=wanted,
-                glob=False,
-            )
-            frame.collect_schema()
-        return frame
-    except (pl.exceptions.PolarsError, OSError) as error:
-        raise DataError(f"Cannot read {files[0]} as {form}: {error}") from error
+    kind = kind_of(files[0])
+    if kind is not None and kind.form == "parquet":
+        return scan_parquet_files(files)
+    text = [name for name, type_ in (overrides or {}).items() if type_ == pl.String]
+    if scratch is not None:
+        return inferred(read_text(files, ReadingOptions(), None, scratch).frame, text)
+    with tempfile.TemporaryDirectory() as folder:
+        frame = read_text(files, ReadingOptions(), None, Path(folder)).frame
+        return inferred(frame, text).collect(engine="streaming").lazy()

@@ -1,0 +1,118 @@
+"""The raw columns of a table, typed, from files of any format."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import polars as pl
+
+from towermill.features.config import Feature
+from towermill.workflows.sources.reading.casting import id_expr, require
+from towermill.workflows.sources.reading.formats import Form, kind_of
+from towermill.workflows.sources.reading.ids import id_of_text, id_text
+from towermill.workflows.sources.reading.options import Declared, ReadingOptions
+from towermill.workflows.sources.reading.parquet import parquet_schema, scan_parquet_files
+from towermill.workflows.sources.reading.text.delimited import read_text
+from towermill.workflows.sources.reading.text.text_files import TextFile
+from towermill.workflows.sources.reading.text.text_types import Role, TextColumns
+
+
+@dataclass(frozen=True)
+class RawTable:
+    """Raw columns in their types.
+
+    Attributes
+    ----------
+    frame
+        The columns.
+    what
+        The table, for errors.
+    options, types
+        As in `TextColumns`.
+    is_text
+        Whether they were read from CSV or TSV.
+    """
+
+    frame: pl.LazyFrame
+    what: str
+    options: ReadingOptions
+    types: Mapping[str, Declared]
+    is_text: bool
+
+    def id(self, column: str) -> pl.Expr:
+        """Return a column of ids as Int64 or String."""
+        kind = self.frame.collect_schema()[column]
+        found = id_expr(self.frame, column, self.what)
+        declared = self.types.get(column)
+        if self.is_text or (kind.is_numeric() and declared != "text"):
+            return found
+        if kind.is_numeric():
+            return found.cast(pl.String)
+        if declared is not None:
+            return id_of_text(self.frame, column, self.what, self.options, declared)
+        return id_text(column, self.options)
+
+
+def role_of(feature: Feature) -> Role:
+    """Return what a feature's column is read for."""
+    encoder = feature.encoder
+    return "text" if encoder.reads_text else encoder.text_holds
+
+
+def form_of(file: Path, options: ReadingOptions) -> Form:
+    """Return the format of a file that `find_files` found."""
+    kind = kind_of(file)
+    return options.format or (kind.form if kind else "csv")
+
+
+def column_names(files: Sequence[Path], options: ReadingOptions) -> list[str]:
+    """Return the names of the columns of the first file."""
+    if form_of(files[0], options) == "parquet":
+        return parquet_schema(files[0]).names()
+    return TextFile.of(files[0], options).header()
+
+
+def open_table(
+    files: Sequence[Path],
+    what: str,
+    options: ReadingOptions,
+    types: Mapping[str, Declared],
+    roles: Mapping[str, Role],
+    held: Sequence[str],
+    scratch: Path,
+) -> RawTable:
+    """Open columns of `files`, typed by their roles.
+
+    Parameters
+    ----------
+    what
+        The table, for errors.
+    types
+        What the recipe declares of columns.
+    roles
+        What each column is read for.
+    held
+        The columns of the first file.
+    scratch
+        A folder for parsed text.
+
+    Raises
+    ------
+    DataError
+        A column is missing, or cannot be read as what it is for.
+    """
+    require(held, list(roles), what)
+    if form_of(files[0], options) != "parquet":
+        text = read_text(files, options, list(roles), scratch)
+        columns = TextColumns(text.frame, what, options, types, text.place)
+        return RawTable(columns.typed(roles), what, options, types, True)
+    frame = scan_parquet_files(files, list(roles), types)
+    schema = frame.collect_schema()
+    as_text = [n for n, role in roles.items() if role == "time" and schema[n] == pl.String]
+    declared = [n for n in types if roles.get(n, "id") != "id" and schema[n] != pl.List]
+    if (as_text and options.date_format) or declared:
+        typed = TextColumns(frame, what, options, types)
+        frame = typed.replaced({name: roles[name] for name in {*as_text, *declared}})
+    return RawTable(frame, what, options, types, False)

@@ -1,0 +1,1 @@
+"""CSV and TSV files: found sound, parsed, and typed by all rows."""
