@@ -19,6 +19,8 @@ from towermill.workflows.prepare.matches import require_match
 from towermill.workflows.streaming.group_by import COUNT, counted, tallies
 from towermill.workflows.tables import Tables
 
+#: Begins the names of counts of infinities.
+_INFINITE = "infinite_"
 #: Users, and items: with fewer, there is nothing to rank or to rank for.
 _FEWEST = 2
 
@@ -55,8 +57,8 @@ class InteractionChecks(TableChecks[Tables]):
         Raises
         ------
         DataError
-            No interactions, or of a single user or item; null or NaN ids (unless dropped); null
-            timestamps, or any before 1970 or after 2100; duplicate ids in `items` or `users`; ids
+            No interactions, or of a single user or item; null or NaN ids (unless dropped);
+            infinite numbers; null timestamps, or any before 1970 or after 2100; duplicate ids in `items` or `users`; ids
             of different types; less than half of the interactions find their id in `items` or
             `users`.
         """
@@ -70,6 +72,7 @@ class InteractionChecks(TableChecks[Tables]):
             no_user.sum().alias("null_user_ids"),
             no_item.sum().alias("null_item_ids"),
             *_time_scalars(schema, whole),
+            *(pl.col(n).is_infinite().any().alias(_INFINITE + n) for n in _floats(schema)),
         ]
         kept = frame.filter(whole)
         counts = frame.select(scalars).collect(engine="streaming").row(0, named=True)
@@ -87,6 +90,11 @@ class InteractionChecks(TableChecks[Tables]):
             raise DataError(
                 f"Interactions should have a user_id and an item_id. None of {counts['all']} has "
                 "both."
+            )
+        if infinite := [n for n in _floats(schema) if counts[_INFINITE + n]]:
+            raise DataError(
+                f"The interactions' {infinite[0]!r} should hold finite numbers; some are infinite. "
+                "Correct the source, or leave the column out."
             )
         by_user, by_item = tallies(
             counted(kept.select(USER_ID, ITEM_ID)), [USER_ID, ITEM_ID], pl.col(COUNT).sum()
@@ -139,6 +147,10 @@ def _missing(schema: pl.Schema, column: str) -> pl.Expr:
     if schema[column].is_float():
         return col.is_null() | col.is_nan().fill_null(True)
     return col.is_null()
+
+
+def _floats(schema: pl.Schema) -> list[str]:
+    return [name for name, kind in schema.items() if kind.is_float()]
 
 
 def _time_scalars(schema: pl.Schema, whole: pl.Expr) -> list[pl.Expr]:

@@ -7,9 +7,14 @@ from itertools import groupby
 from pathlib import Path
 
 import polars as pl
+import pyarrow as pa
+import pyarrow.parquet as pq
 
 from towermill.errors import DataError, did_you_mean
 from towermill.workflows.sources.reading.options import Declared
+
+#: Rows read at a time.
+_ROWS = 1 << 16
 
 
 def scan_parquet_files(
@@ -63,6 +68,28 @@ def parquet_schema(file: Path) -> pl.Schema:
         return pl.scan_parquet(file, glob=False, hive_partitioning=False).collect_schema()
     except (pl.exceptions.PolarsError, OSError) as error:
         raise DataError(f"Cannot read {file} as parquet: {error}. Copy it again.") from error
+
+
+def check_pages(files: Sequence[Path], columns: Sequence[str]) -> None:
+    """Read columns once with the checksums of their pages, where the writer stored some.
+
+    Polars does not verify them. Spark writes them by default.
+
+    Raises
+    ------
+    DataError
+        A page is damaged.
+    """
+    for file in files:
+        try:
+            reader = pq.ParquetFile(file, page_checksum_verification=True)
+            for _ in reader.iter_batches(_ROWS, columns=list(columns)):
+                pass
+        except (OSError, pa.ArrowException) as error:
+            if "checksum" in str(error):  # all else is Polars' to report
+                raise DataError(
+                    f"{file} is damaged: the checksum of a page is wrong ({error}). Copy it again."
+                ) from error
 
 
 def _common(

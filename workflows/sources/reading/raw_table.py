@@ -13,7 +13,7 @@ from towermill.workflows.sources.reading.casting import id_expr, require
 from towermill.workflows.sources.reading.formats import Form, kind_of
 from towermill.workflows.sources.reading.ids import id_of_text, id_text
 from towermill.workflows.sources.reading.options import Declared, ReadingOptions
-from towermill.workflows.sources.reading.parquet import parquet_schema, scan_parquet_files
+from towermill.workflows.sources.reading.parquet import check_pages, parquet_schema, scan_parquet_files
 from towermill.workflows.sources.reading.text.delimited import read_text
 from towermill.workflows.sources.reading.text.text_files import TextFile
 from towermill.workflows.sources.reading.text.text_types import Role, TextColumns
@@ -109,6 +109,7 @@ def open_table(
         columns = TextColumns(text.frame, what, options, types, text.place)
         return RawTable(columns.typed(roles), what, options, types, True)
     frame = scan_parquet_files(files, list(roles), types)
+    check_pages(files, list(roles))
     schema = frame.collect_schema()
     as_text = [n for n, role in roles.items() if role == "time" and schema[n] == pl.String]
     declared = [n for n in types if roles.get(n, "id") != "id" and schema[n] != pl.List]
