@@ -13,7 +13,11 @@ from towermill.workflows.sources.reading.casting import id_expr, require
 from towermill.workflows.sources.reading.formats import Form, kind_of
 from towermill.workflows.sources.reading.ids import id_of_text, id_text
 from towermill.workflows.sources.reading.options import Declared, ReadingOptions
-from towermill.workflows.sources.reading.parquet import check_pages, parquet_schema, scan_parquet_files
+from towermill.workflows.sources.reading.parquet import (
+    check_pages,
+    parquet_schema,
+    scan_parquet_files,
+)
 from towermill.workflows.sources.reading.text.delimited import read_text
 from towermill.workflows.sources.reading.text.text_files import TextFile
 from towermill.workflows.sources.reading.text.text_types import Role, TextColumns
