@@ -152,11 +152,9 @@ def serve(
 ) -> None:
     """Serve a bundle over HTTP, with a page to look at it."""
     from towermill.pipelines.server.command import serve as serve_bundle
+    from towermill.pipelines.server.settings import Settings, read_api_key
 
-    serve_bundle(
-        bundle,
-        host,
-        port,
+    settings = Settings(
         max_k=max_k,
         max_queries=max_queries,
         max_ids=max_ids,
@@ -166,10 +164,11 @@ def serve(
         wait=wait,
         threads=threads,
         timeout=timeout,
-        api_key_file=api_key_file,
+        api_key=read_api_key(api_key_file),
         watch=watch,
-        shutdown_timeout=shutdown_timeout,
-        log_level=log_level,
+    )
+    serve_bundle(
+        bundle, host, port, settings, shutdown_timeout=shutdown_timeout, log_level=log_level
     )
 
 
