@@ -196,7 +196,7 @@ class ImpressionProtocol(Protocol):
             )
             return None
         k = tuple(sorted({5, 10, int(monitor.partition("@")[2] or 10)}))
-        return partial(_validate, data, slates, k, ranking.metrics)
+        return partial(evaluate_slates, data=data, slates=slates, k=k, metrics=ranking.metrics)
 
     def report(
         self,
@@ -217,9 +217,3 @@ class ImpressionProtocol(Protocol):
             )
         result: dict[str, Any] = {"protocol": "impression", "split": "test"}
         return result | report_impressions(model, data, slates, k or (5, 10), seed, ranking.metrics)
-
-
-def _validate(
-    data: ImpressionData, slates: Slates, k: Sequence[int], metrics: Sequence[str], model: Model
-) -> dict[str, float]:
-    return evaluate_slates(model, data, slates, k, metrics)
