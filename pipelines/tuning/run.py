@@ -126,11 +126,11 @@ class _Work:
             done.set_result(None)
             return done, step
         judge = Judge(
-            self.folder,
-            trial.number,
-            self.space.metric,
-            self.space.config.pruner,
-            recipe.train.epochs,
+            folder=self.folder.absolute(),
+            number=trial.number,
+            metric=self.space.metric,
+            pruner=self.space.config.pruner,
+            epochs=recipe.train.epochs,
             spared=trial.own,
         )
         level = logging.getLogger("towermill").getEffectiveLevel()

@@ -130,7 +130,7 @@ def _in_child(
         order.recipe,
         runtime,
         wait=True,
-        around=("towermill.pipelines.tuning.trial:judged_as_told", order.judge.told()),
+        around=("towermill.pipelines.tuning.trial:judged", order.judge.model_dump(mode="json")),
         log_level=order.log_level,
         log_format=f"trial {order.judge.number}: %(message)s",
         # Progress bars of several processes would write over one another.
