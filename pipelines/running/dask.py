@@ -83,7 +83,8 @@ def submit(
     steps = plan(recipe, root, selection)
     require_folder(root / recipe.name)
     workers = client.scheduler_info(n_workers=-1)["workers"]
-    device = device_of(recipe, steps, workers)
+    needed = any(step.runs and step.stage.gpu(recipe) for step in steps)
+    device = device_of(recipe, workers, needed)
     earlier = [
         folder / MANIFEST
         for step in steps
@@ -112,18 +113,22 @@ def submit(
     return Submitted(last.key, client)
 
 
-def device_of(recipe: Recipe, steps: list[Step], workers: dict[str, Any]) -> str:
-    """Return where stages compute; raise `SetupError` if no worker could ever take one."""
+def device_of(recipe: Recipe, workers: dict[str, Any], needed: bool) -> str:
+    """Return where stages compute; raise `SetupError` if they need a GPU and no worker has one."""
     if not workers:
         raise SetupError("The Dask cluster should have workers; it has none. Start some.")
-    gpus = any(worker["resources"].get(GPU, 0) >= 1 for worker in workers.values())
-    needed = any(step.runs and step.stage.gpu(recipe) for step in steps)
+    gpus = gpus_of(workers)
     if recipe.runtime.device == "gpu" and needed and not gpus:
         raise SetupError(
             f"`runtime.device` is gpu, but none of the {len(workers)} workers offers a GPU. Start "
             'those that have one with `dask worker --resources "GPU=1"`, or use device cpu.'
         )
     return "gpu" if gpus and recipe.runtime.device != "cpu" else "cpu"
+
+
+def gpus_of(workers: dict[str, Any]) -> int:
+    """Return how many GPUs the workers offer."""
+    return sum(int(worker["resources"].get(GPU, 0)) for worker in workers.values())
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from towermill.errors import SetupError, TowermillError
+from towermill.errors import TowermillError
 from towermill.pipelines.recipe.recipe import Recipe
 from towermill.pipelines.running.execute import run_step
 from towermill.pipelines.running.plan import Step
@@ -143,24 +143,20 @@ def _in_child(
 def _on_cluster(
     client: Any, recipe: Recipe, root: Path, runtime: Runtime, jobs: int
 ) -> Iterator[Workers]:
-    from towermill.pipelines.running.dask import GPU
+    from towermill.pipelines.running.dask import GPU, device_of, gpus_of
 
     require_shared(client, root)
-    found = client.scheduler_info(n_workers=-1)["workers"].values()
-    gpus = sum(int(worker["resources"].get(GPU, 0)) for worker in found)
-    if recipe.runtime.device == "gpu" and not gpus:
-        raise SetupError(
-            "`runtime.device` is gpu, but none of the workers offers a GPU. Start those that have "
-            'one with `dask worker --resources "GPU=1"`, or use device cpu.'
-        )
-    on_gpus = bool(gpus) and recipe.runtime.device != "cpu"
-    there = Runtime("gpu" if on_gpus else "cpu", "none", runtime.seed)
+    found = client.scheduler_info(n_workers=-1)["workers"]
+    device = device_of(recipe, found, needed=True)
+    on_gpus = device == "gpu"
     options: dict[str, Any] = {"resources": {GPU: 1}} if on_gpus else {}
     pool: Executor = client.get_executor(pure=False, **options)
     try:
-        train = partial(_on_worker, runtime=there, folder=Path.cwd())
+        train = partial(
+            _on_worker, runtime=Runtime(device, "none", runtime.seed), folder=Path.cwd()
+        )
         yield Workers(
-            jobs or max(gpus if on_gpus else len(found), 1),
+            jobs or (gpus_of(found) if on_gpus else len(found)),
             lambda order: pool.submit(train, order),
         )
     except BaseException:
