@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +27,7 @@ from towermill.pipelines.stages.output import require_target
 from towermill.progress import progress
 from towermill.runtime.cluster import cluster_client, cluster_failures
 from towermill.runtime.device import Runtime
+from towermill.runtime.in_order import in_order, tasks_ahead
 from towermill.workflows.sources.reading.files import find_files, scan
 
 logger = logging.getLogger(__name__)
@@ -35,8 +36,6 @@ logger = logging.getLogger(__name__)
 _USERS = 4096
 #: Of a bundle, the folders that are read.
 _READ = ("tables/", "index/", "onnx/")
-#: Blocks on their way for each of a cluster's threads: the next is there when one is done.
-_AHEAD = 3
 
 
 @dataclass(frozen=True)
@@ -187,15 +186,9 @@ def _spread(client: Any, order: _Order, blocks: list[NDArray[np.int64]]) -> Iter
     files = load_manifest(order.path).files
     needed = [MANIFEST, *(name for name in files if name.startswith(_READ))]
     require_readable(client, [order.path / name for name in needed])
-    ahead = _AHEAD * max(sum(client.nthreads().values()), 1)
-    waiting: deque[Any] = deque()
+    submit = partial(client.submit, recommend_block, order, pure=False)
     with cluster_failures():
-        for block in blocks:
-            waiting.append(client.submit(recommend_block, order, block, pure=False))
-            if len(waiting) > ahead:
-                yield waiting.popleft().result()
-        while waiting:
-            yield waiting.popleft().result()
+        yield from in_order(submit, blocks, tasks_ahead(client))
 
 
 _opened: dict[tuple[Path, int], Bundle] = {}

@@ -24,6 +24,7 @@ from merlin.schema.io.tensorflow_metadata import TensorflowMetadata
 from towermill.errors import DataError
 from towermill.files import replacing
 from towermill.progress import progress
+from towermill.runtime.in_order import in_order
 from towermill.workflows.dataset import ArrowDataset, Part, require_columns
 from towermill.workflows.graph.workflow import Workflow
 from towermill.workflows.ops import Filter
@@ -168,7 +169,8 @@ def _write(workflow: Workflow, read: Callable[..., Any], parts: Sequence[Part], 
         ThreadPoolExecutor(1) as writing,
     ):
         columns = workflow.input_schema.column_names
-        frames = _ahead(partial(_read, read, columns, keep, arrow), parts, reading)
+        read_part = partial(_read, read, columns, keep, arrow)
+        frames = in_order(partial(reading.submit, read_part), parts, ahead=1)
         writer, job = None, None
         for table in _row_groups(_encoded(workflow, frame) for frame in frames):
             if writer is None:
@@ -189,20 +191,6 @@ def _write(workflow: Workflow, read: Callable[..., Any], parts: Sequence[Part], 
         if job is not None:
             job.result()
     return collected[0]
-
-
-def _ahead(
-    function: Callable[[Part], Any], parts: Iterable[Part], thread: ThreadPoolExecutor
-) -> Iterator[Any]:
-    """Yield the function of each part, the next one being under way already."""
-    waiting = None
-    for part in parts:
-        upcoming = thread.submit(function, part)
-        if waiting is not None:
-            yield waiting.result()
-        waiting = upcoming
-    if waiting is not None:
-        yield waiting.result()
 
 
 def _few_valued(schema: Schema) -> list[str]:
