@@ -10,6 +10,7 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 import polars as pl
 import tensorflow as tf
+from merlin.schema import Schema
 from numpy.typing import NDArray
 
 from towermill.models.contracts.weights import read_weights, write_weights
@@ -79,6 +80,11 @@ class Retriever:
     def parts(self) -> tuple[Any, ...]:
         """The object that holds the weights."""
         return (self.query_tower, self.item_tower)
+
+    @property
+    def query_schema(self) -> Schema:
+        """The inputs of the query tower."""
+        return self.query_tower.schema
 
     @property
     def rows_at_once(self) -> int:

@@ -12,11 +12,10 @@ from numpy.typing import NDArray
 
 from towermill.columns import ITEM_ID, NULL_ID, USER_ID
 from towermill.errors import BundleError
-from towermill.models.contracts.ranker import Ranker
-from towermill.models.contracts.retriever import Retriever
 from towermill.models.data.interactions import Processed
 from towermill.models.data.lists import Lists
-from towermill.models.evaluation.top_k import dot_product_scores, top_k
+from towermill.models.evaluation.protocol import Model
+from towermill.models.evaluation.top_k import top_k
 from towermill.pipelines.bundle.bundle import Bundle
 from towermill.pipelines.gates.sample import spread
 
@@ -30,7 +29,7 @@ _TOGETHER = 64
 
 
 def check_against_live(
-    bundle: Bundle, data: Processed, model: Retriever | Ranker, tolerance: float
+    bundle: Bundle, data: Processed, model: Model, tolerance: float
 ) -> dict[str, Any]:
     """Return how the bundle's best items compare with those that the evaluation ranks.
 
@@ -41,13 +40,9 @@ def check_against_live(
     BundleError
         A user is given an item that the live model ranks lower than another by more than that.
     """
-    if isinstance(model, Retriever):
-        rows = spread(data.users.height, _USERS)
-        queries = _queries(data.users[rows], model.query_tower.schema)
-        scores = dot_product_scores(model.embed_queries(queries), model.embed_items(data.items))
-    else:
-        rows = spread(data.users.height, max(1, _PAIRS // data.items.height))
-        scores = model.scores(_queries(data.users[rows], model.query_schema), data.items)
+    count = max(1, _PAIRS // data.items.height) if bundle.ranks else _USERS
+    rows = spread(data.users.height, count)
+    scores = model.scores(_queries(data.users[rows], model.query_schema), data.items)
     swapped = 0
     for start in range(0, len(rows), _TOGETHER):
         block = scores(start, min(start + _TOGETHER, len(rows)))
