@@ -7,10 +7,10 @@ from collections.abc import Mapping
 import polars as pl
 
 from towermill.columns import ITEM_ID, RESERVED, SPLIT, TIMESTAMP, USER_ID, Entity
-from towermill.errors import DataError, did_you_mean
+from towermill.errors import DataError
 from towermill.features.config import Features
 from towermill.workflows.graph.build import require_timestamp
-from towermill.workflows.process.inputs import typed
+from towermill.workflows.process.inputs import lacks_column, typed
 from towermill.workflows.tables import Tables
 
 
@@ -28,11 +28,7 @@ def check_columns(
             if not feature.encoder.from_column:
                 continue
             if name not in held:
-                raise DataError(
-                    f"`features.{entity}` names the column {name!r}, which the {entity} table "
-                    f"lacks.{did_you_mean(name, held)} It has: "
-                    f"{', '.join(held) or 'no columns at all'}."
-                )
+                raise lacks_column(entity, name, held)
             if entity != "context" and name in interactions:
                 raise DataError(
                     f"`features.{entity}` names the column {name!r}, which the interactions have "
