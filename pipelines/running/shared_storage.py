@@ -26,7 +26,7 @@ def require_shared(client: Any, root: Path, files: Iterable[Path] = ()) -> None:
         answers = client.run(missing, str(token), needed)
     finally:
         token.unlink(missing_ok=True)
-    _refuse(answers, "Choose another folder with --out, mount")
+    _refuse(answers, "Choose another folder with --out. ")
 
 
 def require_readable(client: Any, files: Iterable[Path]) -> None:
@@ -38,18 +38,18 @@ def require_readable(client: Any, files: Iterable[Path]) -> None:
         Names the workers and what they lack.
     """
     needed = [str(file.absolute()) for file in files]
-    _refuse(client.run(unreadable, needed), "Mount")
+    _refuse(client.run(unreadable, needed))
 
 
-def _refuse(answers: Mapping[str, str], advice: str) -> None:
+def _refuse(answers: Mapping[str, str], advice: str = "") -> None:
     lacking = {worker: path for worker, path in answers.items() if path}
     if lacking:
         worker, path = next(iter(lacking.items()))
         more = f" and {len(lacking) - 1} more" if len(lacking) > 1 else ""
         raise SetupError(
             "Runs, bundles and raw data should be on storage that every worker of the cluster sees "
-            f"under the same path. The worker {worker}{more} cannot {path}. {advice} the same on "
-            "all, or leave those workers out."
+            f"under the same path. The worker {worker}{more} cannot {path}. {advice}Mount "
+            "the same storage on all, or leave those workers out."
         )
 
 
