@@ -38,7 +38,7 @@ class FeatureConfig(Section):
         ``module:Name`` of a function that returns an NVTabular graph of your own: see
         docs/extending/features.md. Only titles can be named beside it.
     history_size
-        Of impressions: keep the last so many articles that a user read.
+        For impressions: keep at most this many articles that a user read, the last ones.
     """
 
     user: Features | None = None
@@ -68,7 +68,7 @@ class FeatureConfig(Section):
         Raises
         ------
         RecipeError
-            A name stands twice, options contradict one another, or a `shared_with` names no
+            A name occurs twice, options contradict one another, or a `shared_with` names no
         categorical feature.
         """
         chosen: dict[Entity, Features] = {}
@@ -169,8 +169,8 @@ def _check(features: Mapping[Entity, Features]) -> None:
         own = head in (USER_ID, ITEM_ID) or (head in shareable and flat[head].shared_with is None)
         if name not in shareable or not own:
             raise RecipeError(
-                f"`{name}.shared_with` should name a category or list that has a vocabulary of its "
-                f"own, and stand on a category or list. Received: {head!r}."
+                f"`{name}.shared_with` should name a category or list with its own vocabulary, "
+                f"and be set on a category or list. Received: {head!r}."
             )
 
 

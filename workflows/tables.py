@@ -61,7 +61,7 @@ class ImpressionTables:
         One row an impression: ``impression_id`` (Int64 or String; need not be unique), ``user_id``,
         ``timestamp`` (Datetime in microseconds, UTC without a zone), ``history_id`` (Int64; null
         for a user without a history), ``inview`` (list of item ids, in the order shown),
-        ``clicked`` (list of item ids; null where the clicks are not told), where the source has
+        ``clicked`` (list of item ids; null where the clicks are withheld), where the source has
         parts ``split`` (train, validation, test, hidden), and context columns under their own
         names.
     histories

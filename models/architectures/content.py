@@ -62,7 +62,7 @@ def build_content_of_users(data: Processed) -> Retriever:
 
     An item is its vector at length 1, a user the mean of the items met in training, each counted
     once: their dot product is the mean cosine (Lops et al., 2011, "Content-based recommender
-    systems"). Whoever is not known scores all items 0.
+    systems"). Unknown users score every item 0.
 
     Raises
     ------

@@ -30,7 +30,7 @@ class HistoryTower(tf.keras.layers.Layer):  # type: ignore[misc]
     schema
         Holds the list ``history``, and ``user_id`` for `long_term`.
     history_size
-        Of a longer history, the last so many articles are read.
+        Read at most this many articles of a history, the last ones.
     dim
         Width of an article's vector.
     masked

@@ -92,7 +92,7 @@ class ContrastiveLoss:
     def __call__(self, batch: dict[str, tf.Tensor]) -> tf.Tensor:
         prediction = self.model(batch, training=True)
         loss = self.model.model_outputs[0].default_loss(prediction.targets, prediction.outputs)
-        # Merlin sums L2 over the batch's embedding rows; a mean holds for every batch size.
+        # Merlin sums L2 over the batch's embedding rows; a mean is independent of the batch size.
         rows = tf.cast(tf.shape(prediction.outputs)[0], tf.float32)
         terms = [tf.cast(term, tf.float32) for term in self.model.losses]
         return loss + tf.add_n(terms or [0.0]) / rows

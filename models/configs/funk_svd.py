@@ -23,14 +23,14 @@ class FunkSVDConfig(ModelConfig):
     l2
         Weight of the squared norm of both rows of a pair, added to the pair's loss.
     num_negatives
-        The least and the most negatives of a positive. Each row draws how many, each number as
-        likely, and then these, uniformly over the catalogue and with replacement; what the user
-        met in training weighs nothing.
+        The minimum and maximum number of negatives per positive. Each row draws a number uniformly
+        between them, and then as many negatives, uniformly over the catalogue and with replacement;
+        items the user interacted with in training are ignored.
     gamma
         Of the focal loss: how much less a pair weighs the better it is known; 0 is cross-entropy
         (Lin et al., ICCV 2017).
     balance
-        Weight of a positive; that of a negative is 1 less it.
+        Weight of positives; negatives get 1 − `balance`.
     label_smoothing
         0 asks for chances of 1 and 0, s for 1 - s/2 and s/2.
     """

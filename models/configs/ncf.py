@@ -28,8 +28,8 @@ class NCFConfig(ModelConfig):
     dropout
         After each dense layer.
     num_negatives
-        Of interactions: items drawn uniformly a row, afresh each time; none that the user met in
-        training counts.
+        With interactions: items drawn uniformly per row at each step; use a small number. Items the
+        user interacted with in training are ignored.
     l2
         Weight of the squared norms of the two embeddings of a row.
     """

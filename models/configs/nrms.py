@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 class NRMSConfig(ModelConfig):
     """News by their words, readers by what they read (Wu et al., EMNLP 2019).
 
-    The size of titles and of histories is decided in processing (`text.title_size`,
-    `features.history_size`), the words' vectors too.
+    `process` sets title size (`text.title_size`), history size (`features.history_size`) and word
+    vectors.
 
     Parameters
     ----------
@@ -44,7 +44,7 @@ class NRMSConfig(ModelConfig):
     news_encoder, user_encoder
         What encodes a title, and what was read.
     npratio
-        Negatives a click, drawn afresh each epoch from what was shown with it and not clicked.
+        Negatives per click, drawn each epoch from the items shown with it and not clicked.
     replacement
         Draw with replacement. Without, a click with fewer such articles has fewer negatives.
     reader_ids

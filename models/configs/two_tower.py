@@ -50,10 +50,10 @@ class TwoTowerConfig(ModelConfig):
         ``in_batch``, ``uniform`` or ``popularity`` over the catalogue, or ``mixed`` (in-batch and
         uniform; Yang et al., WWW 2020). Negatives are shared by the rows of a batch.
     num_negatives
-        Drawn a batch, for all but ``in_batch``.
+        Number of negatives per batch, for all but ``in_batch``.
     own_negatives
-        Draw them for each row instead (``uniform`` or ``popularity``), few then; none counts that
-        the user met in training.
+        Draw them for each row instead (``uniform`` or ``popularity``): use a small number. Items
+        the user interacted with in training are ignored.
     logq
         Subtract the log of each candidate's sampling probability (softmax only; Yi et al. 2019).
     popularity_power

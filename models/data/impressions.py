@@ -58,7 +58,7 @@ class Slates:
     offsets
         int64 ``(impressions + 1,)``.
     clicked
-        bool ``(entries,)``; False throughout where clicks are not told.
+        bool ``(entries,)``; False throughout where clicks are withheld.
     """
 
     impression_ids: pl.Series

@@ -226,7 +226,7 @@ class Processed:
         segment
             With ``cold: flag``: only rows whose user is, or is not, known from training.
         limit
-            Take at most so many queries, always the same sample; 0 takes all.
+            Take at most this many queries, always the same sample; 0 takes all.
         """
         held = self.scan(split).collect()
         if segment != "all":

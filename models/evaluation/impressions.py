@@ -118,8 +118,8 @@ def readers_of(slates: Slates) -> NDArray[np.int64]:
     those without any, each impression counts as a user's.
     """
     alone = len(slates) + int(slates.histories.max(initial=0)) + np.arange(len(slates))
-    strangers = np.where(slates.histories > 0, slates.histories, alone)
-    return np.where(slates.users >= FIRST_ID, slates.users, -strangers.astype(np.int64))
+    unknown = np.where(slates.histories > 0, slates.histories, alone)
+    return np.where(slates.users >= FIRST_ID, slates.users, -unknown.astype(np.int64))
 
 
 def _entries(

@@ -91,7 +91,7 @@ def clicked_ages(
 ) -> Floats:
     """Return the age in hours of the article clicked in each impression; of several, the youngest.
 
-    Negative where the clock of one of the two sources is wrong, or an article was published anew.
+    Negative where the clock of one of the two sources is wrong, or an article was published again.
 
     Parameters
     ----------

@@ -68,8 +68,8 @@ def grow(
 
 def _unlike(before: str, now: str) -> DataError:
     return DataError(
-        f"The model should be that of the run that is continued, but for rows of embedding tables. "
-        f"It had {before}; this one has {now}. Keep `model` and `features`, or train anew."
+        "The model must match the continued run, except for rows of embedding tables. It had "
+        f"{before}; this one has {now}. Keep `model` and `features`, or retrain from scratch."
     )
 
 

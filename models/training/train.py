@@ -40,10 +40,10 @@ def train_model(
     after_epoch: AfterEpoch | None = None,
     earlier: tuple[Path, Path] | None = None,
 ) -> None:
-    """Fit a model and write it to `out`; a call that was cut off goes on where it was.
+    """Fit a model and write it to `out`; an interrupted call resumes.
 
     `earlier` has the processed data and the trained model of the run to continue: training begins
-    from its weights, see `grow`, with an optimizer that begins afresh.
+    from its weights, see `grow`, with a new optimizer state.
 
     `ranking` is that of the later evaluation. `after_epoch` is as for `fit`.
 

@@ -43,7 +43,7 @@ class Bundle:
     path
         Its folder.
     verify
-        Hold every file against its checksum in the manifest; without, against its size.
+        Verify checksums; otherwise only sizes.
     manifest
         Manifest of an unpublished bundle (its folder has none yet).
 
@@ -142,7 +142,8 @@ class Bundle:
         if query.features is not None:
             if query.history is not None or query.user_id is not None:
                 raise BundleError(
-                    "`features` should stand alone, with the user id among them. Received also: "
+                    "`features` cannot be combined with `user_id` or `history`; they may hold the "
+                    "user id. Received also: "
                     f"{'history' if query.history is not None else 'user_id'}"
                 )
             if not isinstance(query.features, Mapping):
@@ -298,18 +299,18 @@ class Bundle:
         """
         _require_list(items, "items")
         known: dict[int, Any] = {}
-        strangers: list[dict[str, Any]] = []
+        unknown: list[dict[str, Any]] = []
         for item in items:
             row = self.items.find(item)
             if row is not None:
                 known.setdefault(row, item)
-            elif {ITEM_ID: item, "score": None} not in strangers:
-                strangers.append({ITEM_ID: item, "score": None})
+            elif {ITEM_ID: item, "score": None} not in unknown:
+                unknown.append({ITEM_ID: item, "score": None})
         found = Recommendations([], self.users.find(user_id) is not None)
         if known:
             query = Query(user_id, len(known), filter_seen=False, candidates=list(known.values()))
             found = self.answer([query])[0]
-        return Recommendations(found.items + strangers, found.known)
+        return Recommendations(found.items + unknown, found.known)
 
     def score_pairs(self, pairs: Batch) -> NDArray[np.float32]:
         """Return a ranker's scores of pairs by their encoded features, float32 ``(pairs,)``."""

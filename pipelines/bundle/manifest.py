@@ -271,7 +271,7 @@ _UPGRADES: Final[dict[int, Callable[[dict[str, Any]], dict[str, Any]]]] = {3: _f
 
 
 def check_digests(bundle: Path, manifest: Manifest) -> None:
-    """Hold every file against its checksum.
+    """Verify every file's checksum.
 
     Raises
     ------

@@ -14,8 +14,8 @@ class Query:
     Attributes
     ----------
     user_id
-        Raw id; text is read as a number where ids are numbers. Whoever is not known is served as
-        out of vocabulary.
+        Raw id; text is read as a number where ids are numbers. Unknown users are treated as out of
+        vocabulary.
     k
         How many items, at least 1.
     filter_seen
@@ -48,8 +48,8 @@ class Recommendations:
     items
         ``item_id`` (raw), ``score`` and the item's raw features, best first.
     known
-        Whether the user stood in the training data, or any of the history in the catalogue; if
-        not, they were served as out of vocabulary.
+        Whether the user is in the training data, or any item of the history in the catalogue;
+        otherwise the answer is that for an unknown user.
     """
 
     items: list[dict[str, Any]]

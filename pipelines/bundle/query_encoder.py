@@ -13,7 +13,7 @@ from towermill.features.inputs import ModelInput
 from towermill.pipelines.bundle.query import Query
 from towermill.pipelines.bundle.raw_features import RawFeatures
 from towermill.pipelines.bundle.tables import Batch, IdTable, SeenTable
-from towermill.pipelines.bundle.towers import join, nobody, users_batch
+from towermill.pipelines.bundle.towers import join, unknown_user, users_batch
 
 _NOTHING = np.zeros(0, np.int64)
 
@@ -64,7 +64,7 @@ class QueryEncoder:
         """Return what is known of a query."""
         if query.history is not None:
             read = self.items.find_all(query.history)
-            reader = nobody(self.features)
+            reader = unknown_user(self.features)
             reader[f"{HISTORY}__values"] = (read + FIRST_ID).astype(np.int32)
             reader[f"{HISTORY}__offsets"] = np.array([0, len(read)], np.int32)
             return Asked(None, reader, bool(len(read)), read)
@@ -74,7 +74,7 @@ class QueryEncoder:
             return Asked(None, self.raw.encode(query.features), row is not None, met)
         row = self.users.find(query.user_id)
         if row is None:
-            return Asked(None, nobody(self.features), False, _NOTHING)
+            return Asked(None, unknown_user(self.features), False, _NOTHING)
         return Asked(row, {}, True, self.seen.of(row))
 
     def batch(self, asked: Sequence[Asked]) -> Batch:

@@ -105,7 +105,7 @@ def blank(features: Mapping[str, ModelInput]) -> Batch:
     return batch
 
 
-def nobody(features: Mapping[str, ModelInput]) -> Batch:
+def unknown_user(features: Mapping[str, ModelInput]) -> Batch:
     """Return the encoded features of an unknown user, one row: the id out of vocabulary."""
     batch = blank(features)
     if USER_ID in batch:
@@ -118,7 +118,7 @@ def users_batch(
 ) -> Batch:
     """Return the encoded features of the users of some rows.
 
-    What belongs to the moment, nobody has told: it is missing.
+    Context features are missing.
     """
     held = users.batch(features, rows)
     others = {

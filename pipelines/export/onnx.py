@@ -53,8 +53,8 @@ def write_onnx(saved: Path, path: Path) -> None:
         onnx.save(model, str(path))
     except (ValueError, onnx.checker.ValidationError, _protobuf_error()) as error:
         raise BundleError(
-            f"The model cannot be written as ONNX: {error}. Tell of it, with the section `model` "
-            "of the recipe."
+            f"The model cannot be written as ONNX: {error}. Report it, with the recipe's "
+            "`model` section."
         ) from error
 
 

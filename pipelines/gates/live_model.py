@@ -56,7 +56,7 @@ def check_against_live(
 
 
 def _queries(users: pl.DataFrame, schema: Schema) -> pl.DataFrame:
-    """Return users as queries; what belongs to the moment, nobody has told."""
+    """Return users as queries; context features are missing."""
     blanks = {
         column.name: pl.lit([] if column.is_list else NULL_ID if column.int_domain else 0.0)
         for column in schema

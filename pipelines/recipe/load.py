@@ -81,7 +81,7 @@ class _Loader(yaml.SafeLoader):
             name = key.value if isinstance(key, yaml.ScalarNode) else ""
             if name in seen:
                 raise yaml.constructor.ConstructorError(
-                    None, None, f"the key {name!r} stands here twice", key.start_mark
+                    None, None, f"duplicate key {name!r}", key.start_mark
                 )
             seen |= {name} if name and key.tag != "tag:yaml.org,2002:merge" else set()
         return super().construct_mapping(node, deep)

@@ -39,7 +39,7 @@ class EvaluateConfig(Section):
         Over the catalogue. ``user``: one query a user, the mean over users. ``interaction``: one
         query a held-out row, the mean over rows.
     max_queries
-        Rank at most so many queries or impressions, a fixed sample (of validation as well); 0
+        Rank at most this many queries or impressions, a fixed sample (of validation as well); 0
         ranks all.
     metrics
         Metrics beside Towermill's own: names that other packages declare, or ``module:Name`` of
@@ -63,7 +63,7 @@ class ContinueConfig(Section):
     replay
         Rows of the earlier training that are trained on again, for each new one.
     epochs
-        At most so many passes, and no more than `train.epochs`.
+        At most this many passes, and no more than `train.epochs`.
     learning_rate_factor
         By which `train.learning_rate` is multiplied.
     """

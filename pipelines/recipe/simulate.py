@@ -35,7 +35,7 @@ class SimulateConfig(Section):
     patience
         Slates without a click that a user of the default environment bears.
     train_users
-        The first so many users, by id, are those of training episodes; all others are tested.
+        Number of users, the first by id, of training episodes; all others are tested.
     episodes
         Of training, for what learns, and as many of testing.
     policies

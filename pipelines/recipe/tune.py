@@ -22,14 +22,13 @@ class ParameterRange(Section):
     Parameters
     ----------
     low, high
-        Both ends, which belong to it. Whether whole numbers or fractions are drawn is the key's
-        matter.
+        Inclusive bounds. Integer keys draw integers.
     step
-        Only `low`, `low` + `step` … `high`; of whole numbers 1.
+        Draw only `low`, `low` + `step` … `high`; 1 for integer keys.
     log
-        Drawn evenly by its logarithm: for what goes over powers of ten.
+        Sample on a log scale.
     choices
-        Instead of ends: values of any kind, in no order.
+        Instead of bounds: unordered values of any kind.
     """
 
     low: float | None = None
@@ -43,9 +42,7 @@ class ParameterRange(Section):
         if self.choices is not None:
             # By value, not by what was set: a recipe that was read back has every key.
             if self.log or any(v is not None for v in (self.low, self.high, self.step)):
-                raise ValueError(
-                    "`choices` should stand alone, without `low`, `high`, `step`, `log`"
-                )
+                raise ValueError("`choices` cannot be combined with `low`, `high`, `step`, `log`")
             if len(self.choices) < 2 or any(
                 c in self.choices[:i] for i, c in enumerate(self.choices)
             ):

@@ -44,7 +44,7 @@ def write_predictions(run: Path, out: Path, split: Literal["validation", "test"]
     out
         Folder for the text file and its zip; either appears whole or not at all.
     split
-        The source's own part. ``test``: the impressions whose clicks are not told, where there are
+        The source's own part. ``test``: the impressions whose clicks are withheld, where there are
         some; else the test split. ``validation``: what stands before it.
 
     Raises

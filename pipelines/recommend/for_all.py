@@ -161,7 +161,7 @@ def _rows_of(bundle: Bundle, users: Path) -> tuple[NDArray[np.int64], int]:
     try:
         ids = table.select(USER_ID).unique().collect()[USER_ID]
     except pl.exceptions.PolarsError as error:
-        raise DataError(f"Cannot read {users}: {error}. Mend the file.") from error
+        raise DataError(f"Cannot read {users}: {error}. Fix the file.") from error
     asked = len(ids)
     if ids.dtype.is_float():
         ids = ids.filter(ids == ids.floor())  # a cast to an integer would make another user's

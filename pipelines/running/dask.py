@@ -29,7 +29,7 @@ GPU = "GPU"
 
 
 class Submitted(Future):  # type: ignore[misc]
-    """The future of a pipeline: its result are the steps, as `run` returns them."""
+    """The future of a pipeline: its result is the list of steps, as `run` returns it."""
 
     async def _result(self, raiseit: bool = True) -> Any:
         try:
@@ -49,9 +49,9 @@ def submit(
 
     Each stage that has to run is a task that depends on the one before. It runs in a process of
     its own beside the worker, which has the cluster fit, transform and encode, and whose memory is
-    given back at its end. As many stages run at a time as there are workers. What another run is
-    about to finish is waited for. As with any future, the run stops when nobody holds it any more
-    (``distributed.fire_and_forget`` has it go on).
+    given back at its end. As many stages run at a time as there are workers. Stages that another
+    run is computing are awaited. The run is cancelled when its future is released
+    (``distributed.fire_and_forget`` keeps it running).
 
     Parameters
     ----------
@@ -173,7 +173,7 @@ def finish(steps: list[Step], root: Path, before: object) -> list[Step]:
 
 
 def is_cancelled(worker: Any, key: str) -> bool:
-    """Return whether nobody wants a worker's task any more."""
+    """Return whether a worker's task was cancelled."""
     task = worker.state.tasks.get(key)
     return task is None or task.state in ("cancelled", "resumed")
 

@@ -36,7 +36,7 @@ _COMMAND: Final = ("-P", "-c", "from towermill.pipelines.running.subprocess impo
 #: A function by name, and what it is given beside the stage.
 Around = tuple[str, Mapping[str, Any]]
 #: What ends the message of an error of a stage that ran elsewhere.
-RESUME: Final = "What is finished stays, and the same call goes on from there."
+RESUME: Final = "Finished stages are kept. To resume, repeat the call."
 
 
 def run_in_child(

@@ -105,7 +105,7 @@ def check_queries(queries: Vectors, longest: float) -> None:
 
 
 def _margins(queries: Vectors, longest: float) -> NDArray[np.float64]:
-    """Return how far a float32 product of each query and its score are apart, at most.
+    """Return an upper bound on the float32 error of each query's scores.
 
     In whatever order n products are summed, the error is at most γ |q| |x| with γ = nu / (1 - nu)
     and u = 2⁻²⁴ (Higham, "Accuracy and Stability of Numerical Algorithms", 2nd edition, section

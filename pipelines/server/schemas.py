@@ -45,7 +45,7 @@ Scalar = (
     | None
 )
 FeatureName = Annotated[str, Field(max_length=256)]
-# Bounds stand before the validator: behind it they would be missing in the OpenAPI.
+# Bounds come before the validator: after it they would be missing in the OpenAPI.
 Count = Annotated[StrictInt, Field(ge=1), BeforeValidator(_whole)]
 UpToThree = Annotated[StrictInt, Field(ge=0, le=3), BeforeValidator(_whole)]
 
@@ -57,7 +57,7 @@ class Asked(BaseModel):
 
 
 class RecommendRequest(Asked):
-    """Whom to recommend to: a user, a history, or features. Nobody is served as a new user."""
+    """A user, a history or features; without any, a new user."""
 
     model_config = ConfigDict(
         json_schema_extra={"examples": [{"user_id": 196, "k": 5}, {"user_id": "196", "reasons": 2}]}
@@ -80,7 +80,7 @@ class RecommendRequest(Asked):
         list[Id] | None, Field(description="Only these are ranked; null ranks all.")
     ] = None
     reasons: Annotated[
-        UpToThree, Field(description="For each item so many nearest items of the history.")
+        UpToThree, Field(description="Number of nearest history items to return for each item.")
     ] = 0
 
     def query(self) -> Query:

@@ -23,7 +23,7 @@ class Environment(Protocol):
         """Begin an episode."""
 
     def has_next_state(self) -> bool:
-        """Return whether anybody is still there."""
+        """Return whether a user is still there."""
 
     def get_state(self) -> Any:
         """Return the id of the user whose turn it is."""
@@ -45,7 +45,7 @@ class BatchEnvironment(Protocol):
         """Return the ids of those whose turn it is, none at the end."""
 
     def respond(self, users: Sequence[Any], slates: Sequence[Sequence[Any]]) -> list[Any]:
-        """Return what each of `users` clicked of the own slate, or None."""
+        """Return the item each user clicked in their slate, or None."""
 
     def get_score(self) -> Any:
         """Return the mean score of the episode's users, or their scores."""
@@ -57,7 +57,7 @@ class SlateEnvironment:
     A reader clicks at most one item of a slate, by the logit model of the world; what was clicked
     before has nothing left to offer. Patience begins at `patience` slates; each slate costs 1, and
     a click gives back up to 0.9 of it: times the chance that the reader would click the item if it
-    stood alone. At 0 the reader leaves: that is the time budget of SlateQ (Ie et al., IJCAI 2019),
+    were alone. At 0 the reader leaves: that is the time budget of SlateQ (Ie et al., IJCAI 2019),
     by which every visit ends. A score is the share of `horizon` slates survived.
 
     It has both protocols: all readers at once, or one after the other.
@@ -94,7 +94,7 @@ class SlateEnvironment:
         self.reset()
 
     def reset(self) -> None:
-        """Begin an episode: everybody is back, with the patience and the reading of the start."""
+        """Begin an episode: all users are back, with their initial patience and history."""
         self._episode += 1
         self._rng = np.random.default_rng([self.seed, 31, self._episode])
         self._left = np.full(len(self.users), float(self.patience))
@@ -111,7 +111,7 @@ class SlateEnvironment:
         return (self._left > 1e-9) & (self._steps < self.horizon)
 
     def respond(self, users: Sequence[int], slates: Sequence[Sequence[int]]) -> list[int | None]:
-        """Return what each of `users`, all of them active, clicked of the own slate, or None.
+        """Return the item each user, all of them active, clicked in their slate, or None.
 
         Raises
         ------

@@ -56,6 +56,6 @@ class Feedback:
         self.clicked[row].append(item)
 
     def hide(self, scores: NDArray[np.float32], rows: Sequence[int]) -> None:
-        """Give what each of `rows` has met the score of minus infinity, in place."""
+        """Set the scores of items each user has seen to minus infinity, in place."""
         for line, row in zip(scores, rows, strict=True):
             line[list(self._met[row])] = -np.inf

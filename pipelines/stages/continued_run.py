@@ -90,6 +90,6 @@ def _require_same(recipe: Recipe, manifests: dict[str, dict[str, Any]]) -> None:
         reasons.append("its `process` was made again after its `train`: run that recipe again")
     if reasons:
         raise RecipeError(
-            "A run should be continued with the features, text and model that it has. Not so: "
-            f"{'; '.join(reasons)}. Set them back, or train anew without `continue_from`."
+            "The features, text and model must match the continued run. Differences: "
+            f"{'; '.join(reasons)}. Set them back, or retrain from scratch without `continue_from`."
         )

@@ -99,7 +99,7 @@ class _Work:
         return len(known) < trials or not all(trial.state.is_finished() for trial in known)
 
     def until(self, trials: int, found: Workers) -> None:
-        """Have trials trained until there are as many as wanted."""
+        """Run trials until the requested number is reached."""
         at_work: dict[Future[TowermillError | None], tuple[Trial, Step]] = {}
         while True:
             while len(at_work) < found.at_a_time and (trial := self.study.next(trials)) is not None:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from optuna.samplers import BaseSampler
     from optuna.trial import FrozenTrial
 
-#: A trial whose process has ended so often, and no epoch further, is not begun again.
+#: A trial whose process has ended this often without finishing another epoch is not restarted.
 ATTEMPTS = 3
 #: Draws at random before it is said that there is nothing left to draw.
 _DRAWS = 200

@@ -42,9 +42,9 @@ class Workers:
     Attributes
     ----------
     at_a_time
-        How many trials.
+        Number of concurrent trials.
     submit
-        Has an order done, and returns a future of nothing, or of the training's error.
+        Runs an order and returns a future of None, or of the training's error.
     """
 
     at_a_time: int
@@ -53,23 +53,23 @@ class Workers:
 
 @contextlib.contextmanager
 def workers(recipe: Recipe, root: Path, runtime: Runtime, jobs: int) -> Iterator[Workers]:
-    """Give those who train; when the block is left by an error, they are stopped.
+    """Yield the workers that run trials; stop them if the block raises.
 
     Parameters
     ----------
     recipe
         Its `runtime` says which cluster.
     root
-        Of the recipe's runs, which all of a cluster have to see.
+        The folder of the recipe's runs, which all workers of a cluster must see.
     runtime
         As resolved.
     jobs
-        Trials at a time; 0: one, or on a cluster one a worker.
+        Concurrent trials. 0: one, or one per worker on a cluster.
 
     Raises
     ------
     SetupError
-        Of the cluster; or device gpu was asked for, and no worker offers a GPU.
+        The cluster cannot be used; or the device is gpu, and no worker offers a GPU.
     """
     with cluster_client(runtime, **recipe.runtime.cluster_options()) as client:
         if client is not None:

@@ -57,7 +57,7 @@ class TestRefused:
         ("user", "match"),
         [
             ({"likes": {"kind": "list", "shared_with": "gerne"}}, "'gerne'"),
-            ({"likes": {"kind": "number", "shared_with": "genre"}}, "stand on a category or list"),
+            ({"likes": {"kind": "number", "shared_with": "genre"}}, "be set on a category or list"),
             ({"likes": {"kind": "list", "shared_with": "price"}}, "'price'"),
             (
                 {

@@ -66,7 +66,7 @@ def run(
     continue_from: ContinueOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Run a recipe: what is done already is not done again."""
+    """Run a recipe, skipping finished stages."""
     from towermill.pipelines import run as run_recipe
 
     selection = _selection(first, last, only, force)
@@ -144,18 +144,21 @@ def predict(
 def tune(
     recipe: RecipeArgument,
     trials: Annotated[
-        int, typer.Option("--trials", help="How many in all, those of earlier calls among them.")
+        int, typer.Option("--trials", help="Total number of trials, including earlier calls.")
     ] = 20,
     changes: SetOption = None,
     out: OutOption = Path("runs"),
     jobs: Annotated[
-        int, typer.Option("--jobs", help="Trials at a time; 0: one, or on a cluster one a worker.")
+        int,
+        typer.Option(
+            "--jobs", help="Concurrent trials. Default: 1, or one per worker on a cluster."
+        ),
     ] = 0,
     device: DeviceOption = None,
     cluster: ClusterOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Search the ranges of a recipe's section `tune`; called again, it goes on."""
+    """Search the ranges of a recipe's section `tune`; a second call continues the study."""
     from towermill.pipelines import tune as tune_recipe
 
     loaded = _load(recipe, changes, device, cluster)
@@ -173,12 +176,13 @@ def tune(
 def simulate(
     recipe: RecipeArgument,
     episodes: Annotated[
-        int | None, typer.Option("--episodes", help="Of training, and as many of testing.")
+        int | None,
+        typer.Option("--episodes", help="Training episodes; the same number of test episodes."),
     ] = None,
-    seeds: Annotated[str, typer.Option("--seeds", help="Numbers, by commas.")] = "0",
+    seeds: Annotated[str, typer.Option("--seeds", help="Comma-separated seeds.")] = "0",
     environment: Annotated[
         str | None,
-        typer.Option("--environment", help="One of your own, as package.module:name."),
+        typer.Option("--environment", help="A custom environment, as package.module:name."),
     ] = None,
     out: OutOption = Path("runs"),
     changes: SetOption = None,
@@ -193,7 +197,7 @@ def simulate(
     extra = [f"simulate.episodes={episodes}"] if episodes is not None else []
     loaded = _load(recipe, [*(changes or []), *extra], device, None)
     if not all(seed.strip().isdigit() for seed in seeds.split(",")):
-        raise RecipeError(f"--seeds should be numbers from 0, by commas. Received: {seeds!r}")
+        raise RecipeError(f"--seeds should be comma-separated numbers from 0. Received: {seeds!r}")
     theirs = None if environment is None else load_environment(environment)
     numbers = [int(seed) for seed in seeds.split(",")]
     found = try_out(loaded, out, seeds=numbers, environment=theirs)
@@ -255,7 +259,7 @@ def _says_how_to_go_on() -> Iterator[None]:
     except TowermillError:
         raise
     except (KeyboardInterrupt, Exception):
-        say(f"Stopped. What is finished stays; to go on from there: {_command_to_go_on()}")
+        say(f"Stopped. Finished stages are kept. To resume: {_command_to_go_on()}")
         raise
 
 

@@ -29,20 +29,23 @@ def recommend(
     user: Annotated[str | None, typer.Option("--user", help="The user's raw id.")] = None,
     history: Annotated[
         str | None,
-        typer.Option("--history", help="Instead of a user: ids of what was read, by commas."),
+        typer.Option("--history", help="Instead of a user: comma-separated ids of the items read."),
     ] = None,
     k: Annotated[int, typer.Option("-k", help="How many items.")] = 10,
     keep_seen: Annotated[
-        bool, typer.Option("--keep-seen", help="Recommend what the user has met, too.")
+        bool, typer.Option("--keep-seen", help="Include items that the user has seen.")
     ] = False,
     everyone: Annotated[
-        bool, typer.Option("--all", help="To every known user, as Parquet: see --out.")
+        bool, typer.Option("--all", help="Recommend to all users; needs --out.")
     ] = False,
     users: Annotated[
-        Path | None, typer.Option("--users", help="To those in a file's column user_id, likewise.")
+        Path | None,
+        typer.Option(
+            "--users", help="Recommend to the users in this file's user_id column; needs --out."
+        ),
     ] = None,
     out: Annotated[
-        Path | None, typer.Option("--out", help="Of --all and --users: the file to write.")
+        Path | None, typer.Option("--out", help="Parquet file to write, with --all or --users.")
     ] = None,
     cluster: ClusterOption = None,
     as_json: JsonOption = False,
@@ -84,7 +87,7 @@ def embed_items(
         "item_embeddings.parquet"
     ),
 ) -> None:
-    """Give items, new ones too, their vectors by a bundle's item tower."""
+    """Compute item embeddings, including for new items."""
     from towermill.pipelines.recommend.embed_items import embed_items as embed
 
     rows = embed(bundle, items, out)
@@ -93,7 +96,7 @@ def embed_items(
 
 @app.command()
 def verify(bundle: BundleArgument, as_json: JsonOption = False) -> None:
-    """Hold a bundle against every gate that needs no training data; exit 1 if one refuses it."""
+    """Check a bundle with every gate that needs no training data; exit with 1 if one fails."""
     from towermill.pipelines.gates.gates import examine
 
     found = examine(bundle)
@@ -112,9 +115,11 @@ def export(
         Path, typer.Option("--triton", help="Write a Triton model repository into this folder.")
     ],
     backend: Annotated[
-        Backend, typer.Option("--backend", help="Of the query tower.")
+        Backend, typer.Option("--backend", help="Backend of the query tower.")
     ] = "onnxruntime",
-    device: Annotated[TowerDevice, typer.Option("--device", help="Of the query tower.")] = "cpu",
+    device: Annotated[
+        TowerDevice, typer.Option("--device", help="Device of the query tower.")
+    ] = "cpu",
 ) -> None:
     """Write a bundle in the form of another server."""
     from towermill.pipelines.triton.repository import write_model_repository
@@ -128,7 +133,7 @@ def serve(
     host: Annotated[str, typer.Option("--host", help="0.0.0.0 listens to all.")] = "127.0.0.1",
     port: Annotated[int, typer.Option("--port", help="0 takes any free one.")] = 8000,
     watch: Annotated[
-        float | None, typer.Option("--watch", help="Look for a newer bundle every so many seconds.")
+        float | None, typer.Option("--watch", help="Seconds between checks for a newer bundle.")
     ] = None,
     api_key_file: Annotated[
         Path | None,

@@ -41,7 +41,7 @@ _DICTIONARY = 1 << 12
 def write(workflow: Workflow, dataset: Dataset, out: Path, file_size: str = FILE_SIZE) -> int:
     """Transform a data set into ``part_<n>.parquet``, zstd, and return the number of rows.
 
-    With them stand ``_metadata`` (every file's row groups and statistics) and ``schema.pbtxt``.
+    It also writes ``_metadata`` (every file's row groups and statistics) and ``schema.pbtxt``.
     The files are the same whether a Dask cluster, which is used if there is one, writes them or
     this process. Only the columns that the workflow takes are read; row groups in which no row can
     pass the workflow's `Filter` are not. On a GPU each part is read and encoded there, and comes
@@ -87,7 +87,7 @@ def _make_room(out: Path, dataset: Dataset) -> None:
     out.mkdir(parents=True, exist_ok=True)
     parts = dataset.parts if isinstance(dataset, ArrowDataset) else ()
     if any(Path(part.path).resolve().parent == out.resolve() for part in parts):
-        raise DataError(f"The data set stands in {out} itself. Write it to another folder.")
+        raise DataError(f"The data set is in {out}. Write it to another folder.")
     for earlier in (*out.glob("part_[0-9][0-9][0-9][0-9][0-9].parquet"), out / "_metadata"):
         earlier.unlink(missing_ok=True)
 

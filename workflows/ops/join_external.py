@@ -208,7 +208,7 @@ def _comparable(one: pl.DataType, other: pl.DataType) -> bool:
 
 
 def _identity(dataset: Dataset) -> Hashable:
-    """Return what tells the table from others, and from itself once its files are written anew."""
+    """Return an identity of the table that changes when its files are written again."""
     if isinstance(dataset, ArrowDataset):
         paths = dict.fromkeys(part.path for part in dataset.parts)
         return tuple((path, Path(path).stat().st_mtime_ns) for path in paths)

@@ -79,7 +79,7 @@ class ImpressionChecks(TableChecks[ImpressionTables]):
         nulls = _null_users(tables)
         if nulls and on_null_id == "error":
             raise DataError(
-                f"Impressions should have a user_id. {nulls} have none. Mend the source, or set "
+                f"Impressions should have a user_id. {nulls} have none. Fix the source, or set "
                 "`source.on_null_id: drop`."
             )
         tables = ImpressionChecks.drop_null_ids(tables) if nulls else tables
@@ -197,7 +197,7 @@ def _check_times(counts: dict[str, Any]) -> None:
     nulls, outside, example = (counts.pop(name) for name in ("null_times", "outside", "example"))
     if nulls:
         raise DataError(
-            f"Impressions should have timestamps throughout. {nulls} are null. Mend the source."
+            f"Impressions should have timestamps throughout. {nulls} are null. Fix the source."
         )
     require_times(outside, example)
 
@@ -263,7 +263,7 @@ def _check_vectors(vectors: pl.LazyFrame) -> int:
     )
     if wrong:
         raise DataError(
-            f"Vectors should hold finite numbers. {wrong} have a null, NaN or infinity. Mend them, "
+            f"Vectors should hold finite numbers. {wrong} have a null, NaN or infinity. Fix them, "
             "or leave these items out of the vectors."
         )
     if least != most:

@@ -74,7 +74,7 @@ class InteractionChecks(TableChecks[Tables]):
             raise DataError(
                 f"Interactions should have a user_id and an item_id. Of {counts['all']} rows, "
                 f"{counts['null_user_ids']} have no user_id and {counts['null_item_ids']} no "
-                "item_id (null or NaN). Mend the source, or set `source.on_null_id: drop`."
+                "item_id (null or NaN). Fix the source, or set `source.on_null_id: drop`."
             )
         if counts["rows"] == 0:
             raise DataError(
@@ -143,7 +143,7 @@ def _check_times(kept: pl.LazyFrame, counts: dict[str, Any]) -> dict[str, str]:
         shown = example.collect(engine="streaming").row(0, named=True)
         raise DataError(
             f"Interactions should have timestamps throughout. {counts['null_times']} are null, or "
-            f"text that is no time; the first is that of {shown}. Mend the source, or leave "
+            f"text that is no time; the first is that of {shown}. Fix the source, or leave "
             "`timestamp` out."
         )
     require_times(counts["outside"], counts["example"])

@@ -50,7 +50,7 @@ def write_raw_impressions(
     features
         For ``item`` and ``context``: the columns that the workflow takes as features.
     history_size
-        Of a longer history, the last so many articles are kept.
+        Keep at most this many articles, the last ones.
     folder
         Where the files, and meanwhile what the split needs, are written.
 

@@ -73,5 +73,5 @@ def check_numbers(tables: Tables, features: Mapping[Entity, Features]) -> None:
                 )
                 raise DataError(
                     f"`features.{entity}.{name}` should hold {wanted}. In {count} rows it does "
-                    "not. Mend them in the raw data, or make them null."
+                    "not. Fix them in the raw data, or make them null."
                 )

@@ -43,7 +43,7 @@ def replay(
     share
         Rows to draw for each that is new.
     adapt
-        Makes the drawn rows fit, where they refer to what is numbered anew.
+        Adapts the drawn rows where they refer to rows that were renumbered.
     """
     files = sorted(train.glob("*.parquet"))
     rows = earlier.sample(round(share * row_count(pl.scan_parquet(files))))

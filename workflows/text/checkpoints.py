@@ -73,7 +73,7 @@ def read_tensor(path: Path, name: str, least: int = 0) -> NDArray[np.float32]:
     Raises
     ------
     DataError
-        If it is not of floats, or no matrix of so many rows.
+        If it is not a float matrix with the expected number of rows.
     """
     with _opened(path) as tensors:
         part = tensors.get_slice(name)

@@ -184,7 +184,7 @@ def _in_order(articles: pl.DataFrame, given: pl.DataFrame) -> NDArray[np.float32
         wrong = int((~np.isfinite(vectors).all(axis=1)).sum())
         raise DataError(
             f"The source's vectors should be finite numbers; those of {wrong} articles are not. "
-            "Mend them, or leave these articles out of the vectors."
+            "Fix them, or leave these articles out of the vectors."
         )
     return vectors
 
@@ -242,7 +242,8 @@ def add_vectors(items: Path, table: pl.LazyFrame, config: TextConfig) -> None:
     rows = known.select(key).join(_raw(table, config), on=key, how="left", maintain_order="left")
     vectors = text_vectors(joined(rows, config), str(config.vectors))
     column = pl.Series(VECTOR, vectors, dtype=pl.Array(pl.Float32, vectors.shape[1]))
-    # The text too, if no feature has brought it: a run that continues this one makes vectors anew.
+    # The text too, if no feature has brought it: a run that continues this one computes vectors
+    # from it.
     texts = [rows[name] for name in rows.columns if name not in known.columns]
     known.with_columns(column, *texts).write_parquet(items)
 

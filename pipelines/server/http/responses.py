@@ -29,7 +29,7 @@ _SAID: Final = {
     401: "The header X-API-Key is missing or wrong.",
     404: "There is no such item or user.",
     408: "The body did not arrive in time.",
-    409: "What is at the path is refused; the bundle in service stays.",
+    409: "The new bundle was refused; the current one stays in service.",
     413: "The body is too large.",
     422: "The request is not valid, or this bundle cannot answer it.",
     503: "Too many requests are waiting: try again after Retry-After seconds.",

@@ -39,7 +39,7 @@ class Holder:
     ----------
     path
         The bundle's folder, or a link to it, such as ``runs/<recipe>/latest/bundle``: it is
-        followed anew each time.
+        resolved again at each reload.
     opener
         How to open it.
     metrics

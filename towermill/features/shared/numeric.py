@@ -26,7 +26,7 @@ class Numeric(FeatureKind):
     takes = ("boundaries",)
 
     def check(self, feature: Feature) -> str | None:
-        """Refuse boundaries that do not rise, too."""
+        """Also refuse boundaries that are not increasing."""
         edges = feature.boundaries
         if edges is not None and (not edges or list(edges) != sorted(set(edges))):
             return f"should have `boundaries` that rise. Received: {list(edges)}"

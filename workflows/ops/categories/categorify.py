@@ -53,8 +53,8 @@ class Categorify(ops.Categorify):  # type: ignore[misc]
     Attributes
     ----------
     earlier
-        Name to file of the vocabularies that the next `fit` goes on from: see
-        `towermill.workflows.ops.categories.extend`. None begins them afresh.
+        Name to file of the vocabularies that the next `fit` extends: see
+        `towermill.workflows.ops.categories.extend`. None starts new ones.
     """
 
     earlier: Mapping[str, str] | None = None
