@@ -53,7 +53,7 @@ class Tables:
 class ImpressionTables:
     """The tables of a source of impressions: the items shown to each user, and the clicks.
 
-    Item ids are of one type (Int64 or String) wherever they stand.
+    Item ids have one type (Int64 or String) in all columns.
 
     Attributes
     ----------
@@ -93,7 +93,7 @@ class ImpressionTables:
 
 #: Frames that hold hundreds of values a row.
 _LONG = ("histories", "vectors")
-#: What the source proposes as features.
+#: The features that the source proposes.
 FEATURES_FILE = "features.json"
 
 
@@ -113,7 +113,7 @@ class Proposal(BaseModel):
     Parameters
     ----------
     version
-        Of the file; another one is not read.
+        Version of the file; no other is read.
     features
         By entity.
     """

@@ -41,7 +41,7 @@ def build_two_tower(
     batch_size
         Rows a training step, for the sampling probabilities of mixed negatives.
     seed
-        Of the embeddings' first values and of the draws of negatives.
+        Seed of the embeddings' initial values and of the draws of negatives.
 
     Raises
     ------
@@ -108,7 +108,7 @@ class SampledOutput(mm.ContrastiveOutput):  # type: ignore[misc]
     Parameters
     ----------
     known
-        Given, the negatives are each row's own, and none of them counts that the user met.
+        If given, negatives are drawn per row, and items the user interacted with are ignored.
     """
 
     def __init__(

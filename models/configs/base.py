@@ -26,7 +26,7 @@ class ModelConfig(Section):
     trains
         Whether it has weights to fit; without, `batches` is never called.
     online
-        ``module:Name`` of what goes on learning from single clicks: a class like
+        ``module:Name`` of a model that learns from single clicks: a class like
         `towermill.models.architectures.funk_svd_online.OnlineFactors`. None if the kind has none.
 
     Examples

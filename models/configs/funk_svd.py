@@ -19,7 +19,7 @@ class FunkSVDConfig(ModelConfig):
     Parameters
     ----------
     factors
-        Of a user and of an item, beside their bias.
+        Number of factors of a user and of an item, beside their bias.
     l2
         Weight of the squared norm of both rows of a pair, added to the pair's loss.
     num_negatives
@@ -27,8 +27,8 @@ class FunkSVDConfig(ModelConfig):
         between them, and then as many negatives, uniformly over the catalogue and with replacement;
         items the user interacted with in training are ignored.
     gamma
-        Of the focal loss: how much less a pair weighs the better it is known; 0 is cross-entropy
-        (Lin et al., ICCV 2017).
+        Focusing parameter of the focal loss, which down-weights well-predicted pairs; 0 is
+        cross-entropy (Lin et al., ICCV 2017).
     balance
         Weight of positives; negatives get 1 − `balance`.
     label_smoothing

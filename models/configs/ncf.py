@@ -22,7 +22,7 @@ class NCFConfig(ModelConfig):
     Parameters
     ----------
     embedding_dim
-        Of users, and of items.
+        Width of user and item embeddings.
     mlp
         Widths of the dense layers over both embeddings joined; a last one of width 1 follows.
     dropout

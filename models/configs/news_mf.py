@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class NewsMFConfig(ModelConfig):
-    """Matrix factorization of who clicked what of what was shown (Koren et al., 2009).
+    """Matrix factorization of clicks on shown articles (Koren et al., 2009).
 
     Learns whether each article shown was clicked, by binary cross-entropy.
 

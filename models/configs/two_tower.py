@@ -31,7 +31,7 @@ class TwoTowerConfig(ModelConfig):
     embedding_dim
         Width of every embedding table; left out, inferred from each cardinality.
     activation, dropout
-        Of the hidden layers.
+        Activation and dropout of the hidden layers.
     input_dropout
         Share of each tower's input set to zero in training.
     normalize

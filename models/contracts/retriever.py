@@ -104,7 +104,7 @@ class Retriever:
         return dot_product_scores(self.embed_queries(queries), self.embed_items(items))
 
     def slate_vectors(self, data: Any) -> SlateVectors:
-        """Return what the items shown in impressions are scored by."""
+        """Return the vectors that score the items shown in impressions."""
         return SlateVectors(self.embed_items(data.items_by_id))
 
     def encode(self, side: Side, features: pl.DataFrame) -> NDArray[np.float32]:

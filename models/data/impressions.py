@@ -54,7 +54,7 @@ class Slates:
     times
         datetime64 ``(impressions,)``, in microseconds.
     items
-        int32 ``(entries,)``: encoded ids of what was shown, one impression after another.
+        int32 ``(entries,)``: encoded ids of the items shown, one impression after another.
     offsets
         int64 ``(impressions + 1,)``.
     clicked
@@ -194,7 +194,7 @@ class ImpressionData(Processed):
 
     @cached_property
     def histories(self) -> NDArray[np.int32]:
-        """Encoded ids read, int32 ``(histories, history_size)``, padded with 0 behind.
+        """Encoded ids read, int32 ``(histories, history_size)``, padded with 0 at the end.
 
         Row 0 is the empty history.
         """
@@ -239,7 +239,7 @@ class ImpressionData(Processed):
 
     @cached_property
     def items_by_id(self) -> pl.DataFrame:
-        """The catalogue behind three rows of what is no article: no text, unknown categories."""
+        """The catalogue after three rows for special ids: no text, unknown categories."""
         ids = pl.int_range(FIRST_ID, dtype=pl.Int32)
         kinds = self.items.schema
         unknown = [n for n, t in kinds.items() if t == pl.Int32 and n != AGE]
@@ -249,7 +249,7 @@ class ImpressionData(Processed):
         return pl.concat([blank, self.items])
 
     def _counted_in(self, column: str) -> str:
-        """Return `inview` for items: what was shown and never clicked counts as met."""
+        """Return `inview` for items: those shown and never clicked count as occurring."""
         return INVIEW if column == ITEM_ID else column
 
     @cached_property

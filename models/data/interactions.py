@@ -23,11 +23,11 @@ from towermill.processed import ProcessedFolder, Stats
 if TYPE_CHECKING:
     from towermill.models.training.fit import Batches
 
-#: Feature name to values; a list feature stands as ``<name>__values`` and ``<name>__offsets``, as
+#: Feature name to values; a list feature is ``<name>__values`` and ``<name>__offsets``, as
 #: Merlin's dataloader gives it.
 Batch = dict[str, NDArray[Any]]
 
-#: Size of what is shuffled at once.
+#: Size of a partition, which is shuffled at once.
 PARTITION = "256MB"
 
 
@@ -156,7 +156,7 @@ class Processed:
         return self.scan("test").head(rows).collect()
 
     def has(self, split: str) -> bool:
-        """Tell whether the split was made and holds rows."""
+        """Return whether the split was made and holds rows."""
         return any(self.folder.split(split).glob("*.parquet")) and self.rows(split) > 0
 
     def rows(self, split: str) -> int:
@@ -193,7 +193,7 @@ class Processed:
         return counts
 
     def _counted_in(self, column: str) -> str:
-        """Return the column of the splits in which a column's ids stand."""
+        """Return the column of the splits that holds a column's ids."""
         return column
 
     @property

@@ -29,7 +29,7 @@ from towermill.models.metrics.impressions.ranking import impression_metrics, per
 
 logger = logging.getLogger(__name__)
 
-#: Of the validation split, on which the threshold is chosen.
+#: Impressions of the validation split on which the threshold is chosen.
 _THRESHOLD_IMPRESSIONS = 100_000
 
 
@@ -53,7 +53,7 @@ def report_impressions(
     seed: int,
     metrics: Sequence[str] = (),
 ) -> dict[str, Any]:
-    """Return all that ``metrics.json`` tells of a split.
+    """Return the content of ``metrics.json`` for a split.
 
     ``metrics`` are means over the impressions with something clicked and something not; the others
     are left out, and counted in ``left_out``. ``intervals`` hold the means in 95 of 100 draws of
@@ -68,11 +68,11 @@ def report_impressions(
     model, data
         Trained; its data.
     slates
-        Of the split.
+        The split's slates.
     k
         Cut-offs.
     seed
-        Of the draws.
+        Seed of the draws.
     metrics
         Names of metrics beside Towermill's own.
 

@@ -37,7 +37,7 @@ class KnownPairs:
 
     @tf.autograph.experimental.do_not_convert  # type: ignore[untyped-decorator]
     def _read(self) -> np.ndarray:
-        """Return the pairs, a number each, rising; behind them one that is above all."""
+        """Return the pairs, one number each, ascending, and a last one above all."""
         pair = pl.col(USER_ID).cast(pl.Int64) * self._items + pl.col(ITEM_ID)
         pairs = self._data.met().select(pair.sort().alias("pair"))["pair"]
         return np.append(pairs.to_numpy(), np.iinfo(np.int64).max)

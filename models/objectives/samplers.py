@@ -95,7 +95,7 @@ class Catalogue(_Sampler):
         # Padding, null and out of vocabulary are never drawn.
         shares = np.concatenate([np.zeros(FIRST_ID), probability / probability.sum()])
         self.probability = tf.constant(shares, tf.float32)
-        # As a positive, what is never drawn counts as the rarest item: log 0 would drown the rest.
+        # A positive that is never drawn counts as the rarest item: log 0 would drown the rest.
         self.least = float(shares[shares > 0].min())
         self.seed = seed
         self.draws = tf.Variable(0, trainable=False, dtype=tf.int64, name="draws")

@@ -38,7 +38,7 @@ def grow(
     data
         The processed data, with the earlier ids first.
     earlier
-        Of the same architecture, its weights restored.
+        A model of the same architecture, its weights restored.
     known
         Items that the earlier model knows.
 

@@ -48,8 +48,8 @@ def train_model(
     `ranking` is that of the later evaluation. `after_epoch` is as for `fit`.
 
     ``weights/``
-        Of the best epoch by `train.monitor`, or of the last without a validation split; the rows
-        of null and unknown ids as `fill_untrained_rows` leaves them.
+        Weights of the best epoch by `train.monitor`, or of the last without a validation split; the
+        rows of null and unknown ids as `fill_untrained_rows` leaves them.
     ``history.json``
         Each epoch's loss, seconds, rows a second, learning rate and validation metrics.
     ``tensorboard/``

@@ -50,7 +50,7 @@ class Bundle:
     Attributes
     ----------
     users, items
-        The tables of what is known; row i is encoded as i + 3.
+        The tables of known users and items; row i is encoded as i + 3.
     raw_queries, raw_items
         Encode raw features of a query or an item.
 
@@ -222,9 +222,9 @@ class Bundle:
         return self._tower("item_tower")(join(batches, self.manifest.item_features))
 
     def embed_known_items(self, rows: NDArray[np.int64]) -> NDArray[np.float32]:
-        """Return what the item tower makes of the items of some rows, float32 ``(rows, dim)``.
+        """Return the item tower's embeddings of the items of some rows, float32 ``(rows, dim)``.
 
-        That is what ``index.vectors`` holds of them.
+        They equal the rows of ``index.vectors``.
         """
         features = self.manifest.item_features
         return self._tower("item_tower")(self.items.batch(features, rows))
@@ -261,7 +261,7 @@ class Bundle:
         Parameters
         ----------
         rows
-            Of the items asked about, ``(n,)``.
+            Rows of the query items, ``(n,)``.
         among
             Rows of the items to choose from, ``(m,)``.
         k
@@ -337,7 +337,7 @@ class Bundle:
         return self.items.raw(name)
 
     def seen(self, row: int) -> NDArray[np.int64]:
-        """Return the rows of the items that the user of a row has met."""
+        """Return the rows of the items that the user of a row has seen."""
         return self._seen.of(row)
 
     @cached_property
@@ -350,7 +350,7 @@ class Bundle:
         return Cosines(self.index.vectors)
 
     def load(self) -> None:
-        """Read now what is otherwise read when it is first asked for.
+        """Read everything that is otherwise read on first use.
 
         From then on the folder may be moved or removed.
         """

@@ -77,7 +77,7 @@ class Manifest:
     Attributes
     ----------
     format
-        Of the manifest.
+        Version of the manifest's format.
     id
         Identifies the bundle: see `content_id`.
     towermill, packages
@@ -89,7 +89,7 @@ class Manifest:
     kind
         ``retriever`` or ``ranker``.
     query_features, item_features
-        What the models take, by name.
+        The models' inputs, by name.
     raw_inputs
         What ``query_tower_raw`` takes, by name; a ranker has none.
     dim
@@ -101,7 +101,7 @@ class Manifest:
     parity
         How closely reloaded models match the trained ones.
     item_columns
-        What the recipe says of the items' columns, as plain JSON.
+        The recipe's features of the items' columns, as plain JSON.
     as_of
         The moment at which the training ended, in ISO 8601; None without timestamps.
     title

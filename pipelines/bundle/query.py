@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 @dataclass(frozen=True)
 class Query:
-    """One request for recommendations: by a user, by raw features, or by what was read.
+    """One request for recommendations: by a user, raw features, or a history.
 
     Attributes
     ----------
@@ -19,9 +19,9 @@ class Query:
     k
         How many items, at least 1.
     filter_seen
-        Leave out what the user is known to have met, or the history.
+        Leave out the items the user has seen, or the history.
     history
-        Raw item ids, the last read last. Of a news model, instead of a user.
+        Raw item ids, the last read last. For a news model, instead of a user.
     features
         Raw query features by name, instead of a user; one that is left out is missing.
     exclude

@@ -25,13 +25,13 @@ class Asked:
     Attributes
     ----------
     row
-        Of the known user whose features the table holds.
+        Row of a known user, whose features the table holds.
     batch
-        Else the encoded features, one row.
+        Otherwise the encoded features, one row.
     known
         See `Recommendations`.
     met
-        Rows of the items that are left out if what was seen is.
+        Rows of the seen items, left out with `filter_seen`.
     """
 
     row: int | None
@@ -49,7 +49,7 @@ class QueryEncoder:
     users, items, seen
         The bundle's tables.
     features
-        What the model takes of a query, by name.
+        The model's query inputs, by name.
     raw
         Encodes raw features.
     """
@@ -61,7 +61,7 @@ class QueryEncoder:
     raw: RawFeatures
 
     def look_up(self, query: Query) -> Asked:
-        """Return what is known of a query."""
+        """Look up a query's user or history and encode it if need be."""
         if query.history is not None:
             read = self.items.find_all(query.history)
             reader = unknown_user(self.features)

@@ -14,19 +14,19 @@ from towermill.errors import BundleError
 from towermill.features.inputs import ModelInput
 from towermill.pipelines.bundle.tables import Batch, IdTable
 
-#: Of a batch of one, a matrix product is computed in another way, with other last bits.
+#: A matrix product of a batch of one is computed differently, with other last bits.
 _LEAST_ROWS: Final = 2
 
 
 class Tower:
-    """Features to what a model makes of them.
+    """Map features to a model's output.
 
     Parameters
     ----------
     path
         An ONNX file whose inputs are `features`.
     features
-        What it takes, by name.
+        Its inputs, by name.
 
     Raises
     ------
@@ -49,7 +49,7 @@ class Tower:
             ) from error
         self.features = dict(features)
         wanted, found = set(self._inputs()), {i.name for i in self._session.get_inputs()}
-        # What a model does not use is no input of its graph.
+        # Unused features are not inputs of the graph.
         if found - wanted:
             raise BundleError(
                 f"{path} should take {', '.join(sorted(wanted))}; it takes "
@@ -58,7 +58,7 @@ class Tower:
         self._taken = found
 
     def __call__(self, batch: Batch) -> NDArray[np.float32]:
-        """Return what the model gives for each row, float32 ``(rows, dim)`` or ``(rows,)``."""
+        """Return the model's output for each row, float32 ``(rows, dim)`` or ``(rows,)``."""
         rows = self._rows(batch)
         if 0 < rows < _LEAST_ROWS:
             batch = join([batch] * _LEAST_ROWS, self.features)

@@ -36,7 +36,7 @@ def check_bundle(bundle: Bundle) -> dict[str, Any]:
     Raises
     ------
     BundleError
-        Of the first gate that is not passed: what was expected, and what was found.
+        The first gate that fails: what was expected, and what was found.
     """
     return {name: gate(bundle) for name, gate in gates_of(bundle).items()}
 

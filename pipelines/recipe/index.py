@@ -24,10 +24,10 @@ class IndexConfig(Section):
     library
         ``usearch`` or ``faiss``; ``ivf`` is faiss' alone.
     connectivity, expansion_build, expansion_search
-        Of ``hnsw``: neighbours of an item, and how many candidates are kept while an item is put
+        For ``hnsw``: neighbours of an item, and how many candidates are kept while an item is put
         in and while a query is answered; the last raises recall and time alike.
     lists, probes
-        Of ``ivf``: lists, and how many of them a query looks through; 0 takes four times the
+        For ``ivf``: number of lists, and of lists probed per query; 0 takes four times the
         square root of the number of items, and an eighth of the lists.
     recall_k, min_recall
         Export fails if recall@`recall_k` over held-out queries is below `min_recall`.

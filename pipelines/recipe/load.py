@@ -106,7 +106,7 @@ def validate_recipe(content: dict[str, Any], origin: str = "recipe") -> Recipe:
         return Recipe.model_validate(content)
     except ValidationError as error:
         problems = error.errors()
-        # Of a list with a wrong value pydantic also says that it is too short without it.
+        # For a list with a wrong value, pydantic also reports that it is too short without it.
         wrong = {problem["loc"][:-1] for problem in problems}
         kept = [p for p in problems if p["type"] != "too_short" or p["loc"] not in wrong]
         lines = list(dict.fromkeys(explain(problem, content) for problem in kept))

@@ -34,7 +34,7 @@ class EvaluateConfig(Section):
     k
         Cut-offs. Left out: 10 and 100 over the catalogue, 5 and 10 within impressions.
     filter_seen
-        Over the catalogue: leave out what the user met in earlier splits.
+        Over the catalogue: leave out items the user has in earlier splits.
     query
         Over the catalogue. ``user``: one query a user, the mean over users. ``interaction``: one
         query a held-out row, the mean over rows.

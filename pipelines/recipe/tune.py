@@ -77,7 +77,7 @@ class SamplerConfig(Section):
         ``tpe``: the tree-structured Parzen estimator over all keys jointly (Bergstra et al., NIPS
         2011; Falkner et al., ICML 2018), or ``random``.
     startup_trials
-        Of ``tpe``: trials at random before it has seen enough.
+        For ``tpe``: number of random trials before it models.
     """
 
     kind: Literal["tpe", "random"] = "tpe"
@@ -93,7 +93,7 @@ class PrunerConfig(Section):
         ``median``: its best validation so far is below the median of the earlier trials' at the
         same epoch (Golovin et al., KDD 2017); ``hyperband`` (Li et al., JMLR 2018); or ``none``.
     startup_trials
-        Of ``median``: trials that are finished before any is ended.
+        For ``median``: number of finished trials before any is pruned.
     warmup_epochs
         Epochs that each trial has.
     """

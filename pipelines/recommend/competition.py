@@ -45,7 +45,7 @@ def write_predictions(run: Path, out: Path, split: Literal["validation", "test"]
         Folder for the text file and its zip; either appears whole or not at all.
     split
         The source's own part. ``test``: the impressions whose clicks are withheld, where there are
-        some; else the test split. ``validation``: what stands before it.
+        some; else the test split. ``validation``: the split before it.
 
     Raises
     ------

@@ -32,9 +32,9 @@ from towermill.workflows.sources.reading.files import find_files, scan
 
 logger = logging.getLogger(__name__)
 
-#: Users of a block, which is what a worker does at a time and what is written at a time.
+#: Users of a block: the unit of work and of writing.
 _USERS = 4096
-#: Of a bundle, the folders that are read.
+#: The folders of a bundle that are read.
 _READ = ("tables/", "index/", "onnx/")
 
 
@@ -71,7 +71,7 @@ def recommend_all(
     k
         How many, at least 1.
     filter_seen
-        Leave out what a user is known to have met.
+        Leave out the items that a user has seen.
     users
         Parquet, CSV or TSV with a column ``user_id``: for these alone. Ids that the bundle does
         not know are left out and counted.
@@ -83,7 +83,7 @@ def recommend_all(
     BundleError
         The bundle is not whole, or `k` is not a positive integer.
     DataError
-        `out` is a folder, or `users` has no such column or nobody who is known.
+        `out` is a folder, or `users` has no such column or no known user.
     StageError
         The cluster breaks off.
     """
@@ -98,7 +98,7 @@ def recommend_all(
     if opened.ranks:
         raise BundleError(
             f"Expected the bundle of a retriever, whose embeddings are compared; {bundle} is that "
-            "of a ranker, which orders what a retriever brings. Recommend from a retriever's."
+            "of a ranker, which orders a retriever's candidates. Recommend from a retriever's."
         )
     require_target(out)
     blocks, unknown = _blocks(opened, None if users is None else Path(users))
@@ -143,7 +143,7 @@ def _blocks(bundle: Bundle, users: Path | None) -> tuple[list[NDArray[np.int64]]
 
 
 def _rows_of(bundle: Bundle, users: Path) -> tuple[NDArray[np.int64], int]:
-    """Return the rows of those whom a file names, ascending, and how many it names in vain."""
+    """Return the rows of a file's known users, ascending, and its number of unknown users."""
     held = pl.Series(USER_ID, bundle.users.raw(USER_ID))
     kind = held.dtype
     # Text that looks like a number is text if it was in training.

@@ -24,7 +24,7 @@ from towermill.runtime.cluster import cluster_failures
 from towermill.runtime.device import Runtime
 from towermill.runtime.plugins import register
 
-#: What a worker with a GPU is started with: ``dask worker --resources "GPU=1"``.
+#: The Dask resource of a worker with a GPU: ``dask worker --resources "GPU=1"``.
 GPU = "GPU"
 
 
@@ -56,10 +56,10 @@ def submit(
     Parameters
     ----------
     client
-        Of any cluster whose processes have Towermill installed.
+        A client of any cluster whose processes have Towermill installed.
     recipe
-        Of its `runtime`, `device` and `seed` count. With device gpu, and with auto where workers
-        offer the resource ``GPU``, stages that compute on a GPU ask for one each.
+        Only `device` and `seed` of its `runtime` are used. With device gpu, and with auto where
+        workers offer the resource ``GPU``, stages that compute on a GPU ask for one each.
     out
         A folder that client and workers see under one path.
     selection

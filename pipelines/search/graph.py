@@ -31,7 +31,7 @@ def write_graph(vectors: Vectors, path: Path, description: IndexDescription) -> 
     vectors
         ``(items, dim)``, at least one.
     path
-        Of the file.
+        The graph's file.
     description
         Its ``kind``, ``library``, ``parameters``, and ``longest``, the length of the longest
         vector.

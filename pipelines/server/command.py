@@ -39,7 +39,7 @@ def serve(
     interpreter's lock. To use more of a machine, run several behind a proxy: their bundle is
     mapped from the same memory.
 
-    SIGHUP reloads the bundle. At the end nothing new is accepted, and what was begun is answered.
+    SIGHUP reloads the bundle. On shutdown, new requests are refused and running ones are answered.
 
     Parameters
     ----------
@@ -115,13 +115,13 @@ def run_server(
     Parameters
     ----------
     path
-        Of the bundle.
+        The bundle's folder, or a link to it.
     opener
         How to open it.
     settings
-        Of the server.
+        The server's settings.
     listening
-        As of `listen`.
+        A socket from `listen`.
     shutdown_timeout, log_level
         As of `serve`.
     """

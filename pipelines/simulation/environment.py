@@ -54,9 +54,9 @@ class BatchEnvironment(Protocol):
 class SlateEnvironment:
     """Readers of a `SlateWorld` who stay as long as they like what they see.
 
-    A reader clicks at most one item of a slate, by the logit model of the world; what was clicked
-    before has nothing left to offer. Patience begins at `patience` slates; each slate costs 1, and
-    a click gives back up to 0.9 of it: times the chance that the reader would click the item if it
+    A reader clicks at most one item of a slate, by the logit model of the world; items clicked
+    before are not clicked again. Patience begins at `patience` slates; each slate costs 1, and a
+    click gives back up to 0.9 of it: times the chance that the reader would click the item if it
     were alone. At 0 the reader leaves: that is the time budget of SlateQ (Ie et al., IJCAI 2019),
     by which every visit ends. A score is the share of `horizon` slates survived.
 
@@ -73,7 +73,7 @@ class SlateEnvironment:
     horizon, patience
         See above.
     seed
-        Of the clicks, with the number of the episode.
+        Seed of the clicks, with the number of the episode.
     """
 
     def __init__(
@@ -116,7 +116,7 @@ class SlateEnvironment:
         Raises
         ------
         DataError
-            A user is not there, or a slate holds what is no item or holds an item twice.
+            A user has left, or a slate holds an unknown item or an item twice.
         """
         rows = self._rows_of(users)
         shown = np.full((len(rows), max((len(s) for s in slates), default=0)), -1)
@@ -163,7 +163,7 @@ class SlateEnvironment:
     def get_state(self) -> int:
         """Return the id of the first who is still there."""
         if not self.has_next_state():
-            raise DataError("The episode is over: everybody has left. Call reset().")
+            raise DataError("The episode is over: all users have left. Call reset().")
         return int(self.users[self._here.argmax()])
 
     def get_response(self, slate: Sequence[int]) -> int | None:

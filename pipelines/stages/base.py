@@ -161,7 +161,7 @@ class Declared:
         )
 
     def model_dump(self, mode: str = "python") -> dict[str, Any]:
-        """Return what is declared, as `Recipe.model_dump` does the whole."""
+        """Return the declared sections, as `Recipe.model_dump` returns all."""
         content = self._value.model_dump(mode=mode)
         found: dict[str, Any] = {}
         for section in self._sections:

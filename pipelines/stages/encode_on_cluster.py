@@ -64,7 +64,7 @@ def spread_over_cluster(
     model
         The `model` section of the recipe.
     runtime
-        Of the run.
+        The run's runtime.
     """
     if runtime.cluster == "none":
         return None

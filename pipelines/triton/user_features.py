@@ -40,7 +40,8 @@ class TritonPythonModel:
             raise BundleError(f"At most {self._most} users a request. Received: {len(ids)}")
         rows = [self._users.find(user) for (user,) in ids]
         encoded = [OOV_ID if row is None else row + FIRST_ID for row in rows]
-        # Named so, a feature may have any name. What the tower's graph does not take is no output.
+        # Named so, a feature may have any name. Features that the tower's graph omits are no
+        # output.
         batch = {f"query_{name}": values for name, values in self._encode(rows).items()}
         batch = {name: values for name, values in batch.items() if name in self._outputs}
         if self._batches:

@@ -34,7 +34,7 @@ def tune(recipe: Recipe, out: str | Path = "runs", trials: int = 20, jobs: int =
 
     Only `train` runs a trial, on what `prepare` and `process` made once, and each recipe trains
     once: `run` of the best one finds it trained. Trials are compared by `train.monitor` on the
-    validation split. Called again, it goes on until there are `trials` of them in all; several
+    validation split. A second call continues until there are `trials` of them in total; several
     processes may do so at a time.
 
     ``<out>/<recipe>/tune/<key>/`` holds ``best.yaml``, ``trials.csv`` and the study's journal. The

@@ -40,7 +40,7 @@ class JointTPESampler(TPESampler):
 
 
 class GivenSampler(RandomSampler):
-    """Draws what it is given."""
+    """Draw the given values."""
 
     def __init__(self, values: Mapping[str, Any]) -> None:
         super().__init__()

@@ -189,7 +189,7 @@ def _substituted(base: Recipe, key: str, value: Any) -> Any:
 
 
 def _changed(base: Recipe, values: Mapping[str, Any]) -> Recipe:
-    # What nobody has set is left out: it may be of another kind of model.
+    # Keys that are not set are left out: they may belong to another kind of model.
     content = base.model_dump(mode="json", exclude_unset=True)
     for key, value in values.items():
         *sections, last = key.split(".")

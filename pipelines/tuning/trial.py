@@ -15,7 +15,7 @@ from towermill.pipelines.stages.base import Stage
 from towermill.runtime.device import Runtime
 from towermill.section import Section
 
-#: What is a trial's own fault: it fails, and the study goes on.
+#: Errors that fail a trial; the study continues.
 FAILURES = (DataError, RecipeError, SchemaError, StageError)
 
 
@@ -25,9 +25,9 @@ class Judge(Section):
     Attributes
     ----------
     folder, number
-        Of the study, and the trial in it.
+        The study's folder, and the trial's number in it.
     metric
-        What is reported.
+        The metric to report.
     pruner, epochs
         As the study was opened with.
     spared

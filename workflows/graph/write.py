@@ -130,13 +130,13 @@ def _gathered(parts: Sequence[Part], file_size: int) -> Iterator[list[Part]]:
 def _on_cluster_or_here(
     write: Callable[..., Any], workflow: Workflow, tasks: Sequence[tuple[Any, ...]]
 ) -> list[Any]:
-    """Run the tasks on the cluster if there is one, else one by one, and return what they gave."""
+    """Run the tasks on the cluster if there is one, else one by one, and return their results."""
     client = global_dask_client()
     with progress() as bars:
         bar = bars.add_task("encoding", total=len(tasks))
         if client is None:
             return [write(workflow, *task) for task in bars.track(tasks, task_id=bar)]
-        # Not scattered: what is lost with a worker then could not be made again.
+        # Not scattered: data lost with a worker could not be recomputed.
         futures = [client.submit(write, workflow, *task, pure=False) for task in tasks]
         results = []
         for future in futures:

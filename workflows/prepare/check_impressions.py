@@ -62,7 +62,7 @@ class ImpressionChecks(TableChecks[ImpressionTables]):
             ``without_click`` (known to have none), ``without_negative`` (all shown was clicked),
             ``without_history``, ``without_inview`` (nothing shown) and ``with_click_not_shown``;
             ``clicks_not_shown`` (an item in ``clicked`` that is not in ``inview``, once per
-            impression) and ``null_inview`` (nulls among what was shown). ``items_shown``,
+            impression) and ``null_inview`` (nulls among the items shown). ``items_shown``,
             ``items_clicked`` and ``items_read`` (in histories) are distinct ids, and with an items
             table each with ``_without_row``, and ``item_rows``. ``histories`` (rows), and with
             vectors ``vector_rows``, ``vector_size``.

@@ -17,7 +17,7 @@ from towermill.processed import ProcessedFolder, Stats
 from towermill.workflows.graph.workflow import Workflow
 from towermill.workflows.tables import row_count
 
-#: Of a draw of training rows: all that it depends on beside their number.
+#: Seed of the draw of training rows, which also depends on their number.
 _SEED = 0
 
 

@@ -147,7 +147,7 @@ class Impressions(EventKind[ImpressionTables]):
         return Schema([*columns, *text.schema])
 
     def add_earlier(self, before: Earlier, out: ProcessedFolder, share: float) -> int:
-        """Replay earlier impressions, whose histories go behind the new ones."""
+        """Replay earlier impressions; their histories are appended to the new ones."""
         own = pl.read_parquet(out.histories)
         behind: list[pl.DataFrame] = []
 
@@ -195,7 +195,7 @@ def _articles(
 ) -> pl.DataFrame:
     """Return the known articles by encoded id: encoded and raw features, and the raw text columns.
 
-    All columns of the items table stand as ``raw_<name>``.
+    All columns of the items table are kept as ``raw_<name>``.
     """
     ids = vocabulary(workflow, ITEM_ID).select(ITEM_ID)
     raw = ids

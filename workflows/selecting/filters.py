@@ -38,7 +38,7 @@ class Filters(Section):
     min_signal
         Signal to the least value with which an interaction stays.
     deduplicate
-        Of a user's interactions with one item keep the ``first`` or ``last``, by timestamp where
+        Keep a user's ``first`` or ``last`` interaction with an item, by timestamp where
         there is one, and in the source's order among equals.
     """
 

@@ -15,7 +15,7 @@ from towermill.extras import install_command
 
 WEIGHTS: Final = "model.safetensors"
 INDEX: Final = "model.safetensors.index.json"
-#: What is fetched to read weights. A model's folder often holds them in other forms as well.
+#: Files fetched to read weights. A model's folder often holds them in other forms as well.
 PATTERNS: Final = ("config.json", "model*.safetensors", INDEX)
 _FLOATS: Final = ("BF16", "F16", "F32", "F64")
 
@@ -173,7 +173,7 @@ def _first(error: Exception) -> str:
 
 
 def read_json(folder: Path, name: str) -> Any:
-    """Return what the JSON file `name` holds, or None where there is no such file.
+    """Return the content of the JSON file `name`, or None if there is none.
 
     Raises
     ------

@@ -22,7 +22,7 @@ from towermill.workflows.text.words import word_matrix
 
 logger = logging.getLogger(__name__)
 
-#: What was made of the text, beside the tokenizer: the section `text` of the recipe.
+#: The file of the recipe's section `text`, beside the tokenizer.
 CONFIG = "text.json"
 _KEY = RAW_PREFIX + ITEM_ID
 
@@ -51,7 +51,7 @@ def encode_articles(
     articles
         Raw columns as ``raw_<name>``, in the order of encoded ids.
     trained_on
-        Boolean, a row each: what a tokenizer is trained on.
+        Boolean mask of the articles that a tokenizer is trained on.
     given
         Vectors of the source: raw ``item_id`` and ``vector``.
     config
@@ -64,8 +64,8 @@ def encode_articles(
     Raises
     ------
     DataError
-        A text column is missing or of lists, no article met has text, or the vectors given stand
-        twice, are of unlike lengths, not finite, or of other articles.
+        A text column is missing or of lists, no training article has text, or the given vectors are
+        duplicated, differ in length, are not finite, or belong to other articles.
     """
     made = EncodedText()
     out.mkdir()
@@ -97,7 +97,7 @@ def _encode_text(
 ) -> None:
     if earlier is None and not len(examples):
         raise DataError(
-            f"The articles met in training should have text in {', '.join(config.columns)}; none "
+            f"The training articles should have text in {', '.join(config.columns)}; none "
             "has. Look at the items table's ids and `text.columns`."
         )
     if earlier is not None:

@@ -68,7 +68,7 @@ def declared(*statuses: int, answer: type[Any]) -> dict[int | str, dict[str, Any
 
 
 def handle_errors(app: FastAPI) -> None:
-    """Answer what is raised in routes."""
+    """Answer errors raised in routes."""
     # Types of FastAPI's: a handler takes any exception there, of which these are kinds.
     app.add_exception_handler(RequestValidationError, _not_valid)
     app.add_exception_handler(BundleError, _not_answerable)
@@ -79,7 +79,7 @@ def handle_errors(app: FastAPI) -> None:
 async def _not_valid(_: Request, error: Exception) -> Response:
     if not isinstance(error, RequestValidationError):
         raise error
-    # What was received is not repeated: it may be long, or no text that can be written.
+    # The input is not repeated: it may be long, or not printable text.
     said = [
         f"`{'.'.join(str(part) for part in found['loc'])}`: {found['msg']}"
         for found in error.errors()[:10]

@@ -173,11 +173,11 @@ class TestFailure:
         [
             (
                 "crash",
-                r"Stage prepare: ZeroDivisionError: on purpose \(see the log\)\. Finished stages are kept",
+                r"Stage prepare: ZeroDivisionError: on purpose \(see the log\)\. Finished stages",
             ),
             (
                 "kill",
-                r"Stage prepare: its process was killed: .*no memory left\. Finished stages are kept",
+                r"Stage prepare: its process was killed: .*no memory left\. Finished stages",
             ),
         ],
     )

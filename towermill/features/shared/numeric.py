@@ -33,7 +33,7 @@ class Numeric(FeatureKind):
         return super().check(feature)
 
     def has_vocabulary(self, feature: Feature) -> bool:
-        """Tell whether it has boundaries."""
+        """Return whether it has boundaries."""
         return feature.boundaries is not None
 
     def node(self, name: str, feature: Feature) -> Any:
@@ -114,7 +114,7 @@ def standardised(number: float | None, raw: RawEncoding) -> float:
 
 
 def deviates(raw: RawEncoding) -> bool:
-    """Tell whether the training numbers differ, so that they can be divided by a deviation."""
+    """Return whether the training numbers differ, so that they can be divided by a deviation."""
     return raw.std is not None and raw.std > 0
 
 

@@ -62,7 +62,7 @@ class Categorify(ops.Categorify):  # type: ignore[misc]
     def fit(self, col_selector: Any, ddf: Any) -> Any:
         """Return the lazy counting of all columns, which ends with one file a vocabulary."""
         if self.earlier is not None:
-            # What is kept of the new values is for `fit_finalize` to say.
+            # `fit_finalize` decides which new values are kept.
             unlimited = copy.copy(self)
             unlimited.earlier = None
             unlimited.freq_threshold = unlimited.max_size = 0
@@ -87,7 +87,7 @@ class Categorify(ops.Categorify):  # type: ignore[misc]
         )
 
     def fit_finalize(self, categories: Mapping[str, str]) -> None:
-        """Take the files that `fit` wrote, put behind those of `earlier` if there are any."""
+        """Take the files that `fit` wrote, appended to those of `earlier` if there are any."""
         super().fit_finalize(categories)
         if self.earlier is None:
             return
