@@ -282,8 +282,8 @@ def check_digests(bundle: Path, manifest: Manifest) -> None:
     strange -= {MANIFEST, *manifest.files}
     if strange:
         raise BundleError(
-            f"The bundle at {bundle} should hold the files of its manifest alone; it also holds "
-            f"{min(strange)}. Take away what does not belong to it."
+            f"The bundle at {bundle} should hold only the files of its manifest; it also holds "
+            f"{min(strange)}. Remove files that do not belong to it."
         )
     for name, file in manifest.files.items():
         if file_digest(bundle / name) != file.sha256:

@@ -107,7 +107,7 @@ def _compare(
         if min(one, other) < 0 or abs(scores[place][one] - scores[place][other]) > allowed:
             names = [None if i < 0 else bundle.item(i)[ITEM_ID] for i in (one, other)]
             raise BundleError(
-                f"The bundle should recommend what the trained model does. To the user "
+                f"The bundle should recommend the same items as the trained model. To user "
                 f"{bundle.user(int(rows[place]))[USER_ID]!r} it gives {names[0]!r} at place "
                 f"{at + 1}, and the model {names[1]!r}. Its tables, tower or index are not of this "
                 "model: export again."

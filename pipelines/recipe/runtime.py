@@ -51,11 +51,11 @@ class RuntimeConfig(Section):
     local_directory: str = ""
 
     def cluster_options(self) -> dict[str, Any]:
-        """Return what `towermill.runtime.cluster.cluster_client` takes beside the runtime."""
+        """Return the options of `towermill.runtime.cluster.cluster_client`."""
         others = {"device", "cluster", "seed", "tensorflow_memory", "host_tables"}
         return self.model_dump(exclude=others)
 
     def memory(self, runtime: Runtime) -> Memory:
-        """Return how a stage's process shares its GPU; on a cluster the workers have the pool."""
+        """Return how a stage's process shares its GPU; on a cluster, the pool is the workers'."""
         pool = self.rmm_pool if runtime.cluster == "none" else 0.0
         return Memory(pool, self.tensorflow_memory, self.spill, self.host_tables)

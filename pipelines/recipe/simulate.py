@@ -19,7 +19,7 @@ PolicyName = Literal[
     "oracle",
 ]
 POLICIES: Final[tuple[PolicyName, ...]] = get_args(PolicyName)
-#: What learns from clicks, as its name says.
+#: Policies that learn from clicks.
 ONLINE: Final = ("model_online", "hybrid_online")
 
 

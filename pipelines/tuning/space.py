@@ -139,7 +139,7 @@ def _checked(base: Recipe, key: str, given: ParameterRange) -> _Span:
     numbers = all(isinstance(v, int | float) and not isinstance(v, bool) for v in (low, high))
     if not numbers:
         raise RecipeError(
-            f"`tune.parameters.{key}` should have `choices`: it is no number. "
+            f"`tune.parameters.{key}` should have `choices`: it is not a number. "
             f"Received: `low` {given.low:g}, `high` {given.high:g}."
         )
     if isinstance(low, int) and given.step is not None and not given.step.is_integer():

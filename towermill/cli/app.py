@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from towermill.pipelines import Recipe, Selection
 
 app = typer.Typer(
-    help="From raw interaction logs to artifacts a recommender serves, by one recipe.",
+    help="From raw interaction logs to artifacts that a recommender serves, with one recipe.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -34,21 +34,23 @@ app = typer.Typer(
 
 app.add_typer(bundle_commands.app)
 
-RecipeArgument = Annotated[str, typer.Argument(help="Name of a recipe that ships, or a YAML file.")]
+RecipeArgument = Annotated[str, typer.Argument(help="A shipped recipe's name, or a YAML file.")]
 SetOption = Annotated[
     list[str] | None, typer.Option("--set", metavar="K=V", help="Change a key: train.epochs=3.")
 ]
-OutOption = Annotated[Path, typer.Option("--out", help="Where runs are kept.")]
+OutOption = Annotated[Path, typer.Option("--out", help="Folder of runs.")]
 FromOption = Annotated[str | None, typer.Option("--from", help="First stage to run.")]
 ToOption = Annotated[str | None, typer.Option("--to", help="Last stage to run.")]
-OnlyOption = Annotated[str | None, typer.Option("--only", help="The one stage to run.")]
+OnlyOption = Annotated[str | None, typer.Option("--only", help="Run this stage only.")]
 ForceOption = Annotated[
     list[str] | None, typer.Option("--force", help="Run this stage again, and those after it.")
 ]
 DeviceOption = Annotated[str | None, typer.Option("--device", help="auto, cpu or gpu.")]
 ContinueOption = Annotated[
     Path | None,
-    typer.Option("--continue-from", metavar="RUN", help="Go on from this finished run."),
+    typer.Option(
+        "--continue-from", metavar="RUN", help="Continue this finished run with new data."
+    ),
 ]
 
 
@@ -71,7 +73,7 @@ def run(
 
     selection = _selection(first, last, only, force)
     loaded = _load(recipe, changes, device, cluster, continue_from)
-    with _says_how_to_go_on():
+    with _says_how_to_resume():
         steps = run_recipe(loaded, out, selection)
     show_result(loaded, steps, out, as_json)
 
@@ -90,7 +92,7 @@ def plan(
     continue_from: ContinueOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Say what would run, and why."""
+    """Show which stages would run, and why."""
     from towermill.pipelines import plan as plan_recipe
 
     selection = _selection(first, last, only, force)
@@ -162,7 +164,7 @@ def tune(
     from towermill.pipelines import tune as tune_recipe
 
     loaded = _load(recipe, changes, device, cluster)
-    with _says_how_to_go_on():
+    with _says_how_to_resume():
         tuned = tune_recipe(loaded, out, trials, jobs)
     if as_json:
         print_json(vars(tuned))
@@ -189,7 +191,7 @@ def simulate(
     device: DeviceOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Try a recipe's bundle out on simulated users, beside popular, random and ideal slates."""
+    """Simulate users of a recipe's bundle, compared with popular, random and ideal slates."""
     from towermill.errors import RecipeError
     from towermill.pipelines.simulation.simulate import load_environment
     from towermill.pipelines.simulation.simulate import simulate as try_out
@@ -209,7 +211,7 @@ def simulate(
 
 @app.command()
 def doctor(as_json: JsonOption = False) -> None:
-    """Show versions and device, what works, and what to do about the rest."""
+    """Show versions and device, which parts work, and how to fix the others."""
     from towermill.cli.doctor import examine
 
     findings = examine()
@@ -233,7 +235,7 @@ def options(
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Log more.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Log warnings only.")] = False,
 ) -> None:
-    """From raw interaction logs to artifacts a recommender serves, by one recipe."""
+    """From raw interaction logs to artifacts that a recommender serves, with one recipe."""
     if version:
         typer.echo(__version__)
         raise typer.Exit
@@ -241,7 +243,7 @@ def options(
 
 
 def main() -> None:
-    """Run the command line; a mistake of the user's ends it with one message and code 2."""
+    """Run the command line; a user error ends it with one message and exit code 2."""
     quiet_tensorflow()
     try:
         app(prog_name="towermill")
@@ -253,18 +255,18 @@ def main() -> None:
 
 
 @contextlib.contextmanager
-def _says_how_to_go_on() -> Iterator[None]:
+def _says_how_to_resume() -> Iterator[None]:
     try:
         yield
     except TowermillError:
         raise
     except (KeyboardInterrupt, Exception):
-        say(f"Stopped. Finished stages are kept. To resume: {_command_to_go_on()}")
+        say(f"Stopped. Finished stages are kept. To resume: {_resume_command()}")
         raise
 
 
-def _command_to_go_on() -> str:
-    """Return the command line as given, without --force, which would begin again."""
+def _resume_command() -> str:
+    """Return the command line as given, without --force, which would start over."""
     words, kept = iter(sys.argv[1:]), []
     for word in words:
         if word == "--force":

@@ -31,7 +31,7 @@ def recommend(
         str | None,
         typer.Option("--history", help="Instead of a user: comma-separated ids of the items read."),
     ] = None,
-    k: Annotated[int, typer.Option("-k", help="How many items.")] = 10,
+    k: Annotated[int, typer.Option("-k", help="Number of items.")] = 10,
     keep_seen: Annotated[
         bool, typer.Option("--keep-seen", help="Include items that the user has seen.")
     ] = False,
@@ -82,7 +82,9 @@ def recommend(
 @app.command("embed-items")
 def embed_items(
     bundle: BundleArgument,
-    items: Annotated[Path, typer.Argument(help="Items with their raw columns: Parquet or CSV.")],
+    items: Annotated[
+        Path, typer.Argument(help="File of items with their raw columns: Parquet or CSV.")
+    ],
     out: Annotated[Path, typer.Option("--out", help="The Parquet file to write.")] = Path(
         "item_embeddings.parquet"
     ),
@@ -121,7 +123,7 @@ def export(
         TowerDevice, typer.Option("--device", help="Device of the query tower.")
     ] = "cpu",
 ) -> None:
-    """Write a bundle in the form of another server."""
+    """Export a bundle for another server."""
     from towermill.pipelines.triton.repository import write_model_repository
 
     typer.echo(write_model_repository(bundle, triton, backend=backend, device=device))
@@ -130,32 +132,39 @@ def export(
 @app.command()
 def serve(
     bundle: Annotated[Path, typer.Argument(help="A bundle's folder, or a link to one.")],
-    host: Annotated[str, typer.Option("--host", help="0.0.0.0 listens to all.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option("--port", help="0 takes any free one.")] = 8000,
+    host: Annotated[
+        str, typer.Option("--host", help="Address to listen on; 0.0.0.0 for all.")
+    ] = "127.0.0.1",
+    port: Annotated[int, typer.Option("--port", help="Port; 0 takes any free one.")] = 8000,
     watch: Annotated[
         float | None, typer.Option("--watch", help="Seconds between checks for a newer bundle.")
     ] = None,
     api_key_file: Annotated[
         Path | None,
-        typer.Option("--api-key-file", help="Holds the API key; else $TOWERMILL_API_KEY may."),
+        typer.Option("--api-key-file", help="File with the API key. Default: $TOWERMILL_API_KEY."),
     ] = None,
-    max_k: Annotated[int, typer.Option(help="Items in an answer.")] = 1000,
-    max_queries: Annotated[int, typer.Option(help="Queries or ids in a call of a batch.")] = 256,
-    max_ids: Annotated[int, typer.Option(help="Ids in history, exclude, candidates.")] = 10_000,
-    max_body: Annotated[int, typer.Option(help="Bytes of a request's body.")] = 2**20,
-    max_batch: Annotated[int, typer.Option(help="Queries computed together.")] = 64,
+    max_k: Annotated[int, typer.Option(help="Maximum number of items in an answer.")] = 1000,
+    max_queries: Annotated[int, typer.Option(help="Maximum queries or ids in a batch call.")] = 256,
+    max_ids: Annotated[
+        int, typer.Option(help="Maximum ids in history, exclude and candidates, each.")
+    ] = 10_000,
+    max_body: Annotated[int, typer.Option(help="Maximum size of a request's body, in bytes.")] = 2
+    ** 20,
+    max_batch: Annotated[int, typer.Option(help="Maximum queries computed together.")] = 64,
     max_queue: Annotated[
-        int, typer.Option(help="Queries that wait; more are answered 503.")
+        int, typer.Option(help="Maximum waiting queries; further ones get 503.")
     ] = 1024,
-    wait: Annotated[float, typer.Option(help="Seconds that a query waits for others.")] = 0.002,
-    threads: Annotated[int, typer.Option(help="Batches computed at a time.")] = 2,
-    timeout: Annotated[float, typer.Option(help="Seconds to an answer.")] = 10.0,
+    wait: Annotated[float, typer.Option(help="Seconds a query waits for others.")] = 0.002,
+    threads: Annotated[int, typer.Option(help="Batches computed concurrently.")] = 2,
+    timeout: Annotated[
+        float, typer.Option(help="Seconds until a request is answered with 504.")
+    ] = 10.0,
     shutdown_timeout: Annotated[
-        float, typer.Option(help="Seconds for what was begun, after SIGTERM.")
+        float, typer.Option(help="Seconds that running requests have after SIGTERM.")
     ] = 30.0,
     log_level: Annotated[str, typer.Option(help="debug, info, warning or error.")] = "info",
 ) -> None:
-    """Serve a bundle over HTTP, with a page to look at it."""
+    """Serve a bundle over HTTP, with a page to explore it."""
     from towermill.pipelines.server.command import serve as serve_bundle
     from towermill.pipelines.server.settings import Settings, read_api_key
 
@@ -193,7 +202,7 @@ def _recommend_all(
 
     written = recommend_all(bundle, out, k, filter_seen=filter_seen, users=users, runtime=runtime)
     if written.unknown:
-        say(f"{written.unknown} users of {users} are not known to this bundle, and left out.")
+        say(f"{written.unknown} users of {users} are unknown to this bundle and left out.")
     if as_json:
         print_json(vars(written) | {"out": out})
     else:

@@ -212,8 +212,8 @@ def _start_cudf(pool: float | str, spill: bool) -> None:
     except MemoryError as error:
         raise SetupError(
             f"cuDF's pool should have {size / 2**30:.1f} GiB of the GPU's memory; there is not as "
-            f"much left ({error}). Lower `runtime.rmm_pool` (now {pool}), or end what else is on "
-            "the GPU: nvidia-smi lists it."
+            f"much left ({error}). Lower `runtime.rmm_pool` (now {pool}), or stop other "
+            "processes on the GPU: nvidia-smi lists them."
         ) from error
     rmm.mr.set_current_device_resource(resource)
     importlib.import_module("cudf").set_option("spill", spill)

@@ -40,13 +40,13 @@ def check_columns(
         if (name in RESERVED and name != SPLIT) or name.startswith("__"):
             raise DataError(
                 f"The interactions should not have a signal {name!r}: {', '.join(RESERVED)} and "
-                "names that begin with '__' are kept for what Towermill writes. Give it another "
+                "names that begin with '__' are reserved for Towermill. Give it another "
                 "name in the source."
             )
     for name in positive:
         if name not in signals:
             raise DataError(
-                f"`features.positive` should name signals, which are no features. Received "
+                f"`features.positive` should name signals that are not features. Received "
                 f"{name!r}; the interactions have: {', '.join(signals) or 'none'}."
             )
 
