@@ -1,8 +1,8 @@
-"""Compare continued training with training anew, after new items and users arrive.
+"""Compare continued training with retraining, after new items and users arrive.
 
 A quarter of a data set's rows, drawn at random, comes late. A sixth of the items (20 % of those
 before) and a twentieth of the users come with it: their other rows are left out. A recipe is
-trained on what came before, that run is continued on what came late, and the recipe is trained anew
+trained on what came before, that run is continued on what came late, and the recipe is retrained
 on both. Three tenths of the late rows are in none of it: all are evaluated on these, by full
 ranking, seen items left out.
 
@@ -133,12 +133,12 @@ class Ran:
 def runs(
     world: World, data: str, out: Path, seed: int, variants: Mapping[str, Mapping[str, Any]]
 ) -> Iterator[Ran]:
-    """Yield ``before``, each variant of continuing it, and ``anew``."""
+    """Yield ``before``, each variant of continuing it, and ``retrained``."""
     shared = load_recipe(RECIPES[data], CHANGES[data]).model_dump(mode="json")
     shared |= {"split": {"kind": "given"}, "features": {}, "runtime": {"seed": seed}}
     earlier = out / "earlier"
-    for name in ("before", *variants, "anew"):
-        part = name if name == "before" else "all" if name == "anew" else "new"
+    for name in ("before", *variants, "retrained"):
+        part = name if name == "before" else "all" if name == "retrained" else "new"
         safe = re.sub(r"[^A-Za-z0-9.]+", "-", name)
         content = {**shared, "name": safe, "source": world.source[part]}
         if part == "new":
@@ -246,13 +246,13 @@ def one(data: str, seed: int, variants: Mapping[str, Mapping[str, Any]]) -> dict
             ids = ids.select(ITEM_ID, RAW_PREFIX + ITEM_ID)
             if ran.name == "before":
                 known = ids
-            elif ran.name != "anew":
+            elif ran.name != "retrained":
                 result[ran.name]["old ids unchanged"] = float(ids.head(known.height).equals(known))
     return result
 
 
 def table(results: list[dict[str, Any]]) -> Table:
-    """Return medians over seeds, and of costs and metrics the ratio to those of training anew."""
+    """Return medians over seeds, and of costs and metrics the ratio to those of retraining."""
     names = [name for name in results[0] if name != "rows"]
     shown = Table(box=box.SIMPLE_HEAD)
     for header in ("", *names):
@@ -266,9 +266,9 @@ def table(results: list[dict[str, Any]]) -> Table:
                 continue
             cell = f"{statistics.median(values):.4g}"
             pairs = [
-                found[name][figure] / found["anew"].get(figure, 0)
+                found[name][figure] / found["retrained"].get(figure, 0)
                 for found in results
-                if found["anew"].get(figure, 0)
+                if found["retrained"].get(figure, 0)
             ]
             cells.append(cell + (f" ({statistics.median(pairs):.2f})" if pairs else ""))
         shown.add_row(figure, *cells)

@@ -9,32 +9,27 @@ import importlib
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
-    from towermill.pipelines.bundle.bundle import Bundle
-    from towermill.pipelines.bundle.query import Query, Recommendations
-    from towermill.pipelines.recipe.load import load_recipe, shipped_recipes, validate_recipe
-    from towermill.pipelines.recipe.recipe import Recipe
-    from towermill.pipelines.running.dask import submit
-    from towermill.pipelines.running.plan import Selection, plan
-    from towermill.pipelines.running.run import run
-    from towermill.pipelines.tuning.results import Tuned
-    from towermill.pipelines.tuning.run import tune
+    from towermill.pipelines.bundle.bundle import Bundle as Bundle
+    from towermill.pipelines.bundle.query import Query as Query
+    from towermill.pipelines.bundle.query import Recommendations as Recommendations
+    from towermill.pipelines.recipe.load import (
+        load_recipe as load_recipe,
+    )
+    from towermill.pipelines.recipe.load import (
+        shipped_recipes as shipped_recipes,
+    )
+    from towermill.pipelines.recipe.load import (
+        validate_recipe as validate_recipe,
+    )
+    from towermill.pipelines.recipe.recipe import Recipe as Recipe
+    from towermill.pipelines.running.dask import submit as submit
+    from towermill.pipelines.running.plan import Selection as Selection
+    from towermill.pipelines.running.plan import plan as plan
+    from towermill.pipelines.running.run import run as run
+    from towermill.pipelines.tuning.results import Tuned as Tuned
+    from towermill.pipelines.tuning.run import tune as tune
 
-__all__ = [
-    "Bundle",
-    "Query",
-    "Recipe",
-    "Recommendations",
-    "Selection",
-    "Tuned",
-    "load_recipe",
-    "plan",
-    "run",
-    "shipped_recipes",
-    "submit",
-    "tune",
-    "validate_recipe",
-]
-
+#: Public name to its module.
 _WHERE: Final = {
     "Bundle": "bundle.bundle",
     "Query": "bundle.query",
@@ -50,6 +45,7 @@ _WHERE: Final = {
     "tune": "tuning.run",
     "validate_recipe": "recipe.load",
 }
+__all__ = list(_WHERE)
 
 
 def __getattr__(name: str) -> Any:

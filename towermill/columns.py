@@ -13,7 +13,7 @@ COLD_USER: Final = "cold_user"
 COLD_ITEM: Final = "cold_item"
 #: Says ``train``, ``validation`` or ``test``, for a split of kind ``given``.
 SPLIT: Final = "split"
-#: The fourth split, of impressions whose clicks are not told: to be predicted, for a competition.
+#: The fourth split, of impressions whose clicks are withheld: to be predicted, for a competition.
 HIDDEN: Final = "hidden"
 
 #: An impression: its id, the history that its user had read, what was shown and clicked.

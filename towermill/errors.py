@@ -30,7 +30,7 @@ class BundleError(TowermillError):
 
 
 class SetupError(TowermillError):
-    """The installation or the device is not what was asked for."""
+    """The installation or the device does not match the settings."""
 
 
 class StageError(TowermillError):

@@ -43,7 +43,7 @@ def replacing(path: Path, *, shared: bool = False) -> Iterator[Path]:
 def replacing_folder(path: Path) -> Iterator[Path]:
     """Yield an empty folder to fill, which takes the place of `path` if no error is raised.
 
-    What a killed attempt left, under a name that ends in ``.partial``, is removed first.
+    Leftovers of a killed attempt, whose names end in ``.partial``, are removed first.
     """
     partial = path.with_name(f"{path.name}.partial")
     shutil.rmtree(partial, ignore_errors=True)

@@ -30,17 +30,17 @@ class FeatureConfig(Section):
     Parameters
     ----------
     user, item, context
-        Raw column to feature; given, it replaces what the source proposes for that entity.
+        Raw column to feature. If set, it replaces the source's proposal for that entity.
     ids
         Categorify options of ``user_id`` and ``item_id``.
     positive
-        Keep only rows in which each of these signals is at least so much. The rows left out still
-        count for the vocabularies, as in Merlin's Ali-CCP example.
+        Keep only rows in which each of these signals reaches its minimum. Dropped rows still count
+        for the vocabularies, as in Merlin's Ali-CCP example.
     graph
-        ``module:Name`` of a function that returns an NVTabular graph of your own: see
-        docs/extending/features.md. Only titles can be named beside it.
+        ``module:Name`` of a function that returns your own NVTabular graph: see
+        docs/extending/features.md. It can be combined with titles only.
     history_size
-        Of impressions: keep the last so many articles that a user read.
+        For impressions: keep at most this many articles that a user read, the last ones.
     """
 
     user: Features | None = None
@@ -70,7 +70,7 @@ class FeatureConfig(Section):
         Raises
         ------
         RecipeError
-            A name stands twice, options contradict one another, or a `shared_with` names no
+            A name occurs twice, options contradict one another, or a `shared_with` names no
         categorical feature.
         """
         chosen: dict[Entity, Features] = {}
@@ -90,7 +90,7 @@ class FeatureConfig(Section):
             _check_options(f"ids.{name}", feature)
             if feature.kind != "category" or feature.shared_with or feature.boundaries is not None:
                 raise RecipeError(
-                    f"`features.ids.{name}` should be a category with a vocabulary of its own. "
+                    f"`features.ids.{name}` should be a category with its own vocabulary. "
                     "Let the other feature name it in its `shared_with`."
                 )
             if feature.num_buckets:
@@ -146,7 +146,7 @@ def _check(features: Mapping[Entity, Features]) -> None:
             if name in RESERVED or name.startswith(RAW_PREFIX):
                 raise RecipeError(
                     f"`features.{entity}` names the column {name!r}; {', '.join(RESERVED)} and "
-                    f"names that begin with {RAW_PREFIX!r} are kept for what Towermill writes. "
+                    f"names that begin with {RAW_PREFIX!r} are reserved for Towermill. "
                     "Rename the column in the raw data."
                 )
             if feature.encoder.is_input and not _INPUT_NAME.match(name):

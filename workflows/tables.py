@@ -53,7 +53,7 @@ class Tables:
 class ImpressionTables:
     """The tables of a source of impressions: the items shown to each user, and the clicks.
 
-    Item ids are of one type (Int64 or String) wherever they stand.
+    Item ids have one type (Int64 or String) in all columns.
 
     Attributes
     ----------
@@ -61,7 +61,7 @@ class ImpressionTables:
         One row an impression: ``impression_id`` (Int64 or String; need not be unique), ``user_id``,
         ``timestamp`` (Datetime in microseconds, UTC without a zone), ``history_id`` (Int64; null
         for a user without a history), ``inview`` (list of item ids, in the order shown),
-        ``clicked`` (list of item ids; null where the clicks are not told), where the source has
+        ``clicked`` (list of item ids; null where the clicks are withheld), where the source has
         parts ``split`` (train, validation, test, hidden), and context columns under their own
         names.
     histories
@@ -96,7 +96,7 @@ class ImpressionTables:
 
 #: Frames that hold hundreds of values a row.
 _LONG = ("histories", "vectors")
-#: What the source proposes as features, and which parts it has.
+#: The features that the source proposes, and the parts that it has.
 FEATURES_FILE = "features.json"
 #: What tables have in that file, not as frames.
 _ABOUT = ("features", "parts")
@@ -118,7 +118,7 @@ class Proposal(BaseModel):
     Parameters
     ----------
     version
-        Of the file; another one is not read.
+        Version of the file; no other is read.
     features
         By entity.
     parts

@@ -1,4 +1,4 @@
-"""The content retriever: given vectors of articles, and the mean of what was read."""
+"""The content retriever: given vectors of articles, and the mean over the history."""
 
 from __future__ import annotations
 
@@ -60,9 +60,9 @@ class VectorTower(tf.keras.layers.Layer):  # type: ignore[misc]
 def build_content_of_users(data: Processed) -> Retriever:
     """Return the retriever, which has nothing to learn.
 
-    An item is its vector at length 1, a user the mean of the items met in training, each counted
-    once: their dot product is the mean cosine (Lops et al., 2011, "Content-based recommender
-    systems"). Whoever is not known scores all items 0.
+    An item is its vector at length 1, a user the mean of their training items, each counted once:
+    their dot product is the mean cosine (Lops et al., 2011, "Content-based recommender systems").
+    Unknown users score every item 0.
 
     Raises
     ------
@@ -91,7 +91,7 @@ def _after_reserved(rows: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def _means(data: Processed, items: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Return the mean vector of the items that each user id met, ``(ids, dim)``."""
+    """Return the mean vector of each user id's training items, ``(ids, dim)``."""
     pairs = data.met()
     users, met = pairs[USER_ID].to_numpy(), pairs[ITEM_ID].to_numpy()
     ids = int(data.schema[USER_ID].int_domain.max) + 1

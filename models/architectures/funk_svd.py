@@ -33,7 +33,7 @@ def build_funk_svd(data: Processed, config: FunkSVDConfig, *, seed: int = 0) -> 
     config
         The recipe's `model` section.
     seed
-        Of the factors' first values and of the draws of negatives.
+        Seed of the factors' initial values and of the draws of negatives.
 
     Raises
     ------
@@ -60,7 +60,7 @@ class FactorTower(tf.keras.layers.Layer):  # type: ignore[misc]
     side
         Which of the two.
     seed
-        Of the first values.
+        Seed of the initial values.
     """
 
     def __init__(
@@ -123,8 +123,8 @@ class FunkSVD(tf.keras.layers.Layer):  # type: ignore[misc]
     def negatives(self, users: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """Draw for each of `users` ``(rows,)``: item ids and their weights, 1 or 0, ``(rows, n)``.
 
-        A weight is 0 beyond the number of negatives that a row has drawn, and of what its user met
-        in training.
+        A weight is 0 beyond the number of negatives that a row has drawn, and for the user's
+        training items.
         """
         least, most = self.config.num_negatives
         step, rows = self.draws.assign_add(1), tf.shape(users)[0]

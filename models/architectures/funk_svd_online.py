@@ -20,7 +20,7 @@ def focal_gradient(logits: Floats, positive: NDArray[np.bool_], config: FunkSVDC
     Parameters
     ----------
     logits, positive
-        Of one shape.
+        Arrays of one shape.
     config
         Gives `gamma`, `balance` and `label_smoothing`.
     """
@@ -48,16 +48,16 @@ class OnlineFactors:
     config
         The model that they are of: its loss, and how many negatives are drawn.
     learning_rate
-        Of a click.
+        Learning rate of a click's step.
     seed
-        Of the negatives.
+        Seed of the negatives.
     """
 
     def __init__(
         self, users: Floats, items: Floats, config: FunkSVDConfig, learning_rate: float, seed: int
     ) -> None:
         self.users, self.items = users.copy(), items.copy()
-        self._nobody = self.users[-1:].copy()
+        self._unknown_user = self.users[-1:].copy()
         self.config, self.learning_rate = config, learning_rate
         self.rng = np.random.default_rng([seed, 21])
 
@@ -113,10 +113,10 @@ class OnlineFactors:
         return np.asarray(self.users[rows] @ self.items.T)
 
     def _reserve(self, row: int) -> None:
-        """Make rows up to `row`, each as the last user's was at first: that of nobody known."""
+        """Add rows up to `row`, each a copy of the initial row of unknown users."""
         more = row + 1 - len(self.users)
         if more > 0:
-            self.users = np.concatenate([self.users, np.repeat(self._nobody, more, axis=0)])
+            self.users = np.concatenate([self.users, np.repeat(self._unknown_user, more, axis=0)])
 
     def weights(self) -> dict[str, Floats]:
         """Return copies of both tables."""

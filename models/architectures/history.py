@@ -18,7 +18,7 @@ from towermill.models.data.tensors import padded
 
 
 class HistoryTower(tf.keras.layers.Layer):  # type: ignore[misc]
-    """The query tower: encoded ids of what was read → ``(rows, dim)``.
+    """The query tower: encoded ids of the articles read → ``(rows, dim)``.
 
     It holds the vectors of all articles, so that it serves by ids alone. `NewsRetriever.refresh`
     computes them with the item tower; they are not weights, and no checkpoint contains them.
@@ -30,7 +30,7 @@ class HistoryTower(tf.keras.layers.Layer):  # type: ignore[misc]
     schema
         Holds the list ``history``, and ``user_id`` for `long_term`.
     history_size
-        Of a longer history, the last so many articles are read.
+        Read at most this many articles of a history, the last ones.
     dim
         Width of an article's vector.
     masked
@@ -77,8 +77,8 @@ class HistoryTower(tf.keras.layers.Layer):  # type: ignore[misc]
         """Encode a batch in the form of `towermill.models.data.interactions.to_batch`."""
         # As wide for one reader as for many: sums over padding differ in their last bits.
         ids = dense_list(inputs, HISTORY, last=self.history_size)
-        # One reader more, of one article: a batch in which nobody has read anything would leave
-        # attention without a position, which ONNX has no segment sums for.
+        # One reader more, of one article: a batch of empty histories would leave attention without
+        # a position, which ONNX has no segment sums for.
         ids = tf.pad(ids, [[0, 1], [0, 0]], constant_values=FIRST_ID)
         mask = ids >= FIRST_ID if self.masked else tf.ones_like(ids, tf.bool)
         vectors = tf.cast(tf.gather(self.articles, ids), self.compute_dtype)

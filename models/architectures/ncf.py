@@ -28,11 +28,11 @@ def build_ncf(data: Processed, config: NCFConfig, *, seed: int = 0) -> Ranker:
     Parameters
     ----------
     data
-        Gives the ids' cardinalities and, of interactions, what each user met.
+        Gives the ids' cardinalities and, for interactions, the training items of each user.
     config
         The recipe's `model` section.
     seed
-        Of the embeddings' first values and of the draws of negatives.
+        Seed of the embeddings' initial values and of the draws of negatives.
 
     Raises
     ------

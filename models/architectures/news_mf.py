@@ -1,4 +1,5 @@
-"""NewsMF: matrix factorization of impressions, with what was read averaged beside the factors."""
+"""NewsMF: matrix factorization of impressions, with the average of the articles read beside the
+factors."""
 
 from __future__ import annotations
 
@@ -28,16 +29,16 @@ def build_news_mf(data: ImpressionData, config: NewsMFConfig, *, seed: int = 0) 
     Parameters
     ----------
     data
-        Gives the schema, the articles' numbers and how often what is shown is clicked.
+        Gives the schema, the articles' numbers and the click-through rate.
     config
         The recipe's `model` section.
     seed
-        Of the first factors.
+        Seed of the initial factors.
 
     Raises
     ------
     SchemaError, RecipeError
-        There are no readers' ids, or `model.features` names what is no number of the articles.
+        There are no readers' ids, or `model.features` names a column that is not a number.
     """
     user, item = data.column(USER_ID), data.column(ITEM_ID)
     numbers = Schema([data.number(name) for name in config.features])
@@ -62,16 +63,16 @@ def build_news_mf(data: ImpressionData, config: NewsMFConfig, *, seed: int = 0) 
 
 
 class ReaderTower(tf.keras.layers.Layer):  # type: ignore[misc]
-    """The query tower: factors of a reader and the mean of what was read → ``(rows, dim)``.
+    """The query tower: factors of a reader and the mean of the articles read → ``(rows, dim)``.
 
     Parameters
     ----------
     factors
-        Of ``user_id``.
+        Factors of ``user_id``.
     reading
         Tower of ``history``, without weights; None without features.
     schema
-        Of the inputs.
+        The inputs' schema.
     offset
         Where the bias of all begins: the log-odds of a click.
     """
@@ -113,9 +114,9 @@ class ArticleTower(tf.keras.layers.Layer):  # type: ignore[misc]
     Parameters
     ----------
     factors
-        Of ``item_id``.
+        Factors of ``item_id``.
     numbers, schema
-        Of the numbers, and of all inputs.
+        Schemas of the numbers, and of all inputs.
     """
 
     def __init__(
@@ -123,7 +124,7 @@ class ArticleTower(tf.keras.layers.Layer):  # type: ignore[misc]
     ) -> None:
         super().__init__(**kwargs)
         self.factors, self.names, self.schema = factors, numbers.column_names, schema
-        #: How much each number of what is shown goes with each mean of what was read.
+        #: Weight of each number of the shown article with each mean of the history.
         self.affinity = tf.keras.layers.Dense(
             len(numbers), use_bias=False, kernel_initializer=tf.keras.initializers.Identity(0.1)
         )

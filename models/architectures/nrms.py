@@ -36,7 +36,7 @@ def build_nrms(
     batch_size
         Not needed.
     seed
-        Of the first vectors of words and of `features`. All other weights begin from TensorFlow's
+        Seed of the initial vectors of words and of `features`. All other weights use TensorFlow's
         global seed: call `towermill.runtime.device.seed_everything` before, as `train_model` does.
 
     Raises
@@ -44,8 +44,8 @@ def build_nrms(
     SchemaError
         The processed data has no text or no histories.
     RecipeError
-        `model.features` names what is no category of the articles, or `model.age` is asked for and
-        the source does not say when they came out.
+        `model.features` names a column that is not a category of the articles, or `model.age` is
+        asked for and the source does not say when they came out.
     """
     title_size, history_size = data.title_size, data.history_size  # refused where there are none
     schema = _item_schema(data, config)
@@ -146,7 +146,7 @@ class NRMS(tf.keras.layers.Layer):  # type: ignore[misc]
     A batch holds ``history_id`` ``(rows,)`` and ``candidates`` ``(rows, 1 + negatives)``, int32,
     the click first, 0 where there is no further negative, with ages ``ages`` like these, and
     ``user_id`` ``(rows,)``.
-    Tokens, categories and histories stand on the device and are looked up there.
+    Tokens, categories and histories are on the device and are looked up there.
     """
 
     def __init__(

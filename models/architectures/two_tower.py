@@ -41,7 +41,7 @@ def build_two_tower(
     batch_size
         Rows a training step, for the sampling probabilities of mixed negatives.
     seed
-        Of the embeddings' first values and of the draws of negatives.
+        Seed of the embeddings' initial values and of the draws of negatives.
 
     Raises
     ------
@@ -92,7 +92,7 @@ class ContrastiveLoss:
     def __call__(self, batch: dict[str, tf.Tensor]) -> tf.Tensor:
         prediction = self.model(batch, training=True)
         loss = self.model.model_outputs[0].default_loss(prediction.targets, prediction.outputs)
-        # Merlin sums L2 over the batch's embedding rows; a mean holds for every batch size.
+        # Merlin sums L2 over the batch's embedding rows; a mean is independent of the batch size.
         rows = tf.cast(tf.shape(prediction.outputs)[0], tf.float32)
         terms = [tf.cast(term, tf.float32) for term in self.model.losses]
         return loss + tf.add_n(terms or [0.0]) / rows
@@ -108,7 +108,7 @@ class SampledOutput(mm.ContrastiveOutput):  # type: ignore[misc]
     Parameters
     ----------
     known
-        Given, the negatives are each row's own, and none of them counts that the user met.
+        If given, negatives are drawn per row, and items the user interacted with are ignored.
     """
 
     def __init__(

@@ -26,7 +26,7 @@ class ModelConfig(Section):
     trains
         Whether it has weights to fit; without, `batches` is never called.
     online
-        ``module:Name`` of what goes on learning from single clicks: a class like
+        ``module:Name`` of a model that learns from single clicks: a class like
         `towermill.models.architectures.funk_svd_online.OnlineFactors`. None if the kind has none.
 
     Examples
@@ -61,6 +61,7 @@ class ModelConfig(Section):
             The processed schema lacks what the model needs.
         """
 
-    def batches(self, data: Any, *, batch_size: int, seed: int) -> Batches | None:
-        """Return what the model is trained on; None is refused if the kind `trains`."""
-        return None
+    def batches(self, data: Any, *, batch_size: int, seed: int) -> Batches:
+        """Return what the model is trained on; by default `Processed.batches`."""
+        batches: Batches = data.batches(batch_size=batch_size, seed=seed)
+        return batches

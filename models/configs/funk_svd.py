@@ -11,7 +11,6 @@ from towermill.models.configs.base import ModelConfig
 if TYPE_CHECKING:
     from towermill.models.contracts.retriever import Retriever
     from towermill.models.data.interactions import Processed
-    from towermill.models.training.fit import Batches
 
 
 class FunkSVDConfig(ModelConfig):
@@ -20,18 +19,18 @@ class FunkSVDConfig(ModelConfig):
     Parameters
     ----------
     factors
-        Of a user and of an item, beside their bias.
+        Number of factors of a user and of an item, beside their bias.
     l2
         Weight of the squared norm of both rows of a pair, added to the pair's loss.
     num_negatives
-        The least and the most negatives of a positive. Each row draws how many, each number as
-        likely, and then these, uniformly over the catalogue and with replacement; what the user
-        met in training weighs nothing.
+        The minimum and maximum number of negatives per positive. Each row draws a number uniformly
+        between them, and then as many negatives, uniformly over the catalogue and with replacement;
+        items the user interacted with in training are ignored.
     gamma
-        Of the focal loss: how much less a pair weighs the better it is known; 0 is cross-entropy
-        (Lin et al., ICCV 2017).
+        Focusing parameter of the focal loss, which down-weights well-predicted pairs; 0 is
+        cross-entropy (Lin et al., ICCV 2017).
     balance
-        Weight of a positive; that of a negative is 1 less it.
+        Weight of positives; negatives get 1 − `balance`.
     label_smoothing
         0 asks for chances of 1 and 0, s for 1 - s/2 and s/2.
     """
@@ -59,8 +58,3 @@ class FunkSVDConfig(ModelConfig):
         from towermill.models.architectures.funk_svd import build_funk_svd
 
         return build_funk_svd(data, self, seed=seed)
-
-    def batches(self, data: Processed, *, batch_size: int, seed: int) -> Batches:
-        from towermill.models.data.interaction_batches import InteractionBatches
-
-        return InteractionBatches(data, batch_size=batch_size, seed=seed)

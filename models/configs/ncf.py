@@ -11,7 +11,6 @@ from towermill.models.configs.base import ModelConfig
 
 if TYPE_CHECKING:
     from towermill.models.contracts.ranker import Ranker
-    from towermill.models.training.fit import Batches
 
 
 class NCFConfig(ModelConfig):
@@ -23,14 +22,14 @@ class NCFConfig(ModelConfig):
     Parameters
     ----------
     embedding_dim
-        Of users, and of items.
+        Width of user and item embeddings.
     mlp
         Widths of the dense layers over both embeddings joined; a last one of width 1 follows.
     dropout
         After each dense layer.
     num_negatives
-        Of interactions: items drawn uniformly a row, afresh each time; none that the user met in
-        training counts.
+        With interactions: items drawn uniformly per row at each step; use a small number. Items the
+        user interacted with in training are ignored.
     l2
         Weight of the squared norms of the two embeddings of a row.
     """
@@ -49,8 +48,3 @@ class NCFConfig(ModelConfig):
         from towermill.models.architectures.ncf import build_ncf
 
         return build_ncf(data, self, seed=seed)
-
-    def batches(self, data: Any, *, batch_size: int, seed: int) -> Batches:
-        from towermill.models.data.event_batches import event_batches
-
-        return event_batches(data, batch_size=batch_size, seed=seed)

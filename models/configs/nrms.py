@@ -20,31 +20,32 @@ if TYPE_CHECKING:
 class NRMSConfig(ModelConfig):
     """News by their words, readers by what they read (Wu et al., EMNLP 2019).
 
-    The size of titles and of histories is decided in processing (`text.title_size`,
-    `features.history_size`), the words' vectors too.
+    `process` sets title size (`text.title_size`), history size (`features.history_size`) and word
+    vectors.
 
     Parameters
     ----------
     heads, head_dim
-        Of both self-attentions; their product is the width of the embedding.
+        Heads of both self-attentions and their width; the product is the width of the embedding.
     attention_dim
         Length of the query of both additive attentions.
     dense
         Widths of dense layers, each with batch normalisation, after the news encoder's
         self-attention; the last has to be `heads` × `head_dim`.
     dropout
-        Of the news encoder: after word embeddings, self-attention and dense layers.
+        Dropout of the news encoder: after word embeddings, self-attention and dense layers.
     user_dropout
-        Of the user encoder: after its self-attention. Widely copied implementations have none.
+        Dropout of the user encoder: after its self-attention. Widely copied implementations have
+        none.
     history_dropout
         Share of the articles read that training leaves out of a history, others each time: where
         readers are few and have many impressions, their histories are known by heart otherwise.
     loss
         ``softmax`` over the click and its negatives, or ``bce`` on each of them.
     news_encoder, user_encoder
-        What encodes a title, and what was read.
+        Encoders of a title and of a history.
     npratio
-        Negatives a click, drawn afresh each epoch from what was shown with it and not clicked.
+        Negatives per click, drawn each epoch from the items shown with it and not clicked.
     replacement
         Draw with replacement. Without, a click with fewer such articles has fewer negatives.
     reader_ids
@@ -53,8 +54,8 @@ class NRMSConfig(ModelConfig):
     reader_dropout
         Share of rows of which training leaves that vector out, so that histories go on to count.
     frozen_words
-        Keep the words' vectors as they are given (`text.words`): what is learned of a word then
-        holds for those like it, which no title in training had.
+        Keep the words' vectors as they are given (`text.words`): what is learned about a word then
+        transfers to similar words that no training title has.
     features
         Categories of the articles whose embeddings are added to their vectors.
     age

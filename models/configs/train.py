@@ -47,11 +47,11 @@ class TrainConfig(Section):
         over the whole catalogue, or ``auc`` within impressions where a model ranks these. Also a
         metric that `evaluate.metrics` names.
     patience
-        Stop after so many epochs without a better `monitor`; 0 never stops early.
+        Stop after this many epochs without a better `monitor`; 0 never stops early.
     evaluate_every
-        Validate each so many epochs.
+        Validate every N epochs.
     checkpoint_steps
-        Also save every so many steps within an epoch; 0 saves at the ends of epochs only.
+        Also save every N steps within an epoch; 0 saves at the ends of epochs only.
     mixed_precision
         Compute in this type, keep weights in float32.
     xla

@@ -15,7 +15,6 @@ from towermill.section import PartName
 if TYPE_CHECKING:
     from towermill.models.contracts.retriever import Retriever
     from towermill.models.data.interactions import Processed
-    from towermill.models.training.fit import Batches
 
 
 class TwoTowerConfig(ModelConfig):
@@ -32,7 +31,7 @@ class TwoTowerConfig(ModelConfig):
     embedding_dim
         Width of every embedding table; left out, inferred from each cardinality.
     activation, dropout
-        Of the hidden layers.
+        Activation and dropout of the hidden layers.
     input_dropout
         Share of each tower's input set to zero in training.
     normalize
@@ -51,10 +50,10 @@ class TwoTowerConfig(ModelConfig):
         ``in_batch``, ``uniform`` or ``popularity`` over the catalogue, or ``mixed`` (in-batch and
         uniform; Yang et al., WWW 2020). Negatives are shared by the rows of a batch.
     num_negatives
-        Drawn a batch, for all but ``in_batch``.
+        Number of negatives per batch, for all but ``in_batch``.
     own_negatives
-        Draw them for each row instead (``uniform`` or ``popularity``), few then; none counts that
-        the user met in training.
+        Draw them for each row instead (``uniform`` or ``popularity``): use a small number. Items
+        the user interacted with in training are ignored.
     logq
         Subtract the log of each candidate's sampling probability (softmax only; Yi et al. 2019).
     popularity_power
@@ -101,8 +100,3 @@ class TwoTowerConfig(ModelConfig):
         from towermill.models.architectures.two_tower import build_two_tower
 
         return build_two_tower(data, self, batch_size=batch_size, seed=seed)
-
-    def batches(self, data: Processed, *, batch_size: int, seed: int) -> Batches:
-        from towermill.models.data.interaction_batches import InteractionBatches
-
-        return InteractionBatches(data, batch_size=batch_size, seed=seed)

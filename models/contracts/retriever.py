@@ -10,6 +10,7 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 import polars as pl
 import tensorflow as tf
+from merlin.schema import Schema
 from numpy.typing import NDArray
 
 from towermill.models.contracts.weights import read_weights, write_weights
@@ -81,6 +82,11 @@ class Retriever:
         return (self.query_tower, self.item_tower)
 
     @property
+    def query_schema(self) -> Schema:
+        """The inputs of the query tower."""
+        return self.query_tower.schema
+
+    @property
     def rows_at_once(self) -> int:
         """Rows a call when a whole table is encoded."""
         return ENCODE_ROWS
@@ -98,7 +104,7 @@ class Retriever:
         return dot_product_scores(self.embed_queries(queries), self.embed_items(items))
 
     def slate_vectors(self, data: Any) -> SlateVectors:
-        """Return what the items shown in impressions are scored by."""
+        """Return the vectors that score the items shown in impressions."""
         return SlateVectors(self.embed_items(data.items_by_id))
 
     def encode(self, side: Side, features: pl.DataFrame) -> NDArray[np.float32]:

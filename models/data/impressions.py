@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, ClassVar, Final
+from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 import numpy as np
 import polars as pl
@@ -32,6 +32,9 @@ from towermill.errors import RecipeError, SchemaError
 from towermill.models.data.interactions import Processed
 from towermill.processed import TextStats
 
+if TYPE_CHECKING:
+    from towermill.models.training.fit import Batches
+
 #: The column of an article's age at the end of the data: see `age_buckets`.
 AGE: Final = "age"
 #: Upper bounds, in hours, of all age buckets but the last; bucket 0 means an unknown age.
@@ -51,11 +54,11 @@ class Slates:
     times
         datetime64 ``(impressions,)``, in microseconds.
     items
-        int32 ``(entries,)``: encoded ids of what was shown, one impression after another.
+        int32 ``(entries,)``: encoded ids of the items shown, one impression after another.
     offsets
         int64 ``(impressions + 1,)``.
     clicked
-        bool ``(entries,)``; False throughout where clicks are not told.
+        bool ``(entries,)``; False throughout where clicks are withheld.
     """
 
     impression_ids: pl.Series
@@ -135,6 +138,12 @@ class ImpressionData(Processed):
         age = age_buckets(self.as_of - _moments(items[PUBLISHED]))
         return items.with_columns(pl.Series(AGE, age))
 
+    def batches(self, *, batch_size: int, seed: int) -> Batches:
+        """Return training batches of single items: one row an article shown."""
+        from towermill.models.data.entry_batches import EntryBatches
+
+        return EntryBatches(self, batch_size=batch_size, seed=seed)
+
     @property
     def as_of(self) -> np.datetime64:
         """The moment of the last impression."""
@@ -185,7 +194,7 @@ class ImpressionData(Processed):
 
     @cached_property
     def histories(self) -> NDArray[np.int32]:
-        """Encoded ids read, int32 ``(histories, history_size)``, padded with 0 behind.
+        """Encoded ids read, int32 ``(histories, history_size)``, padded with 0 at the end.
 
         Row 0 is the empty history.
         """
@@ -230,7 +239,7 @@ class ImpressionData(Processed):
 
     @cached_property
     def items_by_id(self) -> pl.DataFrame:
-        """The catalogue behind three rows of what is no article: no text, unknown categories."""
+        """The catalogue after three rows for special ids: no text, unknown categories."""
         ids = pl.int_range(FIRST_ID, dtype=pl.Int32)
         kinds = self.items.schema
         unknown = [n for n, t in kinds.items() if t == pl.Int32 and n != AGE]
@@ -240,7 +249,7 @@ class ImpressionData(Processed):
         return pl.concat([blank, self.items])
 
     def _counted_in(self, column: str) -> str:
-        """Return `inview` for items: what was shown and never clicked counts as met."""
+        """Return `inview` for items: those shown and never clicked count as occurring."""
         return INVIEW if column == ITEM_ID else column
 
     @cached_property

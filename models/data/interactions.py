@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 import polars as pl
@@ -20,11 +20,14 @@ from towermill.errors import DataError, SchemaError
 from towermill.models.data.lists import Lists
 from towermill.processed import ProcessedFolder, Stats
 
-#: Feature name to values; a list feature stands as ``<name>__values`` and ``<name>__offsets``, as
+if TYPE_CHECKING:
+    from towermill.models.training.fit import Batches
+
+#: Feature name to values; a list feature is ``<name>__values`` and ``<name>__offsets``, as
 #: Merlin's dataloader gives it.
 Batch = dict[str, NDArray[Any]]
 
-#: Size of what is shuffled at once.
+#: Size of a partition, which is shuffled at once.
 PARTITION = "256MB"
 
 
@@ -83,6 +86,12 @@ class Processed:
                 f"Expected a processed data set with {self.folder.schema.name} in {self.path}."
             )
         return read_schema(self.path)
+
+    def batches(self, *, batch_size: int, seed: int) -> Batches:
+        """Return training batches of single items: one row an interaction."""
+        from towermill.models.data.interaction_batches import InteractionBatches
+
+        return InteractionBatches(self, batch_size=batch_size, seed=seed)
 
     def column(self, name: str) -> ColumnSchema:
         """Return the schema of an id; raise `SchemaError` if it is not there."""
@@ -147,7 +156,7 @@ class Processed:
         return self.scan("test").head(rows).collect()
 
     def has(self, split: str) -> bool:
-        """Tell whether the split was made and holds rows."""
+        """Return whether the split was made and holds rows."""
         return any(self.folder.split(split).glob("*.parquet")) and self.rows(split) > 0
 
     def rows(self, split: str) -> int:
@@ -184,7 +193,7 @@ class Processed:
         return counts
 
     def _counted_in(self, column: str) -> str:
-        """Return the column of the splits in which a column's ids stand."""
+        """Return the column of the splits that holds a column's ids."""
         return column
 
     @property
@@ -217,7 +226,7 @@ class Processed:
         segment
             With ``cold: flag``: only rows whose user is, or is not, known from training.
         limit
-            Take at most so many queries, always the same sample; 0 takes all.
+            Take at most this many queries, always the same sample; 0 takes all.
         """
         held = self.scan(split).collect()
         if segment != "all":

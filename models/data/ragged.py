@@ -89,7 +89,7 @@ def blocks(offsets: Ints, entries: int) -> Iterator[tuple[int, int]]:
 
 
 def entries_of(offsets: Ints, rows: Ints) -> Ints:
-    """Return where the entries of the impressions `rows` stand, one impression after another."""
+    """Return the positions of the entries of impressions `rows`, one impression after another."""
     lengths = offsets[rows + 1] - offsets[rows]
     ends = np.cumsum(lengths)
     return np.repeat(offsets[rows] - ends + lengths, lengths) + np.arange(
@@ -98,7 +98,7 @@ def entries_of(offsets: Ints, rows: Ints) -> Ints:
 
 
 def check_scored(scores: ArrayLike, labels: ArrayLike) -> tuple[NDArray[Any], NDArray[np.bool_]]:
-    """Return the scores of entries, and whether each was clicked; refuse what is neither."""
+    """Return the scores of entries, and whether each was clicked; refuse invalid ones."""
     score: NDArray[Any] = check_entries("scores", scores, "fiu", "real numbers")
     label: NDArray[Any] = check_entries("labels", labels, "biu", "bool, or 0 and 1")
     if len(score) != len(label):

@@ -19,7 +19,7 @@ _BLOCK = 1 << 15
 
 
 class SlateBatches:
-    """Batches of one row a click, its negatives drawn afresh each epoch (Wu et al., 2019).
+    """Batches of one row a click, its negatives drawn again each epoch (Wu et al., 2019).
 
     An impression with several clicks gives one row a click; none of them is another's negative.
     One without a click, or of which all was clicked, gives none.

@@ -18,7 +18,7 @@ def as_tensors(batch: Mapping[str, NDArray[Any]]) -> dict[str, tf.Tensor]:
 def tensor_specs(schema: Schema) -> dict[str, tf.TensorSpec]:
     """Return the specs of a batch of these columns, as `to_batch` makes it.
 
-    Each is of rank 1 and any length. With the length left open, a trace holds for every batch, and
+    Each is of rank 1 and any length. With the length left open, one trace serves every batch, and
     Merlin's check that all features agree in it passes for lists (whose length is never known).
     """
     specs = {}
@@ -33,7 +33,7 @@ def tensor_specs(schema: Schema) -> dict[str, tf.TensorSpec]:
 
 
 def padded(values: tf.Tensor, offsets: tf.Tensor, last: int = 0) -> tf.Tensor:
-    """Return lists as ``(rows, width)``, with zeros behind.
+    """Return lists as ``(rows, width)``, padded with zeros at the end.
 
     Plain gathers: every runtime that an export goes to has them.
 

@@ -22,5 +22,5 @@ PROTOCOLS: Registry[Protocol] = Registry(
 
 
 def events_of(processed: Path) -> Events:
-    """Return what a processed data set holds."""
+    """Return the kind of events of a processed data set."""
     return "impressions" if ProcessedFolder(processed).histories.is_file() else "interactions"

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from towermill.errors import DataError, TowermillError
+from towermill.errors import DataError
 from towermill.models.data.lists import ScoreBlock, check_positive
 from towermill.models.data.ragged import blocks, check_items, check_offsets
 from towermill.models.data.random import check_seed, counted_uniform
@@ -50,8 +50,7 @@ def random_scores(seed: int, catalogue: int) -> ScoreBlock:
     TowermillError
         If `seed` is negative or `catalogue` is not a positive integer.
     """
-    if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or seed < 0:
-        raise TowermillError(f"`seed` should be an integer from 0. Received: seed={seed!r}")
+    check_seed(seed)
     check_positive("catalogue", catalogue)
     return partial(_uniform, int(seed), int(catalogue))
 

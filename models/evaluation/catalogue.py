@@ -101,7 +101,9 @@ class CatalogueProtocol(Protocol):
             )
             return None
         k = int(monitor.partition("@")[2])
-        return partial(_validate, data, queries, (k,), ranking.metrics)
+        return partial(
+            evaluate_catalogue, data=data, queries=queries, k=(k,), metrics=ranking.metrics
+        )
 
     def report(
         self,
@@ -147,12 +149,6 @@ class CatalogueProtocol(Protocol):
         if segments:
             result["segments"] = _segments(model, data, ranking, k)
         return result
-
-
-def _validate(
-    data: Processed, queries: Queries, k: Sequence[int], metrics: Sequence[str], model: Model
-) -> dict[str, float]:
-    return evaluate_catalogue(model, data, queries, k, metrics)
 
 
 def _segments(model: Model, data: Processed, ranking: Ranking, k: Sequence[int]) -> dict[str, Any]:

@@ -29,7 +29,7 @@ from towermill.models.metrics.impressions.ranking import impression_metrics, per
 
 logger = logging.getLogger(__name__)
 
-#: Of the validation split, on which the threshold is chosen.
+#: Impressions of the validation split on which the threshold is chosen.
 _THRESHOLD_IMPRESSIONS = 100_000
 
 
@@ -53,7 +53,7 @@ def report_impressions(
     seed: int,
     metrics: Sequence[str] = (),
 ) -> dict[str, Any]:
-    """Return all that ``metrics.json`` tells of a split.
+    """Return the content of ``metrics.json`` for a split.
 
     ``metrics`` are means over the impressions with something clicked and something not; the others
     are left out, and counted in ``left_out``. ``intervals`` hold the means in 95 of 100 draws of
@@ -68,11 +68,11 @@ def report_impressions(
     model, data
         Trained; its data.
     slates
-        Of the split.
+        The split's slates.
     k
         Cut-offs.
     seed
-        Of the draws.
+        Seed of the draws.
     metrics
         Names of metrics beside Towermill's own.
 
@@ -118,8 +118,8 @@ def readers_of(slates: Slates) -> NDArray[np.int64]:
     those without any, each impression counts as a user's.
     """
     alone = len(slates) + int(slates.histories.max(initial=0)) + np.arange(len(slates))
-    strangers = np.where(slates.histories > 0, slates.histories, alone)
-    return np.where(slates.users >= FIRST_ID, slates.users, -strangers.astype(np.int64))
+    unknown = np.where(slates.histories > 0, slates.histories, alone)
+    return np.where(slates.users >= FIRST_ID, slates.users, -unknown.astype(np.int64))
 
 
 def _entries(
@@ -196,7 +196,7 @@ class ImpressionProtocol(Protocol):
             )
             return None
         k = tuple(sorted({5, 10, int(monitor.partition("@")[2] or 10)}))
-        return partial(_validate, data, slates, k, ranking.metrics)
+        return partial(evaluate_slates, data=data, slates=slates, k=k, metrics=ranking.metrics)
 
     def report(
         self,
@@ -217,9 +217,3 @@ class ImpressionProtocol(Protocol):
             )
         result: dict[str, Any] = {"protocol": "impression", "split": "test"}
         return result | report_impressions(model, data, slates, k or (5, 10), seed, ranking.metrics)
-
-
-def _validate(
-    data: ImpressionData, slates: Slates, k: Sequence[int], metrics: Sequence[str], model: Model
-) -> dict[str, float]:
-    return evaluate_slates(model, data, slates, k, metrics)

@@ -26,7 +26,7 @@ class Ranking:
     query, filter_seen
         See `Processed.queries`; over the catalogue alone.
     max_queries
-        At most so many queries or impressions, a fixed sample; 0 ranks all.
+        At most this many queries or impressions, a fixed sample; 0 ranks all.
     metrics
         Names of metrics beside Towermill's own.
     """

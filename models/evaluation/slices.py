@@ -43,8 +43,8 @@ def slices(
     shown_before
         bool, (impressions,): whether something clicked was shown in training.
     history_lengths
-        Integers from 0, (impressions,): articles in the history. Of one that was cut to what the
-        model takes, bins above that size stay empty.
+        Integers from 0, (impressions,): articles in the history. If it was cut to the model's
+        history size, bins above that size stay empty.
     ages
         Hours, (impressions,), as `clicked_ages` returns them; NaN is in no slice.
     history_bins, age_bins
@@ -53,7 +53,7 @@ def slices(
     Returns
     -------
     dict of str to ndarray
-        bool, (impressions,) each; those of what is None are left out.
+        bool, (impressions,) each; slices of arguments that are None are left out.
 
     Raises
     ------
@@ -91,7 +91,7 @@ def clicked_ages(
 ) -> Floats:
     """Return the age in hours of the article clicked in each impression; of several, the youngest.
 
-    Negative where the clock of one of the two sources is wrong, or an article was published anew.
+    Negative where the clock of one of the two sources is wrong, or an article was published again.
 
     Parameters
     ----------

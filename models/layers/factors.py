@@ -25,7 +25,7 @@ class BiasedFactors(tf.keras.layers.Layer):  # type: ignore[misc]
     side
         Which of the two.
     seed
-        Of the first values.
+        Seed of the initial values.
     """
 
     def __init__(

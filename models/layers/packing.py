@@ -58,7 +58,7 @@ def packing(mask: tf.Tensor, cut: bool = True) -> Packing:
     mask
         bool ``(sequences, length)``.
     cut
-        Off behind the longest sequence, which is faster; else the packing is `fixed`.
+        Cut padding after the longest sequence, which is faster; otherwise the packing is `fixed`.
     """
     if not cut:
         return Packing(mask, tf.where(mask), fixed=True)

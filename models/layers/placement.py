@@ -41,7 +41,7 @@ def tables_in_host(limit: int) -> Iterator[None]:
 
 
 def _size(given: dict[str, Any]) -> tuple[int, int]:
-    """Return rows and bytes of a table to be made; of what is none, 0."""
+    """Return rows and bytes of a table to be made; 0 for anything else."""
     value = given.get("initial_value")
     shape = given.get("shape") or getattr(value, "shape", None)
     if shape is None or len(shape) != 2 or None in tuple(shape):
@@ -51,7 +51,7 @@ def _size(given: dict[str, Any]) -> tuple[int, int]:
 
 
 def in_host(model: Any) -> list[str]:
-    """Return the names of a model's weights that stand on the host."""
+    """Return the names of a model's weights that are in host memory."""
     named = tf.DeviceSpec.from_string(_HOST)
     return [
         weight.name

@@ -43,7 +43,7 @@ def metrics_of(registry: Registry[Any], base: Any, others: Sequence[str] = ()) -
         if by_kind.setdefault(metric.kind, metric) is not metric:
             both = [f"{c.__module__}:{c.__name__}" for c in (by_kind[metric.kind], metric)]
             raise RecipeError(
-                f"Metrics should differ in their `kind`, by which results are called. Received: "
+                f"Metrics should differ in their `kind`, which names their results. Received: "
                 f"{metric.kind!r} of {' and of '.join(both)}. Rename one of the two."
             )
     return [c() for c in sorted(classes, key=lambda c: c.order) if issubclass(c, base)]

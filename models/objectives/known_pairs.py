@@ -11,15 +11,14 @@ from towermill.models.data.interactions import Processed
 
 
 class KnownPairs:
-    """Tells whether a user met an item in training: 8 bytes a pair, found by bisection.
+    """Look up whether a user interacted with an item in training: 8 bytes a pair, by bisection.
 
-    So that a negative drawn at random is never an item that the user chose. The pairs are read when
-    they are first asked for.
+    It keeps random negatives from being items that the user chose. The pairs are read on first use.
 
     Parameters
     ----------
     data
-        Its training split, and what a continued run's users met before, is held once a pair.
+        The pairs of its training split, and those of the runs that it continues, are held.
     """
 
     def __init__(self, data: Processed) -> None:
@@ -27,7 +26,7 @@ class KnownPairs:
         self._pairs: tf.Tensor | None = None
 
     def __call__(self, users: tf.Tensor, items: tf.Tensor) -> tf.Tensor:
-        """Return whether they are, for encoded ids `users` and `items` of shapes that broadcast."""
+        """Return whether each (user, item) pair occurs in training; the shapes broadcast."""
         if self._pairs is None:
             with tf.init_scope():  # once, not in each trace
                 self._pairs = tf.constant(self._read())
@@ -38,7 +37,7 @@ class KnownPairs:
 
     @tf.autograph.experimental.do_not_convert  # type: ignore[untyped-decorator]
     def _read(self) -> np.ndarray:
-        """Return the pairs, a number each, rising; behind them one that is above all."""
+        """Return the pairs, one number each, ascending, and a last one above all."""
         pair = pl.col(USER_ID).cast(pl.Int64) * self._items + pl.col(ITEM_ID)
         pairs = self._data.met().select(pair.sort().alias("pair"))["pair"]
         return np.append(pairs.to_numpy(), np.iinfo(np.int64).max)

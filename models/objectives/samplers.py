@@ -1,6 +1,6 @@
 """Samplers for Merlin's `ContrastiveOutput`: in the batch, over the catalogue, or both.
 
-Every sampler knows the probability with which it brings an item, for the logQ correction, and
+Every sampler knows the sampling probability of each item, for the logQ correction, and
 draws by a counter that is part of the model's state: training that resumes draws what training
 that never stopped would have drawn.
 """
@@ -19,7 +19,28 @@ from towermill.columns import FIRST_ID
 from towermill.errors import TowermillError
 
 
-class InBatch(CandidateSampler):  # type: ignore[misc]
+class _Sampler(CandidateSampler):  # type: ignore[misc]
+    """A sampler that is called on each batch and keeps nothing between batches.
+
+    Attributes
+    ----------
+    probability
+        float32, ``(items + 3,)``: with which each encoded id is drawn.
+    """
+
+    probability: tf.Tensor
+
+    def with_sampling_probs(self, items: Candidate) -> Candidate:
+        return items.with_sampling_prob(tf.gather(self.probability, items.id))
+
+    def add(self, items: Candidate) -> None:
+        """Nothing is kept between batches."""
+
+    def sample(self) -> Candidate:
+        raise TowermillError("Negatives are drawn for a batch: call the sampler on one.")
+
+
+class InBatch(_Sampler):
     """The batch's own items (Hidasi et al., ICLR 2016); Q is their share of the training rows.
 
     Parameters
@@ -36,17 +57,8 @@ class InBatch(CandidateSampler):  # type: ignore[misc]
     def call(self, positive: Candidate, **_: Any) -> Candidate:
         return positive
 
-    def with_sampling_probs(self, items: Candidate) -> Candidate:
-        return items.with_sampling_prob(tf.gather(self.probability, items.id))
 
-    def add(self, items: Candidate) -> None:
-        """Nothing is kept between batches."""
-
-    def sample(self) -> Candidate:
-        raise TowermillError("In-batch negatives are taken from a batch: call the sampler on one.")
-
-
-class Catalogue(CandidateSampler):  # type: ignore[misc]
+class Catalogue(_Sampler):
     """Items drawn from the whole catalogue, with replacement, and encoded by the item tower.
 
     Parameters
@@ -83,7 +95,7 @@ class Catalogue(CandidateSampler):  # type: ignore[misc]
         # Padding, null and out of vocabulary are never drawn.
         shares = np.concatenate([np.zeros(FIRST_ID), probability / probability.sum()])
         self.probability = tf.constant(shares, tf.float32)
-        # As a positive, what is never drawn counts as the rarest item: log 0 would drown the rest.
+        # A positive that is never drawn counts as the rarest item: log 0 would drown the rest.
         self.least = float(shares[shares > 0].min())
         self.seed = seed
         self.draws = tf.Variable(0, trainable=False, dtype=tf.int64, name="draws")
@@ -111,16 +123,8 @@ class Catalogue(CandidateSampler):  # type: ignore[misc]
         drawn = tf.gather(self.probability, items.id)
         return items.with_sampling_prob(tf.maximum(drawn, self.least))
 
-    def add(self, items: Candidate) -> None:
-        """Nothing is kept between batches."""
 
-    def sample(self) -> Candidate:
-        raise TowermillError(
-            "Negatives take their ids' type from a batch: call the sampler on one."
-        )
-
-
-class Mixed(CandidateSampler):  # type: ignore[misc]
+class Mixed(_Sampler):
     """In-batch and catalogue negatives together (Yang et al., WWW 2020).
 
     Q is the mean of both probabilities, weighted by how many candidates each brings.
@@ -137,15 +141,6 @@ class Mixed(CandidateSampler):  # type: ignore[misc]
         return Candidate(id=tf.concat([positive.id, drawn.id], axis=0), metadata={}).with_embedding(
             tf.concat([positive.embedding, drawn.embedding], axis=0)
         )
-
-    def with_sampling_probs(self, items: Candidate) -> Candidate:
-        return items.with_sampling_prob(tf.gather(self.probability, items.id))
-
-    def add(self, items: Candidate) -> None:
-        """Nothing is kept between batches."""
-
-    def sample(self) -> Candidate:
-        raise TowermillError("In-batch negatives are taken from a batch: call the sampler on one.")
 
 
 class _Table:

@@ -1,4 +1,4 @@
-"""Checkpoints that a killed training goes on from: whole or not there."""
+"""Checkpoints to resume a killed training from, written atomically."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class Checkpoints:
     folder
         Created where it is missing.
     objects
-        What is saved: the model (with its samplers' counters), the optimizer, and dropout's
+        The objects to save: the model (with its samplers' counters), the optimizer, and dropout's
         generators.
     """
 

@@ -1,4 +1,4 @@
-"""Embedding rows that training never met, so that what is unknown is served as an average."""
+"""Fill embedding rows that training never updated, so that unknown values get an average."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ def fill_untrained_rows(
     model
         Trained; its embedding tables of Merlin's kind are changed.
     data
-        What it was trained on.
+        The data that it was trained on.
     earlier
-        Of a continued run, what was trained on before: then only the rows of null and out of
-        vocabulary are given.
+        For a continued run, its earlier training data: then only the rows of null and out of
+        vocabulary are filled.
     """
     for part in model.parts:
         for table in {id(m): m for m in part.submodules if isinstance(m, EmbeddingTable)}.values():

@@ -30,7 +30,7 @@ logger = logging.getLogger(__name__)
 
 #: Steps between two looks at the loss (each waits for the device).
 LOSS_EVERY = 20
-#: Told each validated epoch, counted from 1, and its metrics; what it raises ends the training.
+#: Called with each validated epoch, from 1, and its metrics; an exception ends the training.
 AfterEpoch = Callable[[int, dict[str, float]], None]
 
 
@@ -66,7 +66,7 @@ def fit(
 ) -> TrainState:
     """Train until the epochs are done or `monitor` no longer rises, and restore the best weights.
 
-    Called again on the same `folder` after a kill, it goes on from the last checkpoint and ends
+    Called again on the same `folder` after a kill, it resumes from the last checkpoint and ends
     with the weights that it would have had without the kill.
 
     Parameters

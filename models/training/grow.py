@@ -38,7 +38,7 @@ def grow(
     data
         The processed data, with the earlier ids first.
     earlier
-        Of the same architecture, its weights restored.
+        A model of the same architecture, its weights restored.
     known
         Items that the earlier model knows.
 
@@ -68,8 +68,8 @@ def grow(
 
 def _unlike(before: str, now: str) -> DataError:
     return DataError(
-        f"The model should be that of the run that is continued, but for rows of embedding tables. "
-        f"It had {before}; this one has {now}. Keep `model` and `features`, or train anew."
+        "The model must match the continued run, except for rows of embedding tables. It had "
+        f"{before}; this one has {now}. Keep `model` and `features`, or retrain from scratch."
     )
 
 

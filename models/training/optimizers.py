@@ -21,7 +21,7 @@ class WarmUpThenDecay(tf.keras.optimizers.schedules.LearningRateSchedule):  # ty
     peak
         The learning rate after the warm-up.
     steps
-        Of the whole training.
+        Number of steps of the whole training.
     config
         Its shape.
     """
@@ -29,7 +29,7 @@ class WarmUpThenDecay(tf.keras.optimizers.schedules.LearningRateSchedule):  # ty
     def __init__(self, peak: float, steps: int, config: ScheduleConfig) -> None:
         super().__init__()
         self.peak, self.steps, self.config = peak, steps, config
-        #: What a plateau has brought it down to, of 1.
+        #: Factor by which plateaus have reduced the rate.
         self.scale = tf.Variable(1.0, trainable=False)
 
     def __call__(self, step: Any) -> tf.Tensor:
@@ -97,7 +97,7 @@ def _averages(optimise: Any) -> bool:
 
 @contextlib.contextmanager
 def averaged(optimise: Any, variables: Sequence[Any]) -> Iterator[None]:
-    """Take the averages for a while; training goes on from the weights as they were."""
+    """Use the averages within the block, and restore the weights after it."""
     if not _averages(optimise):
         yield
         return

@@ -21,7 +21,7 @@ from towermill.models.evaluation.protocol import Model, Ranking
 from towermill.models.layers.placement import in_host
 from towermill.models.training.checkpoints import TrainState
 from towermill.models.training.fill_untrained import fill_untrained_rows
-from towermill.models.training.fit import AfterEpoch, Batches, fit
+from towermill.models.training.fit import AfterEpoch, fit
 from towermill.models.training.grow import grow
 from towermill.runtime.device import seed_everything
 from towermill.runtime.gpu import table_limit
@@ -40,16 +40,16 @@ def train_model(
     after_epoch: AfterEpoch | None = None,
     earlier: tuple[Path, Path] | None = None,
 ) -> None:
-    """Fit a model and write it to `out`; a call that was cut off goes on where it was.
+    """Fit a model and write it to `out`; an interrupted call resumes.
 
     `earlier` has the processed data and the trained model of the run to continue: training begins
-    from its weights, see `grow`, with an optimizer that begins afresh.
+    from its weights, see `grow`, with a new optimizer state.
 
     `ranking` is that of the later evaluation. `after_epoch` is as for `fit`.
 
     ``weights/``
-        Of the best epoch by `train.monitor`, or of the last without a validation split; the rows
-        of null and unknown ids as `fill_untrained_rows` leaves them.
+        Weights of the best epoch by `train.monitor`, or of the last without a validation split; the
+        rows of null and unknown ids as `fill_untrained_rows` leaves them.
     ``history.json``
         Each epoch's loss, seconds, rows a second, learning rate and validation metrics.
     ``tensorboard/``
@@ -58,7 +58,7 @@ def train_model(
     Raises
     ------
     SchemaError, DataError, RecipeError
-        See `build_model` and `fit`; or the model's kind trains and gives no batches.
+        See `build_model` and `fit`.
     """
     data = open_data(processed)
     if not train.batch_size:
@@ -71,8 +71,7 @@ def train_model(
         trained = _under_policy(data, model, train, seed)
         _check_placement(train, trained)
         state = TrainState()
-        batches = _batches(data, model, train, seed)
-        if batches is not None:
+        if model.trains:
             before = None
             if earlier is not None:
                 before, known = load_model(*earlier, model)
@@ -80,7 +79,7 @@ def train_model(
             protocol = PROTOCOLS.get(data.events)()
             state = fit(
                 trained,
-                batches,
+                model.batches(data, batch_size=train.batch_size, seed=seed),
                 train,
                 out,
                 monitor=monitor,
@@ -106,20 +105,6 @@ def train_model(
 def batch_size_for(rows: int) -> int:
     """Return a power of two that makes about 64 steps of `rows`, from 64 to 4096."""
     return min(max(2 ** round(math.log2(max(rows, 1) / 64)) if rows > 64 else 64, 64), 4096)
-
-
-def _batches(data: Processed, model: ModelConfig, train: TrainConfig, seed: int) -> Batches | None:
-    """Return what the model is trained on; None of a kind that has nothing to fit."""
-    if not model.trains:
-        return None
-    batches = model.batches(data, batch_size=train.batch_size, seed=seed)
-    if batches is None:
-        raise RecipeError(
-            f"`model.kind: {model.kind}` should give training batches of {data.events}, and gives "
-            "none: it would be exported untrained. Implement `batches` of its configuration, or "
-            "declare `trains = False` if there is nothing to fit."
-        )
-    return batches
 
 
 def _under_policy(data: Processed, model: ModelConfig, train: TrainConfig, seed: int) -> Model:

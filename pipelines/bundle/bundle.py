@@ -43,14 +43,14 @@ class Bundle:
     path
         Its folder.
     verify
-        Hold every file against its checksum in the manifest; without, against its size.
+        Verify checksums; otherwise only sizes.
     manifest
         Manifest of an unpublished bundle (its folder has none yet).
 
     Attributes
     ----------
     users, items
-        The tables of what is known; row i is encoded as i + 3.
+        The tables of known users and items; row i is encoded as i + 3.
     raw_queries, raw_items
         Encode raw features of a query or an item.
 
@@ -142,7 +142,8 @@ class Bundle:
         if query.features is not None:
             if query.history is not None or query.user_id is not None:
                 raise BundleError(
-                    "`features` should stand alone, with the user id among them. Received also: "
+                    "`features` cannot be combined with `user_id` or `history`; they may hold the "
+                    "user id. Received also: "
                     f"{'history' if query.history is not None else 'user_id'}"
                 )
             if not isinstance(query.features, Mapping):
@@ -221,9 +222,9 @@ class Bundle:
         return self._tower("item_tower")(join(batches, self.manifest.item_features))
 
     def embed_known_items(self, rows: NDArray[np.int64]) -> NDArray[np.float32]:
-        """Return what the item tower makes of the items of some rows, float32 ``(rows, dim)``.
+        """Return the item tower's embeddings of the items of some rows, float32 ``(rows, dim)``.
 
-        That is what ``index.vectors`` holds of them.
+        They equal the rows of ``index.vectors``.
         """
         features = self.manifest.item_features
         return self._tower("item_tower")(self.items.batch(features, rows))
@@ -260,7 +261,7 @@ class Bundle:
         Parameters
         ----------
         rows
-            Of the items asked about, ``(n,)``.
+            Rows of the query items, ``(n,)``.
         among
             Rows of the items to choose from, ``(m,)``.
         k
@@ -298,18 +299,18 @@ class Bundle:
         """
         _require_list(items, "items")
         known: dict[int, Any] = {}
-        strangers: list[dict[str, Any]] = []
+        unknown: list[dict[str, Any]] = []
         for item in items:
             row = self.items.find(item)
             if row is not None:
                 known.setdefault(row, item)
-            elif {ITEM_ID: item, "score": None} not in strangers:
-                strangers.append({ITEM_ID: item, "score": None})
+            elif {ITEM_ID: item, "score": None} not in unknown:
+                unknown.append({ITEM_ID: item, "score": None})
         found = Recommendations([], self.users.find(user_id) is not None)
         if known:
             query = Query(user_id, len(known), filter_seen=False, candidates=list(known.values()))
             found = self.answer([query])[0]
-        return Recommendations(found.items + strangers, found.known)
+        return Recommendations(found.items + unknown, found.known)
 
     def score_pairs(self, pairs: Batch) -> NDArray[np.float32]:
         """Return a ranker's scores of pairs by their encoded features, float32 ``(pairs,)``."""
@@ -340,7 +341,7 @@ class Bundle:
         return self.users.raw(name)
 
     def seen(self, row: int) -> NDArray[np.int64]:
-        """Return the rows of the items that the user of a row has met."""
+        """Return the rows of the items that the user of a row has seen."""
         return self._seen.of(row)
 
     @cached_property
@@ -353,7 +354,7 @@ class Bundle:
         return Cosines(self.index.vectors)
 
     def load(self) -> None:
-        """Read now what is otherwise read when it is first asked for.
+        """Read everything that is otherwise read on first use.
 
         From then on the folder may be moved or removed.
         """

@@ -79,7 +79,7 @@ class Manifest:
     Attributes
     ----------
     format
-        Of the manifest.
+        Version of the manifest's format.
     id
         Identifies the bundle: see `content_id`.
     towermill, packages
@@ -91,7 +91,7 @@ class Manifest:
     kind
         ``retriever`` or ``ranker``.
     query_features, item_features
-        What the models take, by name.
+        The models' inputs, by name.
     raw_inputs
         What ``query_tower_raw`` takes, by name; a ranker has none.
     dim
@@ -103,7 +103,7 @@ class Manifest:
     parity
         How closely reloaded models match the trained ones.
     item_columns
-        What the recipe says of the items' columns, as plain JSON.
+        The recipe's features of the items' columns, as plain JSON.
     as_of
         The moment at which the training ended, in ISO 8601; None without timestamps.
     title
@@ -309,7 +309,7 @@ _UPGRADES: Final[dict[int, Callable[[dict[str, Any]], dict[str, Any]]]] = {3: _f
 
 
 def check_digests(bundle: Path, manifest: Manifest) -> None:
-    """Hold every file against its checksum.
+    """Verify every file's checksum.
 
     Raises
     ------
@@ -320,8 +320,8 @@ def check_digests(bundle: Path, manifest: Manifest) -> None:
     strange -= {MANIFEST, *manifest.files}
     if strange:
         raise BundleError(
-            f"The bundle at {bundle} should hold the files of its manifest alone; it also holds "
-            f"{min(strange)}. Take away what does not belong to it."
+            f"The bundle at {bundle} should hold only the files of its manifest; it also holds "
+            f"{min(strange)}. Remove files that do not belong to it."
         )
     for name, file in manifest.files.items():
         if file_digest(bundle / name) != file.sha256:

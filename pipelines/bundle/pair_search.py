@@ -34,8 +34,7 @@ def best_pairs(
     users
         The encoded features of one user each; none of them a list.
     exclude, allowed
-        Of each user, rows that are left out, and the only ones that may be found; None where all
-        may.
+        Rows to leave out per user, and the only rows allowed; None allows all.
 
     Returns
     -------

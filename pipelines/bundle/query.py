@@ -9,19 +9,19 @@ from typing import Any, Protocol
 
 @dataclass(frozen=True)
 class Query:
-    """One request for recommendations: by a user, by raw features, or by what was read.
+    """One request for recommendations: by a user, raw features, or a history.
 
     Attributes
     ----------
     user_id
-        Raw id; text is read as a number where ids are numbers. Whoever is not known is served as
-        out of vocabulary.
+        Raw id; text is read as a number where ids are numbers. Unknown users are treated as out of
+        vocabulary.
     k
         How many items, at least 1.
     filter_seen
-        Leave out what the user is known to have met, or the history.
+        Leave out the items the user has seen, or the history.
     history
-        Raw item ids, the last read last. Of a news model, instead of a user.
+        Raw item ids, the last read last. For a news model, instead of a user.
     features
         Raw query features by name, instead of a user; one that is left out is missing.
     exclude
@@ -48,8 +48,8 @@ class Recommendations:
     items
         ``item_id`` (raw), ``score`` and the item's raw features, best first.
     known
-        Whether the user stood in the training data, or any of the history in the catalogue; if
-        not, they were served as out of vocabulary.
+        Whether the user is in the training data, or any item of the history in the catalogue;
+        otherwise the answer is that for an unknown user.
     """
 
     items: list[dict[str, Any]]

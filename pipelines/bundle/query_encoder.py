@@ -13,7 +13,7 @@ from towermill.features.inputs import ModelInput
 from towermill.pipelines.bundle.query import Query
 from towermill.pipelines.bundle.raw_features import RawFeatures
 from towermill.pipelines.bundle.tables import Batch, IdTable, SeenTable
-from towermill.pipelines.bundle.towers import join, nobody, users_batch
+from towermill.pipelines.bundle.towers import join, unknown_user, users_batch
 
 _NOTHING = np.zeros(0, np.int64)
 
@@ -25,13 +25,13 @@ class Asked:
     Attributes
     ----------
     row
-        Of the known user whose features the table holds.
+        Row of a known user, whose features the table holds.
     batch
-        Else the encoded features, one row.
+        Otherwise the encoded features, one row.
     known
         See `Recommendations`.
     met
-        Rows of the items that are left out if what was seen is.
+        Rows of the seen items, left out with `filter_seen`.
     """
 
     row: int | None
@@ -49,7 +49,7 @@ class QueryEncoder:
     users, items, seen
         The bundle's tables.
     features
-        What the model takes of a query, by name.
+        The model's query inputs, by name.
     raw
         Encodes raw features.
     """
@@ -61,10 +61,10 @@ class QueryEncoder:
     raw: RawFeatures
 
     def look_up(self, query: Query) -> Asked:
-        """Return what is known of a query."""
+        """Look up a query's user or history and encode it if need be."""
         if query.history is not None:
             read = self.items.find_all(query.history)
-            reader = nobody(self.features)
+            reader = unknown_user(self.features)
             reader[f"{HISTORY}__values"] = (read + FIRST_ID).astype(np.int32)
             reader[f"{HISTORY}__offsets"] = np.array([0, len(read)], np.int32)
             return Asked(None, reader, bool(len(read)), read)
@@ -74,7 +74,7 @@ class QueryEncoder:
             return Asked(None, self.raw.encode(query.features), row is not None, met)
         row = self.users.find(query.user_id)
         if row is None:
-            return Asked(None, nobody(self.features), False, _NOTHING)
+            return Asked(None, unknown_user(self.features), False, _NOTHING)
         return Asked(row, {}, True, self.seen.of(row))
 
     def batch(self, asked: Sequence[Asked]) -> Batch:

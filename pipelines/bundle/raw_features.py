@@ -31,7 +31,7 @@ class RawFeatures:
     path
         The bundle's folder, where the vocabularies are.
     features
-        What the model takes, by name.
+        The model's inputs, by name.
     tables
         ``user_id`` and ``item_id`` to their tables, which are these ids' vocabularies.
     """
@@ -77,7 +77,7 @@ class RawFeatures:
         self.encode(values)
 
     def encode(self, values: Mapping[str, Any]) -> Batch:
-        """Return one row, as the tower takes it; what is not given is missing.
+        """Return one row, as the tower takes it; features not given are missing.
 
         A missing category is null, one that the vocabulary lacks is unknown, a missing number is
         the mean.

@@ -28,7 +28,7 @@ class Cosines:
     def nearest(
         self, rows: NDArray[np.int64], k: int
     ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-        """Return the `k` rows of the greatest cosines with each of some rows, themselves left out.
+        """Return the top-k other rows by cosine similarity for each row.
 
         Equal cosines are ordered by row. Where there are fewer, the places have row -1.
 
@@ -55,7 +55,7 @@ class Cosines:
     def nearest_of(
         self, rows: NDArray[np.int64], among: NDArray[np.int64], k: int
     ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-        """Return the `k` of some rows of the greatest cosines with each of others, best first.
+        """Return the top-k candidates by cosine similarity for each row, best first.
 
         Returns
         -------

@@ -21,7 +21,7 @@ from towermill.features.inputs import ModelInput
 BY_ID: Final = "by_id"
 _WHOLE_NUMBER = re.compile(r"[+-]?[0-9]{1,20}", re.ASCII)
 
-#: Feature name to values, as the towers take them; a list stands as ``<name>__values`` and
+#: Feature name to values, as the towers take them; a list is stored as ``<name>__values`` and
 #: ``<name>__offsets``.
 Batch = dict[str, NDArray[Any]]
 
@@ -58,7 +58,7 @@ def to_batch(
     table
         Has a column each of `features`.
     features
-        What a tower takes, by name.
+        A tower's inputs, by name.
     rows
         Which; None takes all.
     """
@@ -72,7 +72,7 @@ def to_batch(
         if feature.list:
             lengths = column.value_lengths().fill_null(0)
             offsets = np.concatenate([[0], np.cumsum(lengths.to_numpy(zero_copy_only=False))])
-            # Of a slice or a take, `flatten` gives only what is of its rows.
+            # For a slice or a take, `flatten` gives only the values of its rows.
             values = column.flatten().to_numpy(zero_copy_only=False)
             batch[f"{name}__values"] = values.astype(feature.dtype, copy=False)
             batch[f"{name}__offsets"] = offsets.astype(np.int32)
@@ -143,7 +143,7 @@ class IdTable:
     def find(self, raw: Any) -> int | None:
         """Return the row of a raw id, given as itself or as text; None if it is not known."""
         if isinstance(raw, bool) or not isinstance(raw, str | Integral):
-            # Of anything else than a whole number, a cast could make another one's id.
+            # Casting anything but a whole number could give another item's id.
             if not (isinstance(raw, float) and raw.is_integer()):
                 return None
             raw = int(raw)
@@ -211,7 +211,7 @@ class SeenTable:
         return users
 
     def of(self, row: int) -> NDArray[np.int64]:
-        """Return the rows of the items that the user of a row has met."""
+        """Return the rows of the items that the user of a row has seen."""
         place = int(np.searchsorted(self._users, np.int32(row + FIRST_ID)))
         if place == len(self._users) or self._users[place] != row + FIRST_ID:
             return np.zeros(0, np.int64)

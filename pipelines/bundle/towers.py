@@ -15,19 +15,19 @@ from towermill.features.inputs import ModelInput
 from towermill.pipelines.bundle.tables import Batch, IdTable
 from towermill.pipelines.bundle.time_limit import TIME_LIMIT
 
-#: Of a batch of one, a matrix product is computed in another way, with other last bits.
+#: A matrix product of a batch of one is computed differently, with other last bits.
 _LEAST_ROWS: Final = 2
 
 
 class Tower:
-    """Features to what a model makes of them.
+    """Map features to a model's output.
 
     Parameters
     ----------
     path
         An ONNX file whose inputs are `features`.
     features
-        What it takes, by name.
+        Its inputs, by name.
 
     Raises
     ------
@@ -50,7 +50,7 @@ class Tower:
             ) from error
         self.features = dict(features)
         wanted, found = set(self._inputs()), {i.name for i in self._session.get_inputs()}
-        # What a model does not use is no input of its graph.
+        # Unused features are not inputs of the graph.
         if found - wanted:
             raise BundleError(
                 f"{path} should take {', '.join(sorted(wanted))}; it takes "
@@ -113,7 +113,7 @@ def blank(features: Mapping[str, ModelInput]) -> Batch:
     return batch
 
 
-def nobody(features: Mapping[str, ModelInput]) -> Batch:
+def unknown_user(features: Mapping[str, ModelInput]) -> Batch:
     """Return the encoded features of an unknown user, one row: the id out of vocabulary."""
     batch = blank(features)
     if USER_ID in batch:
@@ -126,7 +126,7 @@ def users_batch(
 ) -> Batch:
     """Return the encoded features of the users of some rows.
 
-    What belongs to the moment, nobody has told: it is missing.
+    Context features are missing.
     """
     held = users.batch(features, rows)
     others = {

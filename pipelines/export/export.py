@@ -107,7 +107,7 @@ def export_bundle(
 
 
 def _write_features(data: Processed, name: str, out: Path) -> None:
-    """Write users, items and what was seen: for other systems, for Feast, and for the reader."""
+    """Write users, items and seen items: for other systems, for Feast, and for the reader."""
     moment = data.stats.as_of or datetime(1970, 1, 1)
     stamp = pl.lit(moment.replace(tzinfo=UTC), pl.Datetime("us", "UTC")).alias(EVENT_TIMESTAMP)
     data.users.with_columns(stamp).write_parquet(out / "user_features.parquet")
@@ -139,7 +139,7 @@ def _publish(
 def _export_retriever(
     data: Processed, retriever: Retriever, recipe: Recipe, out: Path
 ) -> dict[str, Any]:
-    """Write the towers, the items' embeddings and their index; return what the manifest tells."""
+    """Write the towers, the items' embeddings and their index; return the manifest's entries."""
     embeddings = retriever.embed_items(data.items)
     # Here, wherever the items were encoded: a query tower may hold their vectors.
     retriever.embed_queries(data.query_sample(1))
@@ -181,7 +181,7 @@ def _export_retriever(
 
 
 def _export_ranker(data: Processed, ranker: Ranker, recipe: Recipe, out: Path) -> dict[str, Any]:
-    """Write the ranker; return what the manifest tells of it."""
+    """Write the ranker; return the manifest's entries."""
     queries = data.users.select(ranker.query_schema.column_names)
     items = data.items.select(ranker.item_schema.column_names)
     save_signature(ranker.model, ranker.schema, out / "ranker", "score")
@@ -224,7 +224,7 @@ def _difference(
 
 
 def _parity(differences: Mapping[str, float], tolerance: float, rows: int) -> Parity:
-    """Return what the manifest tells of them, and refuse a reloaded model that differs."""
+    """Return the manifest's entry on parity; refuse a reloaded model that differs."""
     for name, difference in differences.items():
         if not difference <= tolerance:
             raise BundleError(

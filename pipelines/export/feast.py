@@ -170,7 +170,7 @@ def _feast_type(kind: pa.DataType) -> str | None:
 
 
 def _allowed(name: str, taken: Container[str]) -> str:
-    """Return a name that Feast takes, and that is nobody else's."""
+    """Return a unique name that Feast accepts."""
     allowed = re.sub(r"\W", "_", name)
     while allowed != name and allowed in taken:
         allowed += "_"

@@ -14,7 +14,7 @@ import onnx
 
 from towermill.errors import BundleError
 
-#: Of the operators' definitions: what ONNX Runtime, and Triton with it, have known since 2023.
+#: Operator set version, which ONNX Runtime and Triton have supported since 2023.
 OPSET: Final = 18
 #: tf2onnx copies the graph to undo failed passes, unless this is in the environment.
 _CATCH: Final = "TF2ONNX_CATCH_ERRORS"
@@ -53,8 +53,8 @@ def write_onnx(saved: Path, path: Path) -> None:
         onnx.save(model, str(path))
     except (ValueError, onnx.checker.ValidationError, _protobuf_error()) as error:
         raise BundleError(
-            f"The model cannot be written as ONNX: {error}. Tell of it, with the section `model` "
-            "of the recipe."
+            f"The model cannot be written as ONNX: {error}. Report it, with the recipe's "
+            "`model` section."
         ) from error
 
 

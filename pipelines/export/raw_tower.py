@@ -18,7 +18,7 @@ from towermill.pipelines.bundle.tables import IdTable
 
 
 def raw_inputs(features: Mapping[str, ModelInput]) -> dict[str, RawInput]:
-    """Return what the raw tower takes, by name.
+    """Return the raw tower's inputs, by name.
 
     Text and whole numbers as they come; a number is float64; ``timestamp`` and a date are seconds
     since 1970, int64. What cannot be made of a raw value is taken encoded.
@@ -30,7 +30,7 @@ def raw_inputs(features: Mapping[str, ModelInput]) -> dict[str, RawInput]:
 
 
 class RawTower(tf.Module):  # type: ignore[misc]
-    """A query tower behind the encoding of its features.
+    """A query tower preceded by the encoding of its raw features.
 
     Parameters
     ----------

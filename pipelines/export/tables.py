@@ -13,7 +13,7 @@ from towermill.pipelines.bundle.tables import BY_ID
 
 
 def write_tables(users: pl.DataFrame, items: pl.DataFrame, seen: pl.DataFrame, out: Path) -> None:
-    """Write users, items and what was seen into a bundle's folder.
+    """Write users, items and seen items into a bundle's folder.
 
     Parameters
     ----------

@@ -59,7 +59,7 @@ def check_embeddings(bundle: Bundle) -> dict[str, Any]:
 
 
 def check_collapse(bundle: Bundle) -> dict[str, Any]:
-    """Item embeddings tell items apart: see `collapse`."""
+    """Check that item embeddings differ: see `collapse`."""
     share, rank = collapse(bundle.index.vectors)
     dim = bundle.index.vectors.shape[1]
     found = {"distinct_share": share, "effective_rank": rank}

@@ -36,7 +36,7 @@ def check_bundle(bundle: Bundle) -> dict[str, Any]:
     Raises
     ------
     BundleError
-        Of the first gate that is not passed: what was expected, and what was found.
+        The first gate that fails: what was expected, and what was found.
     """
     return {name: gate(bundle) for name, gate in gates_of(bundle).items()}
 
@@ -59,7 +59,7 @@ def examine(path: Path) -> list[dict[str, Any]]:
     try:
         check_digests(path, manifest)
     except BundleError as error:
-        # What is damaged is not looked into: a mapped file that is, can end the process.
+        # Do not open damaged files: reading a damaged mapped file can crash the process.
         return [_said("files", {}, str(error))]
     bundle = Bundle.open(path)
     gates = gates_of(bundle)

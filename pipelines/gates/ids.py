@@ -37,8 +37,8 @@ def check_ids(bundle: Bundle) -> dict[str, Any]:
             twice = ids.value_counts().to_pylist()
             example = next((v["values"] for v in twice if v["counts"] > 1), None)
             raise BundleError(
-                f"The {what} of the bundle should have one row an id. {len(ids) - distinct} ids "
-                f"stand in more than one, such as {example!r}. Process the data again."
+                f"The {what} of the bundle should have one row per id. {len(ids) - distinct} "
+                f"ids occur in more than one, such as {example!r}. Process the data again."
             )
         encoded = table.data.column(table.key).to_numpy()
         expected = np.arange(FIRST_ID, FIRST_ID + len(table))
@@ -64,7 +64,7 @@ def check_ids(bundle: Bundle) -> dict[str, Any]:
 
 
 def check_same_tables(bundle: Bundle) -> dict[str, Any]:
-    """The Parquet files that others read hold what the reader's own tables do, row by row."""
+    """Check that the Parquet files for others equal the reader's own tables, row by row."""
     pairs = {"user_features": bundle.users, "item_features": bundle.items}
     for name, table in pairs.items():
         given = pq.read_table(bundle.path / f"{name}.parquet")

@@ -12,11 +12,10 @@ from numpy.typing import NDArray
 
 from towermill.columns import ITEM_ID, NULL_ID, USER_ID
 from towermill.errors import BundleError
-from towermill.models.contracts.ranker import Ranker
-from towermill.models.contracts.retriever import Retriever
 from towermill.models.data.interactions import Processed
 from towermill.models.data.lists import Lists
-from towermill.models.evaluation.top_k import dot_product_scores, top_k
+from towermill.models.evaluation.protocol import Model
+from towermill.models.evaluation.top_k import top_k
 from towermill.pipelines.bundle.bundle import Bundle
 from towermill.pipelines.gates.sample import spread
 
@@ -30,7 +29,7 @@ _TOGETHER = 64
 
 
 def check_against_live(
-    bundle: Bundle, data: Processed, model: Retriever | Ranker, tolerance: float
+    bundle: Bundle, data: Processed, model: Model, tolerance: float
 ) -> dict[str, Any]:
     """Return how the bundle's best items compare with those that the evaluation ranks.
 
@@ -41,13 +40,9 @@ def check_against_live(
     BundleError
         A user is given an item that the live model ranks lower than another by more than that.
     """
-    if isinstance(model, Retriever):
-        rows = spread(data.users.height, _USERS)
-        queries = _queries(data.users[rows], model.query_tower.schema)
-        scores = dot_product_scores(model.embed_queries(queries), model.embed_items(data.items))
-    else:
-        rows = spread(data.users.height, max(1, _PAIRS // data.items.height))
-        scores = model.scores(_queries(data.users[rows], model.query_schema), data.items)
+    count = max(1, _PAIRS // data.items.height) if bundle.ranks else _USERS
+    rows = spread(data.users.height, count)
+    scores = model.scores(_queries(data.users[rows], model.query_schema), data.items)
     swapped = 0
     for start in range(0, len(rows), _TOGETHER):
         block = scores(start, min(start + _TOGETHER, len(rows)))
@@ -61,7 +56,7 @@ def check_against_live(
 
 
 def _queries(users: pl.DataFrame, schema: Schema) -> pl.DataFrame:
-    """Return users as queries; what belongs to the moment, nobody has told."""
+    """Return users as queries; context features are missing."""
     blanks = {
         column.name: pl.lit([] if column.is_list else NULL_ID if column.int_domain else 0.0)
         for column in schema
@@ -112,7 +107,7 @@ def _compare(
         if min(one, other) < 0 or abs(scores[place][one] - scores[place][other]) > allowed:
             names = [None if i < 0 else bundle.item(i)[ITEM_ID] for i in (one, other)]
             raise BundleError(
-                f"The bundle should recommend what the trained model does. To the user "
+                f"The bundle should recommend the same items as the trained model. To user "
                 f"{bundle.user(int(rows[place]))[USER_ID]!r} it gives {names[0]!r} at place "
                 f"{at + 1}, and the model {names[1]!r}. Its tables, tower or index are not of this "
                 "model: export again."

@@ -30,7 +30,7 @@ def gates_of(bundle: Bundle) -> dict[str, Callable[[Bundle], dict[str, Any]]]:
 
 
 def check_towers(bundle: Bundle) -> dict[str, Any]:
-    """Both towers give in ONNX Runtime what they give in TensorFlow."""
+    """Check that both towers give the same in ONNX Runtime and TensorFlow."""
     users, items = spread(len(bundle.users)), spread(len(bundle.items))
     item_batch = bundle.items.batch(bundle.manifest.item_features, items)
     return {
@@ -50,7 +50,7 @@ def check_towers(bundle: Bundle) -> dict[str, Any]:
 
 
 def check_ranker(bundle: Bundle) -> dict[str, Any]:
-    """The ranker gives in ONNX Runtime what it gives in TensorFlow."""
+    """Check that the ranker gives the same in ONNX Runtime and TensorFlow."""
     users, items = spread(len(bundle.users)), spread(len(bundle.items))
     rng = np.random.default_rng(0)
     pairs = {
@@ -62,7 +62,7 @@ def check_ranker(bundle: Bundle) -> dict[str, Any]:
 
 
 def check_raw_tower(bundle: Bundle) -> dict[str, Any]:
-    """Of raw features, the raw query tower gives what the query tower does of encoded ones."""
+    """Check that the raw query tower agrees with the query tower on encoded features."""
     queries = raw_queries(bundle, spread(len(bundle.users)))
     found = run_saved(
         bundle.path / "query_tower_raw", raw_batch(bundle.manifest.raw_inputs, queries)

@@ -24,14 +24,13 @@ class IndexConfig(Section):
     library
         ``usearch`` or ``faiss``; ``ivf`` is faiss' alone.
     connectivity, expansion_build, expansion_search
-        Of ``hnsw``: neighbours of an item, and how many candidates are kept while an item is put
+        For ``hnsw``: neighbours of an item, and how many candidates are kept while an item is put
         in and while a query is answered; the last raises recall and time alike.
     lists, probes
-        Of ``ivf``: lists, and how many of them a query looks through; 0 takes four times the
+        For ``ivf``: number of lists, and of lists probed per query; 0 takes four times the
         square root of the number of items, and an eighth of the lists.
     recall_k, min_recall
-        Nothing is published whose share of the true `recall_k` nearest items is below
-        `min_recall`, over held-out queries.
+        Export fails if recall@`recall_k` over held-out queries is below `min_recall`.
     """
 
     kind: Literal["auto", "exact", "hnsw", "ivf"] = "auto"
@@ -64,7 +63,7 @@ class IndexConfig(Section):
         return self
 
     def kind_for(self, items: int) -> Literal["exact", "hnsw", "ivf"]:
-        """Return the kind of an index over so many items; none has a graph to be lost in."""
+        """Return the kind of an index over `items` items; an empty catalogue needs no graph."""
         if self.kind == "auto":
             return "exact" if items <= self.exact_up_to else "hnsw"
         return self.kind if items else "exact"

@@ -85,7 +85,7 @@ class _Loader(yaml.SafeLoader):
             name = key.value if isinstance(key, yaml.ScalarNode) else ""
             if name in seen:
                 raise yaml.constructor.ConstructorError(
-                    None, None, f"the key {name!r} stands here twice", key.start_mark
+                    None, None, f"duplicate key {name!r}", key.start_mark
                 )
             seen |= {name} if name and key.tag != "tag:yaml.org,2002:merge" else set()
         return super().construct_mapping(node, deep)
@@ -110,7 +110,7 @@ def validate_recipe(content: dict[str, Any], origin: str = "recipe") -> Recipe:
         return Recipe.model_validate(content)
     except ValidationError as error:
         problems = error.errors()
-        # Of a list with a wrong value pydantic also says that it is too short without it.
+        # For a list with a wrong value, pydantic also reports that it is too short without it.
         wrong = {problem["loc"][:-1] for problem in problems}
         kept = [p for p in problems if p["type"] != "too_short" or p["loc"] not in wrong]
         lines = list(dict.fromkeys(explain(problem, content) for problem in kept))

@@ -75,7 +75,7 @@ class Recipe(Section):
             )
         if shown and self.filters != Filters():
             raise ValueError(
-                "`filters` are for interactions; of impressions nothing is filtered. Leave the "
+                "`filters` are for interactions; impressions are not filtered. Leave the "
                 "section out, or set `source.rows: clicks`"
             )
         return self

@@ -23,7 +23,7 @@ _Memory = Annotated[float | str, AfterValidator(_memory)]
 
 
 class RuntimeConfig(Section):
-    """Where the recipe runs. Of all its keys, only `seed` affects the results.
+    """Where the recipe runs. Only `seed` affects the results.
 
     Parameters
     ----------
@@ -34,8 +34,8 @@ class RuntimeConfig(Section):
     rmm_pool, tensorflow_memory, spill, host_tables
         How a GPU's memory is shared: see `towermill.runtime.gpu.Memory`.
     workers, protocol, device_memory_limit, local_directory
-        Of a cluster that is started for the run: see `cluster_client`, which
-        takes `rmm_pool` and `spill` for its workers as well.
+        Options of a cluster started for the run: see `cluster_client`, which uses `rmm_pool` and
+        `spill` for its workers as well.
     """
 
     device: Literal["auto", "cpu", "gpu"] = "auto"
@@ -51,11 +51,11 @@ class RuntimeConfig(Section):
     local_directory: str = ""
 
     def cluster_options(self) -> dict[str, Any]:
-        """Return what `towermill.runtime.cluster.cluster_client` takes beside the runtime."""
+        """Return the options of `towermill.runtime.cluster.cluster_client`."""
         others = {"device", "cluster", "seed", "tensorflow_memory", "host_tables"}
         return self.model_dump(exclude=others)
 
     def memory(self, runtime: Runtime) -> Memory:
-        """Return how a stage's process shares its GPU; on a cluster the workers have the pool."""
+        """Return how a stage's process shares its GPU; on a cluster, the pool is the workers'."""
         pool = self.rmm_pool if runtime.cluster == "none" else 0.0
         return Memory(pool, self.tensorflow_memory, self.spill, self.host_tables)

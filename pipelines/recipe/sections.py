@@ -17,9 +17,9 @@ class GatesConfig(Section):
     Parameters
     ----------
     min_distinct
-        Least share of distinct item embeddings.
+        Minimum share of distinct item embeddings.
     min_rank
-        Least effective rank of the item embeddings; of narrow ones, half the dimension will do.
+        Minimum effective rank of the item embeddings, or half the dimension if that is less.
     """
 
     min_distinct: float = Field(0.01, ge=0, le=1)
@@ -34,12 +34,12 @@ class EvaluateConfig(Section):
     k
         Cut-offs. Left out: 10 and 100 over the catalogue, 5 and 10 within impressions.
     filter_seen
-        Over the catalogue: leave out what the user met in earlier splits.
+        Over the catalogue: leave out items the user has in earlier splits.
     query
-        Over the catalogue. ``user``: one query a user, the mean over users. ``interaction``: one
-        query a held-out row, the mean over rows.
+        Over the catalogue. ``user``: one query per user, the mean over users. ``interaction``: one
+        query per held-out row, the mean over rows.
     max_queries
-        Rank at most so many queries or impressions, a fixed sample (of validation as well); 0
+        Rank at most this many queries or impressions, a fixed sample (of validation as well); 0
         ranks all.
     metrics
         Metrics beside Towermill's own: names that other packages declare, or ``module:Name`` of
@@ -61,11 +61,11 @@ class ContinueConfig(Section):
     run
         Its folder: ``runs/<recipe>/latest``, or one of ``runs/<recipe>/by-run``.
     replay
-        Rows of the earlier training that are trained on again, for each new one.
+        Number of earlier training rows to replay per new row.
     epochs
-        At most so many passes, and no more than `train.epochs`.
+        At most this many passes, and no more than `train.epochs`.
     learning_rate_factor
-        By which `train.learning_rate` is multiplied.
+        Factor on `train.learning_rate`.
     """
 
     run: Path
@@ -82,7 +82,7 @@ class ExportConfig(Section):
     index
         How the nearest items are found: see `IndexConfig`.
     gates
-        The thresholds it has to reach to be published: see `GatesConfig`.
+        The thresholds for publishing: see `GatesConfig`.
     tolerance
         Largest difference allowed between an embedding of the trained model and of its reloaded
         export.

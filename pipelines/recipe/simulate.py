@@ -19,7 +19,7 @@ PolicyName = Literal[
     "oracle",
 ]
 POLICIES: Final[tuple[PolicyName, ...]] = get_args(PolicyName)
-#: What learns from clicks, as its name says.
+#: Policies that learn from clicks.
 ONLINE: Final = ("model_online", "hybrid_online")
 
 
@@ -35,11 +35,11 @@ class SimulateConfig(Section):
     patience
         Slates without a click that a user of the default environment bears.
     train_users
-        The first so many users, by id, are those of training episodes; all others are tested.
+        Number of users, the first by id, of training episodes; all others are tested.
     episodes
-        Of training, for what learns, and as many of testing.
+        Training episodes of policies that learn; the same number of test episodes.
     policies
-        What is tried, in this order.
+        Policies to try, in this order.
     quotas
         Places of a hybrid slate, by source: the recipe's ``model`` and ``content``.
     rule
@@ -47,9 +47,9 @@ class SimulateConfig(Section):
     neighbours
         Nearest items of an item by its vector, of which ``content`` takes those not seen.
     learning_rate
-        Of a click's gradient step.
+        Learning rate of the gradient step after a click.
     slate_negatives
-        Whether what was shown with a clicked item comes first among its negatives; else all of
+        Whether the items shown with a clicked one come first among its negatives; else all of
         them are drawn from the catalogue.
     explore
         In training episodes, the share of places that go to a random item.

@@ -22,14 +22,13 @@ class ParameterRange(Section):
     Parameters
     ----------
     low, high
-        Both ends, which belong to it. Whether whole numbers or fractions are drawn is the key's
-        matter.
+        Inclusive bounds. Integer keys draw integers.
     step
-        Only `low`, `low` + `step` … `high`; of whole numbers 1.
+        Draw only `low`, `low` + `step` … `high`; 1 for integer keys.
     log
-        Drawn evenly by its logarithm: for what goes over powers of ten.
+        Sample on a log scale.
     choices
-        Instead of ends: values of any kind, in no order.
+        Instead of bounds: unordered values of any kind.
     """
 
     low: float | None = None
@@ -43,9 +42,7 @@ class ParameterRange(Section):
         if self.choices is not None:
             # By value, not by what was set: a recipe that was read back has every key.
             if self.log or any(v is not None for v in (self.low, self.high, self.step)):
-                raise ValueError(
-                    "`choices` should stand alone, without `low`, `high`, `step`, `log`"
-                )
+                raise ValueError("`choices` cannot be combined with `low`, `high`, `step`, `log`")
             if len(self.choices) < 2 or any(
                 c in self.choices[:i] for i, c in enumerate(self.choices)
             ):
@@ -80,7 +77,7 @@ class SamplerConfig(Section):
         ``tpe``: the tree-structured Parzen estimator over all keys jointly (Bergstra et al., NIPS
         2011; Falkner et al., ICML 2018), or ``random``.
     startup_trials
-        Of ``tpe``: trials at random before it has seen enough.
+        For ``tpe``: number of random trials before it models.
     """
 
     kind: Literal["tpe", "random"] = "tpe"
@@ -96,7 +93,7 @@ class PrunerConfig(Section):
         ``median``: its best validation so far is below the median of the earlier trials' at the
         same epoch (Golovin et al., KDD 2017); ``hyperband`` (Li et al., JMLR 2018); or ``none``.
     startup_trials
-        Of ``median``: trials that are finished before any is ended.
+        For ``median``: number of finished trials before any is pruned.
     warmup_epochs
         Epochs that each trial has.
     """

@@ -30,7 +30,7 @@ class BlendSource(Section):
     quota
         Its places in each round.
     by
-        ``score``, the model's; or ``content``, nearest to an item that the user has met.
+        ``score``, the model's; or ``content``, nearest to an item that the user has seen.
     """
 
     bundle: Path
@@ -50,7 +50,7 @@ class BlendConfig(Section):
     neighbours
         Nearest items that ``by: content`` looks at.
     seed
-        Of what is drawn.
+        Seed of the draws.
     """
 
     sources: tuple[BlendSource, ...] = Field(min_length=1)
@@ -71,7 +71,7 @@ class Blend:
     rule
         Whose turn it is: see `towermill.pipelines.recommend.interleave.interleave`.
     seed
-        Of the turns of ``team_draft``.
+        Seed of the turns of ``team_draft``.
 
     Raises
     ------

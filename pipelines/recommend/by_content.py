@@ -16,7 +16,7 @@ from towermill.pipelines.search.exact import check_k
 
 
 class NearRead:
-    """The nearest items, by the vectors of their text, of one of the items that a user has met.
+    """The nearest items, by the vectors of their text, of one of the items that a user has seen.
 
     Which one is drawn, by the seed and the user: the same user is answered alike.
 
@@ -25,9 +25,9 @@ class NearRead:
     catalogue
         A bundle whose recipe has `text.vectors`.
     neighbours
-        Nearest items that are looked at, of which those not met are recommended.
+        Nearest items considered, of which those not seen are recommended.
     seed
-        Of the draw.
+        Seed of the draw.
 
     Raises
     ------
@@ -52,7 +52,7 @@ class NearRead:
         *,
         history: Sequence[Any] | None = None,
     ) -> Recommendations:
-        """Return up to `k` items, nearest first; none for a user who has met nothing.
+        """Return up to `k` items, nearest first; none for a user who has seen nothing.
 
         Takes a user alone; a score is a cosine.
         """

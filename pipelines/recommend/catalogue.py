@@ -86,5 +86,5 @@ class Catalogue:
 
     @cached_property
     def seen(self) -> list[list[int]]:
-        """Rows of the items that each user has met."""
+        """Rows of the items that each user has seen."""
         return [self.bundle.seen(row).tolist() for row in range(len(self.bundle.users))]

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -27,16 +27,15 @@ from towermill.pipelines.stages.output import require_target
 from towermill.progress import progress
 from towermill.runtime.cluster import cluster_client, cluster_failures
 from towermill.runtime.device import Runtime
+from towermill.runtime.in_order import in_order, tasks_ahead
 from towermill.workflows.sources.reading.files import find_files, scan
 
 logger = logging.getLogger(__name__)
 
-#: Users of a block, which is what a worker does at a time and what is written at a time.
+#: Users of a block: the unit of work and of writing.
 _USERS = 4096
-#: Of a bundle, the folders that are read.
+#: The folders of a bundle that are read.
 _READ = ("tables/", "index/", "onnx/")
-#: Blocks on their way for each of a cluster's threads: the next is there when one is done.
-_AHEAD = 3
 
 
 @dataclass(frozen=True)
@@ -72,7 +71,7 @@ def recommend_all(
     k
         How many, at least 1.
     filter_seen
-        Leave out what a user is known to have met.
+        Leave out the items that a user has seen.
     users
         Parquet, CSV or TSV with a column ``user_id``: for these alone. Ids that the bundle does
         not know are left out and counted.
@@ -84,7 +83,7 @@ def recommend_all(
     BundleError
         The bundle is not whole, or `k` is not a positive integer.
     DataError
-        `out` is a folder, or `users` has no such column or nobody who is known.
+        `out` is a folder, or `users` has no such column or no known user.
     StageError
         The cluster breaks off.
     """
@@ -99,7 +98,7 @@ def recommend_all(
     if opened.ranks:
         raise BundleError(
             f"Expected the bundle of a retriever, whose embeddings are compared; {bundle} is that "
-            "of a ranker, which orders what a retriever brings. Recommend from a retriever's."
+            "of a ranker, which orders a retriever's candidates. Recommend from a retriever's."
         )
     require_target(out)
     blocks, unknown = _blocks(opened, None if users is None else Path(users))
@@ -144,7 +143,7 @@ def _blocks(bundle: Bundle, users: Path | None) -> tuple[list[NDArray[np.int64]]
 
 
 def _rows_of(bundle: Bundle, users: Path) -> tuple[NDArray[np.int64], int]:
-    """Return the rows of those whom a file names, ascending, and how many it names in vain."""
+    """Return the rows of a file's known users, ascending, and its number of unknown users."""
     held = pl.Series(USER_ID, bundle.users.raw(USER_ID))
     kind = held.dtype
     # Text that looks like a number is text if it was in training.
@@ -162,7 +161,7 @@ def _rows_of(bundle: Bundle, users: Path) -> tuple[NDArray[np.int64], int]:
     try:
         ids = table.select(USER_ID).unique().collect()[USER_ID]
     except pl.exceptions.PolarsError as error:
-        raise DataError(f"Cannot read {users}: {error}. Mend the file.") from error
+        raise DataError(f"Cannot read {users}: {error}. Fix the file.") from error
     asked = len(ids)
     if ids.dtype.is_float():
         ids = ids.filter(ids == ids.floor())  # a cast to an integer would make another user's
@@ -187,15 +186,9 @@ def _spread(client: Any, order: _Order, blocks: list[NDArray[np.int64]]) -> Iter
     files = load_manifest(order.path).files
     needed = [MANIFEST, *(name for name in files if name.startswith(_READ))]
     require_readable(client, [order.path / name for name in needed])
-    ahead = _AHEAD * max(sum(client.nthreads().values()), 1)
-    waiting: deque[Any] = deque()
+    submit = partial(client.submit, recommend_block, order, pure=False)
     with cluster_failures():
-        for block in blocks:
-            waiting.append(client.submit(recommend_block, order, block, pure=False))
-            if len(waiting) > ahead:
-                yield waiting.popleft().result()
-        while waiting:
-            yield waiting.popleft().result()
+        yield from in_order(submit, blocks, tasks_ahead(client))
 
 
 _opened: dict[tuple[Path, int], Bundle] = {}

@@ -24,12 +24,12 @@ from towermill.runtime.cluster import cluster_failures
 from towermill.runtime.device import Runtime
 from towermill.runtime.plugins import register
 
-#: What a worker with a GPU is started with: ``dask worker --resources "GPU=1"``.
+#: The Dask resource of a worker with a GPU: ``dask worker --resources "GPU=1"``.
 GPU = "GPU"
 
 
 class Submitted(Future):  # type: ignore[misc]
-    """The future of a pipeline: its result are the steps, as `run` returns them."""
+    """The future of a pipeline: its result is the list of steps, as `run` returns it."""
 
     async def _result(self, raiseit: bool = True) -> Any:
         try:
@@ -49,17 +49,17 @@ def submit(
 
     Each stage that has to run is a task that depends on the one before. It runs in a process of
     its own beside the worker, which has the cluster fit, transform and encode, and whose memory is
-    given back at its end. As many stages run at a time as there are workers. What another run is
-    about to finish is waited for. As with any future, the run stops when nobody holds it any more
-    (``distributed.fire_and_forget`` has it go on).
+    given back at its end. As many stages run at a time as there are workers. Stages that another
+    run is computing are awaited. The run is cancelled when its future is released
+    (``distributed.fire_and_forget`` keeps it running).
 
     Parameters
     ----------
     client
-        Of any cluster whose processes have Towermill installed.
+        A client of any cluster whose processes have Towermill installed.
     recipe
-        Of its `runtime`, `device` and `seed` count. With device gpu, and with auto where workers
-        offer the resource ``GPU``, stages that compute on a GPU ask for one each.
+        Only `device` and `seed` of its `runtime` are used. With device gpu, and with auto where
+        workers offer the resource ``GPU``, stages that compute on a GPU ask for one each.
     out
         A folder that client and workers see under one path.
     selection
@@ -83,7 +83,8 @@ def submit(
     steps = plan(recipe, root, selection)
     require_folder(root / recipe.name)
     workers = client.scheduler_info(n_workers=-1)["workers"]
-    device = device_of(recipe, steps, workers)
+    needed = any(step.runs and step.stage.gpu(recipe) for step in steps)
+    device = device_of(recipe, workers, needed)
     earlier = [
         folder / MANIFEST
         for step in steps
@@ -112,18 +113,22 @@ def submit(
     return Submitted(last.key, client)
 
 
-def device_of(recipe: Recipe, steps: list[Step], workers: dict[str, Any]) -> str:
-    """Return where stages compute; raise `SetupError` if no worker could ever take one."""
+def device_of(recipe: Recipe, workers: dict[str, Any], needed: bool) -> str:
+    """Return where stages compute; raise `SetupError` if they need a GPU and no worker has one."""
     if not workers:
         raise SetupError("The Dask cluster should have workers; it has none. Start some.")
-    gpus = any(worker["resources"].get(GPU, 0) >= 1 for worker in workers.values())
-    needed = any(step.runs and step.stage.gpu(recipe) for step in steps)
+    gpus = gpus_of(workers)
     if recipe.runtime.device == "gpu" and needed and not gpus:
         raise SetupError(
             f"`runtime.device` is gpu, but none of the {len(workers)} workers offers a GPU. Start "
             'those that have one with `dask worker --resources "GPU=1"`, or use device cpu.'
         )
     return "gpu" if gpus and recipe.runtime.device != "cpu" else "cpu"
+
+
+def gpus_of(workers: dict[str, Any]) -> int:
+    """Return how many GPUs the workers offer."""
+    return sum(int(worker["resources"].get(GPU, 0)) for worker in workers.values())
 
 
 @dataclass(frozen=True)
@@ -168,7 +173,7 @@ def finish(steps: list[Step], root: Path, before: object) -> list[Step]:
 
 
 def is_cancelled(worker: Any, key: str) -> bool:
-    """Return whether nobody wants a worker's task any more."""
+    """Return whether a worker's task was cancelled."""
     task = worker.state.tasks.get(key)
     return task is None or task.state in ("cancelled", "resumed")
 

@@ -46,7 +46,7 @@ def run_step(step: Step, recipe: Recipe, runtime: Runtime, *, wait: bool = False
     Raises
     ------
     TowermillError
-        Of the stage; or another process runs it, without `wait`.
+        Errors of the stage; or another process runs it, without `wait`.
     """
     partial, folder = step.partial, step.folder
     partial.parent.mkdir(parents=True, exist_ok=True)

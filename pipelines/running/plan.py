@@ -32,17 +32,17 @@ class Step:
     Attributes
     ----------
     stage, key, folder
-        What runs, and where its output stands or will stand.
+        The stage, its key, and the folder of its output.
     inputs
         Folders of what it reads, by name: stages of this run, and of the one that it continues.
     ingredients
-        What the key is made of.
+        The ingredients of the key.
     runs
         Whether it has to run.
     reason
         Why, or why not.
     stood
-        When the output was finished that was there as the plan was made; None if there was none.
+        When the output that existed at planning time was finished; None if there was none.
     """
 
     stage: Stage

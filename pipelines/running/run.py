@@ -29,7 +29,7 @@ def run(
     Raises
     ------
     TowermillError
-        Of any stage; what earlier stages finished stays, and the same call goes on from there.
+        Errors of any stage; finished stages are kept, and the same call resumes.
     """
     runtime = resolve(recipe.runtime.device, recipe.runtime.cluster, recipe.runtime.seed)
     out = Path(out)

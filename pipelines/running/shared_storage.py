@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import uuid
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,15 +26,7 @@ def require_shared(client: Any, root: Path, files: Iterable[Path] = ()) -> None:
         answers = client.run(missing, str(token), needed)
     finally:
         token.unlink(missing_ok=True)
-    lacking = {worker: path for worker, path in answers.items() if path}
-    if lacking:
-        worker, path = next(iter(lacking.items()))
-        more = f" and {len(lacking) - 1} more" if lacking.keys() - {worker} else ""
-        raise SetupError(
-            "Runs and raw data should be on storage that every worker of the cluster sees under "
-            f"the same path. The worker {worker}{more} cannot {path}. Choose another folder with "
-            "--out, mount the same on all, or leave those workers out."
-        )
+    _refuse(answers, "Choose another folder with --out. ")
 
 
 def require_readable(client: Any, files: Iterable[Path]) -> None:
@@ -43,15 +35,22 @@ def require_readable(client: Any, files: Iterable[Path]) -> None:
     Raises
     ------
     SetupError
-        Names a worker and what it lacks.
+        Names the workers and what they lack.
     """
     needed = [str(file.absolute()) for file in files]
-    for worker, path in client.run(unreadable, needed).items():
-        if path:
-            raise SetupError(
-                f"Every worker of the cluster should see the same files under the same path. The "
-                f"worker {worker} cannot {path}. Mount the same on all, or leave it out."
-            )
+    _refuse(client.run(unreadable, needed))
+
+
+def _refuse(answers: Mapping[str, str], advice: str = "") -> None:
+    lacking = {worker: path for worker, path in answers.items() if path}
+    if lacking:
+        worker, path = next(iter(lacking.items()))
+        more = f" and {len(lacking) - 1} more" if len(lacking) > 1 else ""
+        raise SetupError(
+            "Runs, bundles and raw data should be on storage that every worker of the cluster sees "
+            f"under the same path. The worker {worker}{more} cannot {path}. {advice}Mount "
+            "the same storage on all, or leave those workers out."
+        )
 
 
 def unreadable(files: Sequence[str]) -> str:

@@ -33,10 +33,10 @@ logger = logging.getLogger(__name__)
 
 # -P: a folder `towermill` where it is started is not the package.
 _COMMAND: Final = ("-P", "-c", "from towermill.pipelines.running.subprocess import main; main()")
-#: A function by name, and what it is given beside the stage.
+#: A function by name, and its second argument, after the stage.
 Around = tuple[str, Mapping[str, Any]]
 #: What ends the message of an error of a stage that ran elsewhere.
-RESUME: Final = "What is finished stays, and the same call goes on from there."
+RESUME: Final = "Finished stages are kept. To resume, repeat the call."
 
 
 def run_in_child(
@@ -61,13 +61,13 @@ def run_in_child(
     runtime
         With the address of the scheduler as its cluster, or none.
     folder
-        Which the recipe's relative paths start from; default: this process's.
+        Base of the recipe's relative paths; default: this process's working folder.
     log_level, log_format
-        Of what it logs to this process's standard error; default: from this process's level on.
+        Level and format of its log on this process's standard error; default: this process's level.
     environment
         Default: this process's.
     stop
-        Asked each second; once it says so, the process is killed.
+        Called each second; the process is killed once it returns True.
     around
         What the stage is replaced by: a function ``module:Name`` of the stage and of a value that
         JSON takes, and that value.
@@ -140,7 +140,7 @@ def _failure(stage: str, code: int, answer: Path) -> TowermillError:
 
 
 def main() -> None:
-    """Run the stage that a file tells of; exit with 0 once its output is in place."""
+    """Run the stage described in a file; exit with 0 once its output is in place."""
     quiet_tensorflow()
     order = json.loads(Path(sys.argv[1]).read_text())
     threading.Thread(target=_end_with_the_other, daemon=True).start()

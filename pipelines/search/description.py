@@ -28,7 +28,7 @@ class IndexDescription:
     longest
         Length of the longest vector.
     library, parameters
-        Of its graph; None and empty for ``exact``.
+        The graph's library and parameters; None and empty for ``exact``.
     files
         By name.
     """

@@ -1,6 +1,6 @@
 """Exact search: the rows whose vectors have the largest inner products with a query.
 
-An answer depends on nothing but the query, the vectors and what is left out. A score is the dot
+An answer depends only on the query, the vectors and the excluded rows. A score is the dot
 product in float64 of the float32 vectors, rounded to float32; equal scores are ordered by row. To
 be fast, all products are taken in float32 first, block by block; whatever could be among the best
 by more than the rounding of float32 explains is scored in float64.
@@ -77,7 +77,7 @@ def exact_search(
     queries
         ``(queries, dim)``, as `check_queries` lets pass.
     exclude
-        Of each query: rows that are left out.
+        Rows to leave out, per query.
 
     Returns
     -------
@@ -105,7 +105,7 @@ def check_queries(queries: Vectors, longest: float) -> None:
 
 
 def _margins(queries: Vectors, longest: float) -> NDArray[np.float64]:
-    """Return how far a float32 product of each query and its score are apart, at most.
+    """Return an upper bound on the float32 error of each query's scores.
 
     In whatever order n products are summed, the error is at most γ |q| |x| with γ = nu / (1 - nu)
     and u = 2⁻²⁴ (Higham, "Accuracy and Stability of Numerical Algorithms", 2nd edition, section
@@ -173,7 +173,7 @@ class _Search:
             self.bounds = _rounded_down(np.nextafter(kth, -np.inf) - 2 * self.margins)[:, None]
 
     def _settle(self) -> None:
-        """Score what is pending exactly, keep the best, and raise the bounds to the k-th's.
+        """Score pending candidates exactly, keep the best, and raise the bounds to the k-th's.
 
         Of equal scores the lower row stays, so only a larger one could replace it.
         """

@@ -31,7 +31,7 @@ def write_graph(vectors: Vectors, path: Path, description: IndexDescription) -> 
     vectors
         ``(items, dim)``, at least one.
     path
-        Of the file.
+        The graph's file.
     description
         Its ``kind``, ``library``, ``parameters``, and ``longest``, the length of the longest
         vector.
@@ -54,7 +54,7 @@ def open_graph(path: Path, description: IndexDescription) -> Graph:
     Raises
     ------
     BundleError
-        It is no graph of so many items and numbers, or its library is not installed.
+        It is not a graph of this many items and dimensions, or its library is not installed.
     """
     opened: Graph = _backend(str(description.library)).open(path, description)
     return opened

@@ -66,9 +66,9 @@ class Index:
         k
             How many, at least 1.
         exclude
-            Of each query, rows that are left out.
+            Rows to leave out, per query.
         allowed
-            Of each query, the only rows that may be found; None where all may. Where given, the
+            The only rows allowed, per query; None allows all. Where given, the
             answer is exact.
 
         Returns
@@ -103,7 +103,7 @@ class Index:
             pairs += self._candidates(self.graph, queries, k, free, left_out)
         pairs = [(i, _without(r, left_out[i])) for i, r in pairs]
         rows, scores = self._best(queries, k, pairs)
-        # All for whom no graph was asked, and those to whom it brought too little.
+        # Queries that did not use the graph, and those for which it found too few.
         there = [min(k, len(self.vectors) - len(left_out[i])) for i in range(len(queries))]
         short = [i for i in free if np.count_nonzero(rows[i] >= 0) < there[i]]
         if short:
@@ -115,7 +115,7 @@ class Index:
     def _candidates(
         self, graph: Graph, queries: Vectors, k: int, free: Sequence[int], left_out: Sequence[Rows]
     ) -> list[tuple[int, Rows]]:
-        """Return what a graph brings for each of some queries."""
+        """Return a graph's candidates for each query."""
         groups: dict[int, list[int]] = {}
         for i in free:
             count = k + -(-len(left_out[i]) // _STEP) * _STEP

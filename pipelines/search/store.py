@@ -44,7 +44,7 @@ def write_index(
     Parameters
     ----------
     vectors
-        Of the catalogue, ``(items, dim)`` float32.
+        Item embeddings, ``(items, dim)`` float32.
     folder
         Made if it is not there.
     config
@@ -58,7 +58,7 @@ def write_index(
     Returns
     -------
     PublishedIndex
-        What the manifest tells, and `open_index` takes.
+        The manifest's entry, which `open_index` takes.
 
     Raises
     ------
@@ -148,7 +148,7 @@ def _parameters(config: IndexConfig, kind: str, items: int) -> dict[str, int]:
 
 
 def _measured(index: Index, queries: Vectors, config: IndexConfig, kind: str) -> Recall:
-    """Return what the manifest tells of recall, and refuse an index below the floor."""
+    """Return the manifest's entry on recall; refuse an index below the floor."""
     found = recall_of(index, queries, config.recall_k) if kind != "exact" else 1.0
     if found < config.min_recall:
         names = {"hnsw": "expansion_search", "ivf": "probes"}

@@ -1,7 +1,7 @@
 """HNSW by usearch.
 
 Vectors are kept in bfloat16: of half the size, built in little over half the time, and, with
-scores taken anew, of the same recall as float32. usearch lets one search into a graph at a time, so
+scores recomputed, of the same recall as float32. usearch lets one search into a graph at a time, so
 the file is mapped once for each core, into the same memory.
 """
 
@@ -61,7 +61,7 @@ class UsearchGraph:
         rows = np.full((len(queries), count), -1, np.int64)
         products = np.full((len(queries), count), -np.inf, np.float32)
         alone = len(queries) == 1
-        # Threads are started anew for each call, and of a server each has a core already.
+        # Each call starts its own threads, and a server's threads have a core each already.
         threads = 1 if len(queries) < _MANY else 0
         index = self._free.get()
         try:

@@ -32,7 +32,7 @@ def create_app(holder: Holder, settings: Settings, metrics: Metrics) -> FastAPI:
     Parameters
     ----------
     holder
-        Of the bundle.
+        Holds the bundle.
     settings
         Limits, times, the key.
     metrics

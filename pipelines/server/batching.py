@@ -53,9 +53,9 @@ class Batcher(Generic[Q, A]):
         Answers a batch from a bundle, in a thread. Where it raises, each query is asked again by
         itself, so that none suffers from another.
     holder
-        Of the bundle. A batch takes it as it begins.
+        Holds the bundle; a batch uses the one in service when it starts.
     settings, metrics
-        Of the server.
+        The server's settings and metrics.
     """
 
     def __init__(
@@ -117,7 +117,7 @@ class Batcher(Generic[Q, A]):
                 work.add_done_callback(partial(self._finish, groups))
 
     def _take(self) -> list[_Group[Q, A]]:
-        """Return the groups of the next batch, without those that nobody waits for any more."""
+        """Return the groups of the next batch, without those whose clients have gone."""
         taken: list[_Group[Q, A]] = []
         size = 0
         while self._waiting:
@@ -176,7 +176,7 @@ class Lookups:
     Parameters
     ----------
     settings
-        Of the server.
+        The server's settings.
     """
 
     def __init__(self, settings: Settings) -> None:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 from towermill.errors import SetupError
 from towermill.extras import install_command
-from towermill.pipelines.server.settings import Settings, read_api_key
+from towermill.pipelines.server.settings import Settings
 
 if TYPE_CHECKING:
     from towermill.pipelines.server.service.reader import Opener
@@ -27,18 +27,8 @@ def serve(
     bundle: str | Path,
     host: str = "127.0.0.1",
     port: int = 8000,
+    settings: Settings | None = None,
     *,
-    max_k: int = Settings.max_k,
-    max_queries: int = Settings.max_queries,
-    max_ids: int = Settings.max_ids,
-    max_body: int = Settings.max_body,
-    max_batch: int = Settings.max_batch,
-    max_queue: int = Settings.max_queue,
-    wait: float = Settings.wait,
-    threads: int = Settings.threads,
-    timeout: float = Settings.timeout,
-    api_key_file: Path | None = None,
-    watch: float | None = None,
     shutdown_timeout: float = 30.0,
     log_level: str = "info",
 ) -> None:
@@ -49,7 +39,7 @@ def serve(
     interpreter's lock. To use more of a machine, run several behind a proxy: their bundle is
     mapped from the same memory.
 
-    SIGHUP reloads the bundle. At the end nothing new is accepted, and what was begun is answered.
+    SIGHUP reloads the bundle. On shutdown, new requests are refused and running ones are answered.
 
     Parameters
     ----------
@@ -57,10 +47,8 @@ def serve(
         Its folder, or a link to it.
     host, port
         Where to listen; port 0 takes any free one, which the log names.
-    max_k, max_queries, max_ids, max_body, max_batch, max_queue, wait, threads, timeout, watch
-        As in `Settings`.
-    api_key_file
-        Holds the API key; without it, the variable TOWERMILL_API_KEY may.
+    settings
+        Limits, times and the API key; the defaults of `Settings` if left out.
     shutdown_timeout
         Seconds that requests have to end in after the signal.
     log_level
@@ -69,7 +57,7 @@ def serve(
     Raises
     ------
     SetupError
-        A package that serving needs is missing, a setting is wrong, or nothing can listen there.
+        A package that serving needs is missing, or nothing can listen there.
     BundleError
         There is no bundle, or it is damaged.
     """
@@ -81,19 +69,6 @@ def serve(
         )
     if log_level not in LEVELS:
         raise SetupError(f"--log-level should be one of {', '.join(LEVELS)}. Received: {log_level}")
-    settings = Settings(
-        max_k=max_k,
-        max_queries=max_queries,
-        max_ids=max_ids,
-        max_body=max_body,
-        max_batch=max_batch,
-        max_queue=max_queue,
-        wait=wait,
-        threads=threads,
-        timeout=timeout,
-        api_key=read_api_key(api_key_file),
-        watch=watch,
-    )
     from towermill.pipelines.bundle.bundle import Bundle
 
     listening = listen(host, port)
@@ -101,7 +76,7 @@ def serve(
         run_server(
             bundle,
             lambda path: Bundle.open(path, verify=True),
-            settings,
+            settings or Settings(),
             listening,
             shutdown_timeout,
             log_level,
@@ -140,13 +115,13 @@ def run_server(
     Parameters
     ----------
     path
-        Of the bundle.
+        The bundle's folder, or a link to it.
     opener
         How to open it.
     settings
-        Of the server.
+        The server's settings.
     listening
-        As of `listen`.
+        A socket from `listen`.
     shutdown_timeout, log_level
         As of `serve`.
     """

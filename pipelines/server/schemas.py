@@ -45,7 +45,7 @@ Scalar = (
     | None
 )
 FeatureName = Annotated[str, Field(max_length=256)]
-# Bounds stand before the validator: behind it they would be missing in the OpenAPI.
+# Bounds come before the validator: after it they would be missing in the OpenAPI.
 Count = Annotated[StrictInt, Field(ge=1), BeforeValidator(_whole)]
 UpToThree = Annotated[StrictInt, Field(ge=0, le=3), BeforeValidator(_whole)]
 
@@ -57,7 +57,7 @@ class Asked(BaseModel):
 
 
 class RecommendRequest(Asked):
-    """Whom to recommend to: a user, a history, or features. Nobody is served as a new user."""
+    """A user, a history or features; without any, a new user."""
 
     model_config = ConfigDict(
         json_schema_extra={"examples": [{"user_id": 196, "k": 5}, {"user_id": "196", "reasons": 2}]}
@@ -66,7 +66,7 @@ class RecommendRequest(Asked):
     user_id: Annotated[Id | None, Field(description="Raw id; not known: served as new.")] = None
     k: Annotated[Count, Field(description="How many items.")] = 10
     filter_seen: Annotated[
-        StrictBool, Field(description="Leave out what the user has met, or the history.")
+        StrictBool, Field(description="Leave out items the user has seen, or the history.")
     ] = True
     history: Annotated[
         list[Id] | None, Field(description="Instead of a user: items read, the last one last.")
@@ -80,11 +80,11 @@ class RecommendRequest(Asked):
         list[Id] | None, Field(description="Only these are ranked; null ranks all.")
     ] = None
     reasons: Annotated[
-        UpToThree, Field(description="For each item so many nearest items of the history.")
+        UpToThree, Field(description="Number of nearest history items to return for each item.")
     ] = 0
 
     def query(self) -> Query:
-        """Return what a bundle is asked."""
+        """Return the query for the bundle."""
         return Query(
             self.user_id,
             self.k,
@@ -144,7 +144,7 @@ class ScoredItem(Item):
 
 
 class RecommendedItem(ScoredItem):
-    """An item with its score and, where asked for, what of the history is nearest to it."""
+    """An item with its score and, on request, the nearest items of the history."""
 
     because: list[ScoredItem] = []
 
@@ -211,15 +211,15 @@ class UsersAnswer(Answer):
 
 
 class UserAnswer(Answer):
-    """A user, and some of what they have met."""
+    """A user, and some of the items they have seen."""
 
     user: User
     history: list[Item]
-    history_length: Annotated[int, Field(description="Of the whole history.")]
+    history_length: Annotated[int, Field(description="Length of the whole history.")]
 
 
 class BundleAnswer(Answer):
-    """What is served."""
+    """The bundle in service."""
 
     recipe: str
     kind: Annotated[str, Field(description="retriever, or ranker")]
@@ -243,7 +243,7 @@ class Ready(Answer):
 
 
 class ReloadAnswer(Answer):
-    """What is served now."""
+    """The bundle now in service."""
 
     changed: Annotated[bool, Field(description="Whether it is another bundle than before.")]
 

@@ -19,7 +19,7 @@ class Settings:
     Attributes
     ----------
     max_k
-        Most items in one answer; at least 10, which is what is answered where `k` is not said.
+        Maximum number of items in an answer; at least 10, the default of `k`.
     max_queries
         Most queries in one call of ``/recommend/batch``, most ids in one of ``/similar/batch``.
     max_ids
@@ -38,7 +38,7 @@ class Settings:
     timeout
         Seconds until a request is answered 504, and within which its headers must arrive.
     api_key
-        What the header ``X-API-Key`` should hold; None asks for nothing.
+        Required value of the header ``X-API-Key``; None requires none.
     watch
         Seconds between looks for a newer bundle at the path; None does not look.
 
@@ -84,7 +84,7 @@ def read_api_key(file: Path | None) -> str | None:
     Raises
     ------
     SetupError
-        The file cannot be read, or what it or the variable holds is no key.
+        The file cannot be read, or it or the variable holds no valid key.
     """
     where: str = f"${API_KEY_VARIABLE}"
     found = os.environ.get(API_KEY_VARIABLE)

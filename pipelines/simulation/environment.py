@@ -23,7 +23,7 @@ class Environment(Protocol):
         """Begin an episode."""
 
     def has_next_state(self) -> bool:
-        """Return whether anybody is still there."""
+        """Return whether a user is still there."""
 
     def get_state(self) -> Any:
         """Return the id of the user whose turn it is."""
@@ -45,7 +45,7 @@ class BatchEnvironment(Protocol):
         """Return the ids of those whose turn it is, none at the end."""
 
     def respond(self, users: Sequence[Any], slates: Sequence[Sequence[Any]]) -> list[Any]:
-        """Return what each of `users` clicked of the own slate, or None."""
+        """Return the item each user clicked in their slate, or None."""
 
     def get_score(self) -> Any:
         """Return the mean score of the episode's users, or their scores."""
@@ -54,10 +54,10 @@ class BatchEnvironment(Protocol):
 class SlateEnvironment:
     """Readers of a `SlateWorld` who stay as long as they like what they see.
 
-    A reader clicks at most one item of a slate, by the logit model of the world; what was clicked
-    before has nothing left to offer. Patience begins at `patience` slates; each slate costs 1, and
-    a click gives back up to 0.9 of it: times the chance that the reader would click the item if it
-    stood alone. At 0 the reader leaves: that is the time budget of SlateQ (Ie et al., IJCAI 2019),
+    A reader clicks at most one item of a slate, by the logit model of the world; items clicked
+    before are not clicked again. Patience begins at `patience` slates; each slate costs 1, and a
+    click gives back up to 0.9 of it: times the chance that the reader would click the item if it
+    were alone. At 0 the reader leaves: that is the time budget of SlateQ (Ie et al., IJCAI 2019),
     by which every visit ends. A score is the share of `horizon` slates survived.
 
     It has both protocols: all readers at once, or one after the other.
@@ -73,7 +73,7 @@ class SlateEnvironment:
     horizon, patience
         See above.
     seed
-        Of the clicks, with the number of the episode.
+        Seed of the clicks, with the number of the episode.
     """
 
     def __init__(
@@ -94,7 +94,7 @@ class SlateEnvironment:
         self.reset()
 
     def reset(self) -> None:
-        """Begin an episode: everybody is back, with the patience and the reading of the start."""
+        """Begin an episode: all users are back, with their initial patience and history."""
         self._episode += 1
         self._rng = np.random.default_rng([self.seed, 31, self._episode])
         self._left = np.full(len(self.users), float(self.patience))
@@ -111,12 +111,12 @@ class SlateEnvironment:
         return (self._left > 1e-9) & (self._steps < self.horizon)
 
     def respond(self, users: Sequence[int], slates: Sequence[Sequence[int]]) -> list[int | None]:
-        """Return what each of `users`, all of them active, clicked of the own slate, or None.
+        """Return the item each user, all of them active, clicked in their slate, or None.
 
         Raises
         ------
         DataError
-            A user is not there, or a slate holds what is no item or holds an item twice.
+            A user has left, or a slate holds an unknown item or an item twice.
         """
         rows = self._rows_of(users)
         shown = np.full((len(rows), max((len(s) for s in slates), default=0)), -1)
@@ -163,7 +163,7 @@ class SlateEnvironment:
     def get_state(self) -> int:
         """Return the id of the first who is still there."""
         if not self.has_next_state():
-            raise DataError("The episode is over: everybody has left. Call reset().")
+            raise DataError("The episode is over: all users have left. Call reset().")
         return int(self.users[self._here.argmax()])
 
     def get_response(self, slate: Sequence[int]) -> int | None:

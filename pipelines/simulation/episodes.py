@@ -39,7 +39,7 @@ class Episode:
 
 
 def run_episode(environment: BatchEnvironment, policy: Policy) -> Episode:
-    """Reset the environment and show slates until nobody is left.
+    """Reset the environment and show slates until no user is left.
 
     Raises
     ------

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 
 class Feedback:
-    """Rows of users, and of the items that each has met in an episode.
+    """Rows of users, and of the items that each has seen in an episode.
 
     Parameters
     ----------
@@ -44,7 +44,7 @@ class Feedback:
         return found
 
     def met(self, row: int) -> set[int]:
-        """Return what the user has clicked or been shown."""
+        """Return the items the user has clicked or been shown."""
         return self._met[row]
 
     def show(self, row: int, items: Sequence[int]) -> None:
@@ -56,6 +56,6 @@ class Feedback:
         self.clicked[row].append(item)
 
     def hide(self, scores: NDArray[np.float32], rows: Sequence[int]) -> None:
-        """Give what each of `rows` has met the score of minus infinity, in place."""
+        """Set the scores of items each user has seen to minus infinity, in place."""
         for line, row in zip(scores, rows, strict=True):
             line[list(self._met[row])] = -np.inf

@@ -25,14 +25,14 @@ Scores = Callable[[list[int]], NDArray[np.float32]]
 
 
 def check_policies(recipe: Recipe, default: bool) -> None:
-    """Raise `RecipeError` if a policy cannot be had of the recipe's bundle.
+    """Raise `RecipeError` if the recipe's bundle cannot serve one of its policies.
 
-    `default` tells whether the environment is the default one.
+    `default` is whether the environment is the default one.
     """
     if recipe.model.contract == "ranker":
         raise RecipeError(
             f"`towermill simulate` shows what a retriever finds; `model.kind: {recipe.model.kind}` "
-            "is a ranker, which orders what another model found. Choose another `model.kind`."
+            "is a ranker, which orders another model's candidates. Choose another `model.kind`."
         )
     given = recipe.text.vectors or getattr(recipe.source, "vectors", None)
     for name in recipe.simulate.policies:
@@ -49,7 +49,7 @@ def check_policies(recipe: Recipe, default: bool) -> None:
         near = name.startswith("hybrid") and "content" in recipe.simulate.quotas
         if (near or name == "content") and not given:
             raise RecipeError(
-                f"`simulate.policies` names {name!r}, which goes by vectors of the items' text. "
+                f"`simulate.policies` names {name!r}, which uses vectors of the items' text. "
                 "Set `text.vectors` (to `lsa`, or a sentence model), or leave it out."
             )
 
@@ -60,11 +60,11 @@ class Policies:
     Parameters
     ----------
     recipe
-        Of the bundle; its `simulate` section says how slates are made.
+        The bundle's recipe, whose `simulate` section says how slates are made.
     catalogue
         The bundle.
     environment
-        Whose true utilities the oracle knows; None where they are not to be had.
+        The environment whose true utilities the oracle knows; None where they are not available.
     """
 
     def __init__(

@@ -15,14 +15,14 @@ from towermill.pipelines.simulation.sources import Source
 
 
 class Policy:
-    """Slates of items that their user has not met.
+    """Build slates of items that their user has not seen.
 
     Parameters
     ----------
     item_ids
         Raw id of each row.
     memory
-        Of the users.
+        The users' history in the episode.
     sources
         Where items come from, with the places of each.
     size
@@ -32,11 +32,11 @@ class Policy:
     factors
         Learn from each click, if given.
     slate_negatives
-        Learn from what was passed over for a click: see `learn`.
+        Learn from the items passed over for a click: see `learn`.
     explore
         Share of places that go to a random item while `exploring`.
     seed
-        Of all that is drawn here.
+        Seed of all draws of the policy.
     """
 
     def __init__(
@@ -81,7 +81,7 @@ class Policy:
         return slates
 
     def _explored(self, slate: list[int], row: int) -> list[int]:
-        """Return the slate with some places given to random items that the user has not met."""
+        """Return the slate with some places given to random items that the user has not seen."""
         drawn = self.rng.integers(len(self.item_ids), size=len(slate)).tolist()
         taken = self.memory.met(row) | set(slate)
         for place in np.flatnonzero(self.rng.random(len(slate)) < self.explore).tolist():
@@ -95,7 +95,7 @@ class Policy:
     ) -> None:
         """Note the clicked items, None for no click, and learn from them.
 
-        With `slate_negatives`, what was shown with a clicked item comes first among its negatives.
+        With `slate_negatives`, items shown with a clicked one come first among its negatives.
         """
         clicks, passed = [], []
         for row, slate, item in zip(self.memory.rows(users), slates, clicked, strict=True):

@@ -32,9 +32,9 @@ def write_report(
     Returns
     -------
     By policy: ``score``, the mean of test users' scores over all seeds and episodes; ``interval``,
-    in which it lies with 95 % by a bootstrap over users (of the users, and not of the worlds that
-    they might have lived in); ``by_seed``; ``steps`` and ``clicks`` of a test episode, on average;
-    ``train``, the score of each training episode, on average over seeds; ``steps_per_second``.
+    its 95 % bootstrap interval over users (of the users, not of the worlds that they might have
+    lived in); ``by_seed``; ``steps`` and ``clicks`` of a test episode, on average; ``train``, the
+    score of each training episode, on average over seeds; ``steps_per_second``.
     """
     users = pl.concat(
         pl.read_csv(folder / USERS, schema_overrides={"user_id": pl.String}).select(

@@ -16,7 +16,7 @@ _BLOCK = 256
 
 
 class Source(Protocol):
-    """Gives items that a user has not met, best first."""
+    """Gives items that a user has not seen, best first."""
 
     def candidates(self, rows: list[int], k: int, memory: Feedback) -> list[list[int]]:
         """Return up to `k` items for each of these users."""
@@ -61,9 +61,9 @@ class NearClicked:
     Parameters
     ----------
     neighbours
-        Of the items.
+        Nearest neighbours of the items.
     seed
-        Of the draws.
+        Seed of the draws.
     """
 
     def __init__(self, neighbours: Neighbours, seed: Sequence[int]) -> None:

@@ -44,7 +44,8 @@ def run_trial(
     ``users.csv``, ``curve.csv``
         Slates and clicks by user; slates and clicks so far.
     ``checkpoints/``
-        Of what learns: the weights after each of the last five training episodes, and the best.
+        For a policy that learns: the weights after each of the last five training episodes, and the
+        best.
     """
     with replacing_folder(folder) as partial:
         _try(name, policy, training, testing, episodes, partial)

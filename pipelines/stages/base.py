@@ -76,9 +76,9 @@ class Stage:
         Stages of the run that is continued, if one is, whose output it reads: they are among its
         inputs as ``earlier.<name>``.
     resumes
-        A run that was cut off goes on in the folder it left; else it starts afresh.
+        Whether an interrupted run resumes in its folder.
     spreads
-        Some of its work goes to a Dask cluster, if there is one.
+        Whether part of its work runs on a Dask cluster, if there is one.
     gpu
         What computes on a GPU, with device gpu; None if nothing does.
     """
@@ -129,7 +129,7 @@ class Declared:
     stage
         Name of the stage, for messages.
     within
-        Dotted key of `value`, with a dot behind it; empty for the recipe.
+        Dotted key of `value`, with a trailing dot; empty for the recipe.
 
     Examples
     --------
@@ -161,7 +161,7 @@ class Declared:
         )
 
     def model_dump(self, mode: str = "python") -> dict[str, Any]:
-        """Return what is declared, as `Recipe.model_dump` does the whole."""
+        """Return the declared sections, as `Recipe.model_dump` returns all."""
         content = self._value.model_dump(mode=mode)
         found: dict[str, Any] = {}
         for section in self._sections:

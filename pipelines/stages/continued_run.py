@@ -10,11 +10,11 @@ from towermill.pipelines.recipe.recipe import Recipe
 from towermill.pipelines.stages.keys import differences
 from towermill.pipelines.stages.output import MANIFEST, StageManifest, lost, read_manifest
 
-#: Of the earlier run's stages, what they are called among the inputs of a later one's.
+#: Prefix of the earlier run's stages among the inputs of a later one's.
 EARLIER: Final = "earlier."
 #: What stages of a continued run read of it.
 _STAGES: Final = ("process", "train")
-#: Sections that have to be what they were.
+#: Sections that must not change.
 _SAME: Final = {"process": ("features", "text"), "train": ("model",)}
 
 
@@ -57,7 +57,7 @@ def earlier_stages(recipe: Recipe, prepared: str) -> dict[str, tuple[Path, str]]
 
 
 def _whole(run: Path, stage: str, folder: Path) -> StageManifest:
-    """Return the manifest of a stage; refuse what is no finished, undamaged one."""
+    """Return the manifest of a stage; refuse one that is unfinished or damaged."""
     wanted = (
         "`continue_from.run` should be the folder of a finished run, such as runs/<recipe>/latest"
     )
@@ -90,6 +90,6 @@ def _require_same(recipe: Recipe, manifests: dict[str, StageManifest]) -> None:
         reasons.append("its `process` was made again after its `train`: run that recipe again")
     if reasons:
         raise RecipeError(
-            "A run should be continued with the features, text and model that it has. Not so: "
-            f"{'; '.join(reasons)}. Set them back, or train anew without `continue_from`."
+            "The features, text and model must match the continued run. Differences: "
+            f"{'; '.join(reasons)}. Set them back, or retrain from scratch without `continue_from`."
         )

@@ -5,9 +5,10 @@ from __future__ import annotations
 import contextlib
 import pickle
 import threading
-from collections import OrderedDict, deque
+from collections import OrderedDict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +16,7 @@ from towermill.models.configs.base import ModelConfig
 from towermill.pipelines.stages.output import read_manifest
 from towermill.runtime.device import Runtime, quiet_tensorflow
 from towermill.runtime.gpu import start_tensorflow_on_gpu
+from towermill.runtime.in_order import in_order, tasks_ahead
 
 if TYPE_CHECKING:
     import numpy as np
@@ -23,8 +25,6 @@ if TYPE_CHECKING:
 
     from towermill.models.contracts.retriever import Retriever, Side, Spread
 
-#: Slices on their way for each of the workers' threads: the next is there when one is done.
-_AHEAD = 3
 #: Models a worker keeps: of as many recipes that encode side by side.
 _KEPT = 2
 
@@ -66,7 +66,7 @@ def spread_over_cluster(
     model
         The `model` section of the recipe.
     runtime
-        Of the run.
+        The run's runtime.
     """
     if runtime.cluster == "none":
         return None
@@ -91,15 +91,9 @@ class _Spread:
     model: TrainedModel
 
     def __call__(self, side: Side, slices: Sequence[pl.DataFrame]) -> Iterator[NDArray[np.float32]]:
-        ahead = _AHEAD * max(sum(self.client.nthreads().values()), 1)
-        waiting: deque[Any] = deque()
-        for rows in slices:
-            # The rows travel with the task, so that another worker can do it if one dies.
-            waiting.append(self.client.submit(encode_rows, self.model, side, rows, pure=False))
-            if len(waiting) > ahead:
-                yield waiting.popleft().result()
-        while waiting:
-            yield waiting.popleft().result()
+        # The rows travel with the task, so that another worker can do it if one dies.
+        submit = partial(self.client.submit, encode_rows, self.model, side, pure=False)
+        return in_order(submit, slices, tasks_ahead(self.client))
 
 
 def encode_rows(model: TrainedModel, side: Side, rows: pl.DataFrame) -> NDArray[np.float32]:

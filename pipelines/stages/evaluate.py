@@ -39,7 +39,7 @@ def evaluate(recipe: Recipe, inputs: Inputs, out: Path, runtime: Runtime) -> Non
 
 
 def _compare(result: dict[str, Any], decides: str) -> None:
-    """Say so if the model is no better than popularity."""
+    """Warn if the model does not beat popularity."""
     metric = next(name for name in result["metrics"] if name.startswith(decides))
     found, popularity = result["metrics"][metric], result["baselines"]["popularity"][metric]
     if found <= popularity:

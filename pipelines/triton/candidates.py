@@ -18,7 +18,7 @@ from towermill.pipelines.triton.tensors import Folder, answer, given, lengths, n
 
 
 class TritonPythonModel:
-    """Searches the bundle's index, and leaves out what a user has met or does not want."""
+    """Searches the bundle's index, and leaves out items a user has seen or excluded."""
 
     def initialize(self, args: Mapping[str, str]) -> None:
         """Open the index and map the tables into memory."""

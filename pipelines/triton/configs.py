@@ -41,7 +41,7 @@ class Serving:
     device
         Where it runs. The Python models are always on the CPU.
     instances
-        Of each model.
+        Number of instances of each model.
     max_batch_size
         Rows at a time; no request may have more.
     k, max_k
@@ -64,7 +64,7 @@ def configs(
     Parameters
     ----------
     taken
-        The inputs of the tower's graph; None: all that the manifest tells.
+        The inputs of the tower's graph; None: all in the manifest.
     """
     inputs = {n: t for n, t in _tower_inputs(manifest) if taken is None or n in taken}
     return {
@@ -159,7 +159,7 @@ def _asked() -> list[Config]:
     return [
         _tensor("K", _INT, 1, optional=True),
         _tensor("FILTER_SEEN", _BOOL, 1, optional=True),
-        # Of another length in each request: those are merged all the same.
+        # Their length differs between requests, which are merged all the same.
         _tensor("EXCLUDE", _STRING, -1, optional=True, allow_ragged_batch=True),
     ]
 

@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
-#: Fields whose value is a name of an enumeration, which stands without quotes.
+#: Fields whose value is a name of an enumeration, which is written without quotes.
 _NAMES: Final = frozenset({"data_type", "kind"})
 
 

@@ -137,7 +137,7 @@ def _check(serving: Serving) -> None:
 
 
 def _graph_inputs(path: Path) -> set[str]:
-    """Return the inputs of a graph: what a model does not use is none of them."""
+    """Return the inputs of a graph, which omits unused features."""
     import onnx
 
     return {tensor.name for tensor in onnx.load(path, load_external_data=False).graph.input}

@@ -22,7 +22,7 @@ def ship(module: str, folder: Path) -> None:
     module
         Its whole name.
     folder
-        Is to stand on ``sys.path`` where the module is imported.
+        To be put on ``sys.path`` where the module is imported.
     """
     wanted, done = [module], set()
     while wanted:
@@ -40,7 +40,7 @@ def ship(module: str, folder: Path) -> None:
 
 
 def _source(name: str) -> Path | None:
-    """Return the file of a module; None of a package, and of what is no module."""
+    """Return the file of a module; None for a package or anything else."""
     parent, _, _ = name.rpartition(".")
     if parent and _source(parent):  # a name in a module
         return None

@@ -13,7 +13,7 @@ from towermill.columns import FIRST_ID, OOV_ID, USER_ID
 from towermill.errors import BundleError
 from towermill.pipelines.bundle.manifest import USERS
 from towermill.pipelines.bundle.tables import Batch, IdTable
-from towermill.pipelines.bundle.towers import join, nobody, users_batch
+from towermill.pipelines.bundle.towers import join, unknown_user, users_batch
 from towermill.pipelines.triton.tensors import Folder, answer, needed, texts
 
 
@@ -28,7 +28,7 @@ class TritonPythonModel:
         self._outputs = {output["name"] for output in folder.config["output"]}
         self._features = folder.manifest.query_features
         self._users = IdTable(folder.path / USERS, USER_ID)
-        self._nobody = nobody(self._features)
+        self._unknown_user = unknown_user(self._features)
 
     def execute(self, requests: list[Any]) -> list[Any]:
         """Answer each request."""
@@ -40,7 +40,8 @@ class TritonPythonModel:
             raise BundleError(f"At most {self._most} users a request. Received: {len(ids)}")
         rows = [self._users.find(user) for (user,) in ids]
         encoded = [OOV_ID if row is None else row + FIRST_ID for row in rows]
-        # Named so, a feature may have any name. What the tower's graph does not take is no output.
+        # Named so, a feature may have any name. Features that the tower's graph omits are no
+        # output.
         batch = {f"query_{name}": values for name, values in self._encode(rows).items()}
         batch = {name: values for name, values in batch.items() if name in self._outputs}
         if self._batches:
@@ -58,5 +59,5 @@ class TritonPythonModel:
             if known:
                 parts.append(users_batch(self._users, self._features, np.array(some, np.int64)))
             else:
-                parts += [self._nobody] * len(some)
+                parts += [self._unknown_user] * len(some)
         return join(parts, self._features)

@@ -65,7 +65,7 @@ def open_study(folder: Path, pruner: PrunerConfig, epochs: int) -> tuple[Study, 
     except (ValueError, KeyError) as error:  # of JSON, and of operations that make no sense
         raise DataError(
             f"Expected the journal of a study in {path}; it is damaged ({error}). Delete it to "
-            "begin again: what is trained is not trained again."
+            "begin again: finished trainings are reused."
         ) from error
     return study, storage
 
@@ -95,7 +95,7 @@ class _Flock:
 
 
 def _drop_torn_line(path: Path, lock: Any) -> None:
-    """Cut off what a process was killed over writing, lest the next line be glued to it."""
+    """Cut off a line that a killed process left unfinished."""
     with contextlib.suppress(FileNotFoundError):
         lock.acquire()
         try:

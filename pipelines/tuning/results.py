@@ -31,7 +31,7 @@ class Tuned:
     Attributes
     ----------
     folder
-        Of the study: ``best.yaml`` and ``trials.csv``.
+        The study's folder, with ``best.yaml`` and ``trials.csv``.
     metric
         By which trials were compared, on the validation split.
     trials
@@ -93,7 +93,7 @@ def _heading(metric: str, best: dict[str, Any], own: dict[str, Any] | None) -> s
 
 
 def _as_yaml(recipe: Recipe, heading: str) -> str:
-    # Where trials ran decides nothing, and what nobody has set keeps its default.
+    # Where trials ran decides nothing, and keys that are not set keep their defaults.
     content = recipe.model_dump(
         mode="json",
         exclude_unset=True,

@@ -34,7 +34,7 @@ def tune(recipe: Recipe, out: str | Path = "runs", trials: int = 20, jobs: int =
 
     Only `train` runs a trial, on what `prepare` and `process` made once, and each recipe trains
     once: `run` of the best one finds it trained. Trials are compared by `train.monitor` on the
-    validation split. Called again, it goes on until there are `trials` of them in all; several
+    validation split. A second call continues until there are `trials` of them in total; several
     processes may do so at a time.
 
     ``<out>/<recipe>/tune/<key>/`` holds ``best.yaml``, ``trials.csv`` and the study's journal. The
@@ -99,7 +99,7 @@ class _Work:
         return len(known) < trials or not all(trial.state.is_finished() for trial in known)
 
     def until(self, trials: int, found: Workers) -> None:
-        """Have trials trained until there are as many as wanted."""
+        """Run trials until the requested number is reached."""
         at_work: dict[Future[TowermillError | None], tuple[Trial, Step]] = {}
         while True:
             while len(at_work) < found.at_a_time and (trial := self.study.next(trials)) is not None:
@@ -126,11 +126,11 @@ class _Work:
             done.set_result(None)
             return done, step
         judge = Judge(
-            self.folder,
-            trial.number,
-            self.space.metric,
-            self.space.config.pruner,
-            recipe.train.epochs,
+            folder=self.folder.absolute(),
+            number=trial.number,
+            metric=self.space.metric,
+            pruner=self.space.config.pruner,
+            epochs=recipe.train.epochs,
             spared=trial.own,
         )
         level = logging.getLogger("towermill").getEffectiveLevel()

@@ -15,7 +15,7 @@ class JointTPESampler(TPESampler):
     """TPE over all keys jointly from the first, whatever earlier trials lack.
 
     Optuna's takes the keys that all trials have, and the recipe as it is may have none within its
-    ranges. It is created anew for each trial, with its own seed: one sampler with a fixed seed
+    ranges. A new one is created for each trial, with its own seed: one sampler with a fixed seed
     would repeat its first draws when a study is resumed.
 
     Parameters
@@ -40,7 +40,7 @@ class JointTPESampler(TPESampler):
 
 
 class GivenSampler(RandomSampler):
-    """Draws what it is given."""
+    """Draw the given values."""
 
     def __init__(self, values: Mapping[str, Any]) -> None:
         super().__init__()

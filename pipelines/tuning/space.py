@@ -139,7 +139,7 @@ def _checked(base: Recipe, key: str, given: ParameterRange) -> _Span:
     numbers = all(isinstance(v, int | float) and not isinstance(v, bool) for v in (low, high))
     if not numbers:
         raise RecipeError(
-            f"`tune.parameters.{key}` should have `choices`: it is no number. "
+            f"`tune.parameters.{key}` should have `choices`: it is not a number. "
             f"Received: `low` {given.low:g}, `high` {given.high:g}."
         )
     if isinstance(low, int) and given.step is not None and not given.step.is_integer():
@@ -189,7 +189,7 @@ def _substituted(base: Recipe, key: str, value: Any) -> Any:
 
 
 def _changed(base: Recipe, values: Mapping[str, Any]) -> Recipe:
-    # What nobody has set is left out: it may be of another kind of model.
+    # Keys that are not set are left out: they may belong to another kind of model.
     content = base.model_dump(mode="json", exclude_unset=True)
     for key, value in values.items():
         *sections, last = key.split(".")

@@ -18,9 +18,9 @@ if TYPE_CHECKING:
     from optuna.samplers import BaseSampler
     from optuna.trial import FrozenTrial
 
-#: A trial whose process has ended so often, and no epoch further, is not begun again.
+#: A trial whose process has ended this often without finishing another epoch is not restarted.
 ATTEMPTS = 3
-#: Draws at random before it is said that there is nothing left to draw.
+#: Random draws before the search space counts as exhausted.
 _DRAWS = 200
 # Attributes of a trial: the lock of who trains it; how often it was begun at how many epochs (a
 # trial without was never handed out); whether it is the recipe as it is; and why it failed.
@@ -56,13 +56,13 @@ class SharedStudy:
     Parameters
     ----------
     folder
-        Of the study.
+        The study's folder.
     space
-        What is searched.
+        The search space.
     epochs
-        The most that a trial has.
+        Maximum number of epochs of a trial.
     seed
-        Of what is drawn.
+        Seed of the sampler.
     owner
         The name of the lock that this process holds in `folder`.
     """
@@ -154,7 +154,7 @@ class SharedStudy:
         return None if fresh is None else self._ask_for(fresh)
 
     def _untried(self, tried: Sequence[Mapping[str, Any]]) -> dict[str, Any] | None:
-        """Return what was not tried yet, at random; of few choices TPE draws the same again."""
+        """Return untried values at random; with few choices TPE repeats its draws."""
         from optuna.samplers import RandomSampler
 
         sampler = RandomSampler(self._seed_of_draw())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,21 +13,21 @@ from towermill.pipelines.recipe.recipe import Recipe
 from towermill.pipelines.recipe.tune import PrunerConfig
 from towermill.pipelines.stages.base import Stage
 from towermill.runtime.device import Runtime
+from towermill.section import Section
 
-#: What is a trial's own fault: it fails, and the study goes on.
+#: Errors that fail a trial; the study continues.
 FAILURES = (DataError, RecipeError, SchemaError, StageError)
 
 
-@dataclass(frozen=True)
-class Judge:
-    """Whom a training asks after each epoch whether to go on; it travels to other processes.
+class Judge(Section):
+    """Decide after each epoch whether a trial continues; serialisable.
 
     Attributes
     ----------
     folder, number
-        Of the study, and the trial in it.
+        The study's folder, and the trial's number in it.
     metric
-        What is reported.
+        The metric to report.
     pruner, epochs
         As the study was opened with.
     spared
@@ -40,20 +40,6 @@ class Judge:
     pruner: PrunerConfig
     epochs: int
     spared: bool
-
-    def told(self) -> dict[str, Any]:
-        """Return it as JSON takes it."""
-        return {
-            **asdict(self),
-            "folder": str(self.folder.absolute()),
-            "pruner": self.pruner.model_dump(mode="json"),
-        }
-
-    @classmethod
-    def of(cls, told: Mapping[str, Any]) -> Judge:
-        """Return what `told` tells of."""
-        pruner = PrunerConfig.model_validate(told["pruner"])
-        return cls(**{**told, "folder": Path(told["folder"]), "pruner": pruner})
 
     def after_epoch(self) -> Callable[[int, dict[str, float]], None]:
         """Return what `towermill.models.training.fit.fit` calls.
@@ -77,22 +63,16 @@ class Judge:
         return tell
 
 
-def judged_as_told(stage: Stage, told: Mapping[str, Any]) -> Stage:
-    """Return `judged` of a judge that travelled as JSON."""
-    return judged(stage, Judge.of(told))
-
-
-def judged(stage: Stage, judge: Judge) -> Stage:
+def judged(stage: Stage, judge: Judge | Mapping[str, Any]) -> Stage:
     """Return a trial's stage `train`: it reports, and leaves no output if it fails or is pruned.
 
-    If it is killed, its output so far stays, and is resumed.
+    If it is killed, its output so far stays, and is resumed. `judge` may be a `Judge` as JSON.
     """
-
-    run: Any = stage.run
+    decide, run = Judge.model_validate(judge), stage.run
 
     def train(recipe: Recipe, inputs: Mapping[str, Path], out: Path, runtime: Runtime) -> None:
         try:
-            run(recipe, inputs, out, runtime, after_epoch=judge.after_epoch())
+            run(recipe, inputs, out, runtime, after_epoch=decide.after_epoch())
         except (PrunedError, *FAILURES):
             shutil.rmtree(out, ignore_errors=True)
             raise

@@ -13,7 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from towermill.errors import SetupError, TowermillError
+from towermill.errors import TowermillError
 from towermill.pipelines.recipe.recipe import Recipe
 from towermill.pipelines.running.execute import run_step
 from towermill.pipelines.running.plan import Step
@@ -42,9 +42,9 @@ class Workers:
     Attributes
     ----------
     at_a_time
-        How many trials.
+        Number of concurrent trials.
     submit
-        Has an order done, and returns a future of nothing, or of the training's error.
+        Runs an order and returns a future of None, or of the training's error.
     """
 
     at_a_time: int
@@ -53,23 +53,23 @@ class Workers:
 
 @contextlib.contextmanager
 def workers(recipe: Recipe, root: Path, runtime: Runtime, jobs: int) -> Iterator[Workers]:
-    """Give those who train; when the block is left by an error, they are stopped.
+    """Yield the workers that run trials; stop them if the block raises.
 
     Parameters
     ----------
     recipe
         Its `runtime` says which cluster.
     root
-        Of the recipe's runs, which all of a cluster have to see.
+        The folder of the recipe's runs, which all workers of a cluster must see.
     runtime
         As resolved.
     jobs
-        Trials at a time; 0: one, or on a cluster one a worker.
+        Concurrent trials. 0: one, or one per worker on a cluster.
 
     Raises
     ------
     SetupError
-        Of the cluster; or device gpu was asked for, and no worker offers a GPU.
+        The cluster cannot be used; or the device is gpu, and no worker offers a GPU.
     """
     with cluster_client(runtime, **recipe.runtime.cluster_options()) as client:
         if client is not None:
@@ -130,7 +130,7 @@ def _in_child(
         order.recipe,
         runtime,
         wait=True,
-        around=("towermill.pipelines.tuning.trial:judged_as_told", order.judge.told()),
+        around=("towermill.pipelines.tuning.trial:judged", order.judge.model_dump(mode="json")),
         log_level=order.log_level,
         log_format=f"trial {order.judge.number}: %(message)s",
         # Progress bars of several processes would write over one another.
@@ -143,24 +143,20 @@ def _in_child(
 def _on_cluster(
     client: Any, recipe: Recipe, root: Path, runtime: Runtime, jobs: int
 ) -> Iterator[Workers]:
-    from towermill.pipelines.running.dask import GPU
+    from towermill.pipelines.running.dask import GPU, device_of, gpus_of
 
     require_shared(client, root)
-    found = client.scheduler_info(n_workers=-1)["workers"].values()
-    gpus = sum(int(worker["resources"].get(GPU, 0)) for worker in found)
-    if recipe.runtime.device == "gpu" and not gpus:
-        raise SetupError(
-            "`runtime.device` is gpu, but none of the workers offers a GPU. Start those that have "
-            'one with `dask worker --resources "GPU=1"`, or use device cpu.'
-        )
-    on_gpus = bool(gpus) and recipe.runtime.device != "cpu"
-    there = Runtime("gpu" if on_gpus else "cpu", "none", runtime.seed)
+    found = client.scheduler_info(n_workers=-1)["workers"]
+    device = device_of(recipe, found, needed=True)
+    on_gpus = device == "gpu"
     options: dict[str, Any] = {"resources": {GPU: 1}} if on_gpus else {}
     pool: Executor = client.get_executor(pure=False, **options)
     try:
-        train = partial(_on_worker, runtime=there, folder=Path.cwd())
+        train = partial(
+            _on_worker, runtime=Runtime(device, "none", runtime.seed), folder=Path.cwd()
+        )
         yield Workers(
-            jobs or max(gpus if on_gpus else len(found), 1),
+            jobs or (gpus_of(found) if on_gpus else len(found)),
             lambda order: pool.submit(train, order),
         )
     except BaseException:

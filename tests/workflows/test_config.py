@@ -97,8 +97,8 @@ class TestRefused:
     @pytest.mark.parametrize(
         ("feature", "match"),
         [
-            ({"kind": "number"}, "a vocabulary of its own"),
-            ({"shared_with": "user_id"}, "a vocabulary of its own"),
+            ({"kind": "number"}, "its own vocabulary"),
+            ({"shared_with": "user_id"}, "its own vocabulary"),
             ({"freq_threshold": 2, "max_size": 3}, "not both"),
         ],
     )

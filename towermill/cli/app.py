@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from towermill.pipelines import Recipe, Selection
 
 app = typer.Typer(
-    help="From raw interaction logs to artifacts a recommender serves, by one recipe.",
+    help="From raw interaction logs to artifacts that a recommender serves, with one recipe.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -35,21 +35,23 @@ app = typer.Typer(
 
 app.add_typer(bundle_commands.app)
 
-RecipeArgument = Annotated[str, typer.Argument(help="Name of a recipe that ships, or a YAML file.")]
+RecipeArgument = Annotated[str, typer.Argument(help="A shipped recipe's name, or a YAML file.")]
 SetOption = Annotated[
     list[str] | None, typer.Option("--set", metavar="K=V", help="Change a key: train.epochs=3.")
 ]
-OutOption = Annotated[Path, typer.Option("--out", help="Where runs are kept.")]
+OutOption = Annotated[Path, typer.Option("--out", help="Folder of runs.")]
 FromOption = Annotated[str | None, typer.Option("--from", help="First stage to run.")]
 ToOption = Annotated[str | None, typer.Option("--to", help="Last stage to run.")]
-OnlyOption = Annotated[str | None, typer.Option("--only", help="The one stage to run.")]
+OnlyOption = Annotated[str | None, typer.Option("--only", help="Run this stage only.")]
 ForceOption = Annotated[
     list[str] | None, typer.Option("--force", help="Run this stage again, and those after it.")
 ]
 DeviceOption = Annotated[str | None, typer.Option("--device", help="auto, cpu or gpu.")]
 ContinueOption = Annotated[
     Path | None,
-    typer.Option("--continue-from", metavar="RUN", help="Go on from this finished run."),
+    typer.Option(
+        "--continue-from", metavar="RUN", help="Continue this finished run with new data."
+    ),
 ]
 
 
@@ -67,12 +69,12 @@ def run(
     continue_from: ContinueOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Run a recipe: what is done already is not done again."""
+    """Run a recipe, skipping finished stages."""
     from towermill.pipelines import run as run_recipe
 
     selection = _selection(first, last, only, force)
     loaded = _load(recipe, changes, device, cluster, continue_from)
-    with _says_how_to_go_on():
+    with _says_how_to_resume():
         steps = run_recipe(loaded, out, selection)
     show_result(loaded, steps, out, as_json)
 
@@ -91,7 +93,7 @@ def plan(
     continue_from: ContinueOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Say what would run, and why."""
+    """Show which stages would run, and why."""
     from towermill.pipelines import plan as plan_recipe
 
     selection = _selection(first, last, only, force)
@@ -145,22 +147,25 @@ def predict(
 def tune(
     recipe: RecipeArgument,
     trials: Annotated[
-        int, typer.Option("--trials", help="How many in all, those of earlier calls among them.")
+        int, typer.Option("--trials", help="Total number of trials, including earlier calls.")
     ] = 20,
     changes: SetOption = None,
     out: OutOption = Path("runs"),
     jobs: Annotated[
-        int, typer.Option("--jobs", help="Trials at a time; 0: one, or on a cluster one a worker.")
+        int,
+        typer.Option(
+            "--jobs", help="Concurrent trials. Default: 1, or one per worker on a cluster."
+        ),
     ] = 0,
     device: DeviceOption = None,
     cluster: ClusterOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Search the ranges of a recipe's section `tune`; called again, it goes on."""
+    """Search the ranges of a recipe's section `tune`; a second call continues the study."""
     from towermill.pipelines import tune as tune_recipe
 
     loaded = _load(recipe, changes, device, cluster)
-    with _says_how_to_go_on():
+    with _says_how_to_resume():
         tuned = tune_recipe(loaded, out, trials, jobs)
     if as_json:
         print_json(vars(tuned))
@@ -174,19 +179,20 @@ def tune(
 def simulate(
     recipe: RecipeArgument,
     episodes: Annotated[
-        int | None, typer.Option("--episodes", help="Of training, and as many of testing.")
+        int | None,
+        typer.Option("--episodes", help="Training episodes; the same number of test episodes."),
     ] = None,
-    seeds: Annotated[str, typer.Option("--seeds", help="Numbers, by commas.")] = "0",
+    seeds: Annotated[str, typer.Option("--seeds", help="Comma-separated seeds.")] = "0",
     environment: Annotated[
         str | None,
-        typer.Option("--environment", help="One of your own, as package.module:name."),
+        typer.Option("--environment", help="A custom environment, as package.module:name."),
     ] = None,
     out: OutOption = Path("runs"),
     changes: SetOption = None,
     device: DeviceOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Try a recipe's bundle out on simulated users, beside popular, random and ideal slates."""
+    """Simulate users of a recipe's bundle, compared with popular, random and ideal slates."""
     from towermill.errors import RecipeError
     from towermill.pipelines.simulation.simulate import load_environment
     from towermill.pipelines.simulation.simulate import simulate as try_out
@@ -194,7 +200,7 @@ def simulate(
     extra = [f"simulate.episodes={episodes}"] if episodes is not None else []
     loaded = _load(recipe, [*(changes or []), *extra], device, None)
     if not all(seed.strip().isdigit() for seed in seeds.split(",")):
-        raise RecipeError(f"--seeds should be numbers from 0, by commas. Received: {seeds!r}")
+        raise RecipeError(f"--seeds should be comma-separated numbers from 0. Received: {seeds!r}")
     theirs = None if environment is None else load_environment(environment)
     numbers = [int(seed) for seed in seeds.split(",")]
     found = try_out(loaded, out, seeds=numbers, environment=theirs)
@@ -206,7 +212,7 @@ def simulate(
 
 @app.command()
 def doctor(as_json: JsonOption = False) -> None:
-    """Show versions and device, what works, and what to do about the rest."""
+    """Show versions and device, which parts work, and how to fix the others."""
     from towermill.cli.doctor import examine
 
     findings = examine()
@@ -234,7 +240,7 @@ def options(
         bool, typer.Option("--trust", help="Run code that a recipe, run or bundle has or names.")
     ] = False,
 ) -> None:
-    """From raw interaction logs to artifacts a recommender serves, by one recipe."""
+    """From raw interaction logs to artifacts that a recommender serves, with one recipe."""
     if version:
         typer.echo(__version__)
         raise typer.Exit
@@ -243,7 +249,7 @@ def options(
 
 
 def main() -> None:
-    """Run the command line; a mistake of the user's ends it with one message and code 2."""
+    """Run the command line; a user error ends it with one message and exit code 2."""
     quiet_tensorflow()
     try:
         app(prog_name="towermill")
@@ -255,18 +261,18 @@ def main() -> None:
 
 
 @contextlib.contextmanager
-def _says_how_to_go_on() -> Iterator[None]:
+def _says_how_to_resume() -> Iterator[None]:
     try:
         yield
     except TowermillError:
         raise
     except (KeyboardInterrupt, Exception):
-        say(f"Stopped. What is finished stays; to go on from there: {_command_to_go_on()}")
+        say(f"Stopped. Finished stages are kept. To resume: {_resume_command()}")
         raise
 
 
-def _command_to_go_on() -> str:
-    """Return the command line as given, without --force, which would begin again."""
+def _resume_command() -> str:
+    """Return the command line as given, without --force, which would start over."""
     words, kept = iter(sys.argv[1:]), []
     for word in words:
         if word == "--force":

@@ -30,20 +30,23 @@ def recommend(
     user: Annotated[str | None, typer.Option("--user", help="The user's raw id.")] = None,
     history: Annotated[
         str | None,
-        typer.Option("--history", help="Instead of a user: ids of what was read, by commas."),
+        typer.Option("--history", help="Instead of a user: comma-separated ids of the items read."),
     ] = None,
-    k: Annotated[int, typer.Option("-k", help="How many items.")] = 10,
+    k: Annotated[int, typer.Option("-k", help="Number of items.")] = 10,
     keep_seen: Annotated[
-        bool, typer.Option("--keep-seen", help="Recommend what the user has met, too.")
+        bool, typer.Option("--keep-seen", help="Include items that the user has seen.")
     ] = False,
     everyone: Annotated[
-        bool, typer.Option("--all", help="To every known user, as Parquet: see --out.")
+        bool, typer.Option("--all", help="Recommend to all users; needs --out.")
     ] = False,
     users: Annotated[
-        Path | None, typer.Option("--users", help="To those in a file's column user_id, likewise.")
+        Path | None,
+        typer.Option(
+            "--users", help="Recommend to the users in this file's user_id column; needs --out."
+        ),
     ] = None,
     out: Annotated[
-        Path | None, typer.Option("--out", help="Of --all and --users: the file to write.")
+        Path | None, typer.Option("--out", help="Parquet file to write, with --all or --users.")
     ] = None,
     cluster: ClusterOption = None,
     as_json: JsonOption = False,
@@ -80,7 +83,9 @@ def recommend(
 @app.command("embed-items")
 def embed_items(
     bundle: BundleArgument,
-    items: Annotated[Path, typer.Argument(help="Items with their raw columns: Parquet or CSV.")],
+    items: Annotated[
+        Path, typer.Argument(help="File of items with their raw columns: Parquet or CSV.")
+    ],
     out: Annotated[Path, typer.Option("--out", help="The Parquet file to write.")] = Path(
         "item_embeddings.parquet"
     ),
@@ -94,7 +99,7 @@ def embed_items(
 
 @app.command()
 def verify(bundle: BundleArgument, as_json: JsonOption = False) -> None:
-    """Hold a bundle against every gate that needs no training data; exit 1 if one refuses it."""
+    """Check a bundle with every gate that needs no training data; exit with 1 if one fails."""
     from towermill.pipelines.gates.gates import examine
 
     found = examine(bundle)
@@ -113,11 +118,13 @@ def export(
         Path, typer.Option("--triton", help="Write a Triton model repository into this folder.")
     ],
     backend: Annotated[
-        Backend, typer.Option("--backend", help="Of the query tower.")
+        Backend, typer.Option("--backend", help="Backend of the query tower.")
     ] = "onnxruntime",
-    device: Annotated[TowerDevice, typer.Option("--device", help="Of the query tower.")] = "cpu",
+    device: Annotated[
+        TowerDevice, typer.Option("--device", help="Device of the query tower.")
+    ] = "cpu",
 ) -> None:
-    """Write a bundle in the form of another server."""
+    """Export a bundle for another server."""
     from towermill.pipelines.triton.repository import write_model_repository
 
     typer.echo(write_model_repository(bundle, triton, backend=backend, device=device))
@@ -126,38 +133,43 @@ def export(
 @app.command()
 def serve(
     bundle: Annotated[Path, typer.Argument(help="A bundle's folder, or a link to one.")],
-    host: Annotated[str, typer.Option("--host", help="0.0.0.0 listens to all.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option("--port", help="0 takes any free one.")] = 8000,
+    host: Annotated[
+        str, typer.Option("--host", help="Address to listen on; 0.0.0.0 for all.")
+    ] = "127.0.0.1",
+    port: Annotated[int, typer.Option("--port", help="Port; 0 takes any free one.")] = 8000,
     watch: Annotated[
-        float | None, typer.Option("--watch", help="Look for a newer bundle every so many seconds.")
+        float | None, typer.Option("--watch", help="Seconds between checks for a newer bundle.")
     ] = None,
     api_key_file: Annotated[
         Path | None,
-        typer.Option("--api-key-file", help="Holds the API key; else $TOWERMILL_API_KEY may."),
+        typer.Option("--api-key-file", help="File with the API key. Default: $TOWERMILL_API_KEY."),
     ] = None,
-    max_k: Annotated[int, typer.Option(help="Items in an answer.")] = 1000,
-    max_queries: Annotated[int, typer.Option(help="Queries or ids in a call of a batch.")] = 256,
-    max_ids: Annotated[int, typer.Option(help="Ids in history, exclude, candidates.")] = 10_000,
-    max_body: Annotated[int, typer.Option(help="Bytes of a request's body.")] = 2**20,
-    max_batch: Annotated[int, typer.Option(help="Queries computed together.")] = 64,
+    max_k: Annotated[int, typer.Option(help="Maximum number of items in an answer.")] = 1000,
+    max_queries: Annotated[int, typer.Option(help="Maximum queries or ids in a batch call.")] = 256,
+    max_ids: Annotated[
+        int, typer.Option(help="Maximum ids in history, exclude and candidates, each.")
+    ] = 10_000,
+    max_body: Annotated[int, typer.Option(help="Maximum size of a request's body, in bytes.")] = 2
+    ** 20,
+    max_batch: Annotated[int, typer.Option(help="Maximum queries computed together.")] = 64,
     max_queue: Annotated[
-        int, typer.Option(help="Queries that wait; more are answered 503.")
+        int, typer.Option(help="Maximum waiting queries; further ones get 503.")
     ] = 1024,
-    wait: Annotated[float, typer.Option(help="Seconds that a query waits for others.")] = 0.002,
-    threads: Annotated[int, typer.Option(help="Batches computed at a time.")] = 2,
-    timeout: Annotated[float, typer.Option(help="Seconds to an answer.")] = 10.0,
+    wait: Annotated[float, typer.Option(help="Seconds a query waits for others.")] = 0.002,
+    threads: Annotated[int, typer.Option(help="Batches computed concurrently.")] = 2,
+    timeout: Annotated[
+        float, typer.Option(help="Seconds until a request is answered with 504.")
+    ] = 10.0,
     shutdown_timeout: Annotated[
-        float, typer.Option(help="Seconds for what was begun, after SIGTERM.")
+        float, typer.Option(help="Seconds that running requests have after SIGTERM.")
     ] = 30.0,
     log_level: Annotated[str, typer.Option(help="debug, info, warning or error.")] = "info",
 ) -> None:
-    """Serve a bundle over HTTP, with a page to look at it."""
+    """Serve a bundle over HTTP, with a page to explore it."""
     from towermill.pipelines.server.command import serve as serve_bundle
+    from towermill.pipelines.server.settings import Settings, read_api_key
 
-    serve_bundle(
-        bundle,
-        host,
-        port,
+    settings = Settings(
         max_k=max_k,
         max_queries=max_queries,
         max_ids=max_ids,
@@ -167,10 +179,11 @@ def serve(
         wait=wait,
         threads=threads,
         timeout=timeout,
-        api_key_file=api_key_file,
+        api_key=read_api_key(api_key_file),
         watch=watch,
-        shutdown_timeout=shutdown_timeout,
-        log_level=log_level,
+    )
+    serve_bundle(
+        bundle, host, port, settings, shutdown_timeout=shutdown_timeout, log_level=log_level
     )
 
 
@@ -190,7 +203,7 @@ def _recommend_all(
 
     written = recommend_all(bundle, out, k, filter_seen=filter_seen, users=users, runtime=runtime)
     if written.unknown:
-        say(f"{written.unknown} users of {users} are not known to this bundle, and left out.")
+        say(f"{written.unknown} users of {users} are unknown to this bundle and left out.")
     if as_json:
         print_json(vars(written) | {"out": out})
     else:

@@ -11,7 +11,7 @@ import typer
 
 
 def print_table(headers: list[str], rows: list[list[str]]) -> None:
-    """Print a table; columns of numbers stand to the right."""
+    """Print a table; columns of numbers are right-aligned."""
     from rich import box
     from rich.console import Console
     from rich.table import Table

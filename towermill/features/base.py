@@ -97,7 +97,7 @@ class FeatureKind:
     takes: ClassVar[tuple[str, ...]] = ()
 
     def check(self, feature: Feature) -> str | None:
-        """Return what is wrong with a feature's options, as the rest of a sentence; else None."""
+        """Return the problem with a feature's options as the rest of a sentence, or None."""
         if feature.freq_threshold and feature.max_size:
             return "should have `freq_threshold` or `max_size`, not both"
         for option, what in _NEEDS.items():
@@ -106,7 +106,7 @@ class FeatureKind:
         return None
 
     def has_vocabulary(self, feature: Feature) -> bool:
-        """Tell whether it ends as an id of a vocabulary; else it ends as a number."""
+        """Return whether it ends as an id of a vocabulary; else it ends as a number."""
         raise NotImplementedError
 
     def cast(self, frame: pl.LazyFrame, column: str, feature: Feature, what: str) -> pl.Expr:

@@ -27,7 +27,7 @@ class Feature(Section):
     max_size
         Keep at most this many categories, the most frequent ones; 0 keeps all.
     num_buckets
-        Hash what is out of vocabulary into so many ids instead of one.
+        Hash values out of vocabulary into this many ids instead of one.
     shared_with
         Name of another feature whose vocabulary this one joins.
     separator

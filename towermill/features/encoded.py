@@ -32,7 +32,7 @@ class Encoded(FeatureKind):
     def encode(
         self, name: str, spec: ModelInput, values: Mapping[str, Any], look_up: Callable[[Any], int]
     ) -> Any:
-        """Return what is given, if it can be an encoded value."""
+        """Return the given value, if it can be an encoded one."""
         del look_up
         value = values.get(name)
         if spec.list:
@@ -42,7 +42,7 @@ class Encoded(FeatureKind):
     def encode_tensors(
         self, name: str, spec: ModelInput, tensors: Mapping[str, Any], look_up: Callable[[Any], Any]
     ) -> Any:
-        """Return what is given."""
+        """Return the given value."""
         del look_up
         if spec.list:
             return tensors[f"{name}__values"], tensors[f"{name}__offsets"]

@@ -271,7 +271,7 @@ def _register_dtypes(module: Any, execute: Callable[[Any], None]) -> None:
 
 
 def load_quietly(module: Any, execute: Callable[[Any], None]) -> None:
-    """Two warnings that nobody can act on, ignored for the import of these modules alone.
+    """Ignore two warnings without a remedy, for the import of these modules alone.
 
     Merlin's, that dtypes of PyTorch and Triton "did not load" where they are not installed; and
     that ``pynvml`` is deprecated, which merlin-core requires and Dask imports.

@@ -47,7 +47,7 @@ def cluster_client(
         What each worker of ``cuda`` takes of its GPU for cuDF at once: a share, or a size such as
         ``"8GB"``; 0 allocates memory as needed. TensorFlow, in a separate process, gets the rest.
     device_memory_limit
-        Of a GPU, a share or size; beyond it a worker of ``cuda`` moves results to the host.
+        A share or size of a GPU's memory; beyond it a worker of ``cuda`` moves results to the host.
     spill
         Whether cuDF of a worker of ``cuda`` moves to the host what it does not need just then.
     local_directory

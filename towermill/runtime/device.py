@@ -1,7 +1,7 @@
 """Set a run's device and seeds, and what TensorFlow writes to the terminal.
 
 Nothing here imports TensorFlow or Merlin before it has to. `resolve` first, then the rest: both
-look for GPUs when they are imported. How a GPU's memory is shared, `towermill.runtime.gpu` says.
+look for GPUs when they are imported. See `towermill.runtime.gpu` for sharing GPU memory.
 """
 
 from __future__ import annotations
@@ -135,8 +135,8 @@ def quiet_tensorflow() -> None:
 
     Of its C++ code only fatal errors are shown (others reach Python as exceptions; what it logs as
     errors at start-up are not), unless ``TF_CPP_MIN_LOG_LEVEL`` asks for more in the environment.
-    That oneDNN is on, it says before it has read the level: those lines are filtered from what its
-    import writes to standard error, the rest is shown when it is through.
+    TensorFlow logs oneDNN's status before it reads the log level: those lines are filtered from
+    what its import writes to standard error, and the rest is shown after the import.
     """
     if os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3") != "3":
         return

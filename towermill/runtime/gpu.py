@@ -22,7 +22,7 @@ from towermill.extras import install_command
 
 logger = logging.getLogger(__name__)
 
-#: Who of cuDF and TensorFlow computes in a stage's process; cuDF feeds the training's batches, too.
+#: Which of cuDF and TensorFlow a stage uses; cuDF also loads the training's batches.
 Use = Literal["features", "model", "both"]
 #: What rmm takes its memory by: whole blocks.
 _BLOCK = 256
@@ -55,7 +55,7 @@ class Memory:
 
 @dataclass(frozen=True)
 class GPU:
-    """One GPU, as the driver tells of it; memory in bytes."""
+    """One GPU, as the driver reports it; memory in bytes."""
 
     name: str
     memory: int
@@ -171,9 +171,9 @@ def claim(use: Use, memory: Memory | None = None) -> None:
     """Share out this process's GPU, before cuDF and TensorFlow start on it.
 
     First cuDF's part, then TensorFlow's, which never gives back what it has taken. For ``features``
-    and ``both`` rmm takes its pool; for ``model``, where cuDF but feeds batches, it takes memory as
-    it comes. For ``features`` TensorFlow is not imported. All of it is given back when the process
-    ends: stages that compute on a GPU have one each.
+    and ``both`` rmm takes its pool; for ``model``, where cuDF only loads batches, memory is
+    allocated on demand. For ``features`` TensorFlow is not imported. All of it is given back when
+    the process ends: stages that compute on a GPU have one each.
 
     Parameters
     ----------
@@ -212,8 +212,8 @@ def _start_cudf(pool: float | str, spill: bool) -> None:
     except MemoryError as error:
         raise SetupError(
             f"cuDF's pool should have {size / 2**30:.1f} GiB of the GPU's memory; there is not as "
-            f"much left ({error}). Lower `runtime.rmm_pool` (now {pool}), or end what else is on "
-            "the GPU: nvidia-smi lists it."
+            f"much left ({error}). Lower `runtime.rmm_pool` (now {pool}), or stop other "
+            "processes on the GPU: nvidia-smi lists them."
         ) from error
     rmm.mr.set_current_device_resource(resource)
     importlib.import_module("cudf").set_option("spill", spill)

@@ -126,7 +126,7 @@ def build_impression_workflow(
     """Return the unfitted workflow of impressions, histories and articles.
 
     Its parts are ``impression`` (user, what was shown and clicked, context, and what is `passed`
-    unchanged), ``history`` and ``item``. Articles have one vocabulary, wherever they stand.
+    unchanged), ``history`` and ``item``. Articles have one vocabulary in all columns.
 
     Parameters
     ----------

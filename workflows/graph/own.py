@@ -23,7 +23,7 @@ Nodes = Mapping[Entity, Any]
 
 
 def load_graph(name: str, tables: Mapping[Entity, pl.LazyFrame | None]) -> Nodes:
-    """Return what the function ``module:Name`` returns for the columns of the tables.
+    """Return the result of the function ``module:Name`` for the columns of the tables.
 
     Parameters
     ----------

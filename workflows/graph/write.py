@@ -24,6 +24,7 @@ from merlin.schema.io.tensorflow_metadata import TensorflowMetadata
 from towermill.errors import DataError
 from towermill.files import replacing
 from towermill.progress import progress
+from towermill.runtime.in_order import in_order
 from towermill.workflows.dataset import ArrowDataset, Part, require_columns
 from towermill.workflows.graph.workflow import Workflow
 from towermill.workflows.ops import Filter
@@ -40,7 +41,7 @@ _DICTIONARY = 1 << 12
 def write(workflow: Workflow, dataset: Dataset, out: Path, file_size: str = FILE_SIZE) -> int:
     """Transform a data set into ``part_<n>.parquet``, zstd, and return the number of rows.
 
-    With them stand ``_metadata`` (every file's row groups and statistics) and ``schema.pbtxt``.
+    It also writes ``_metadata`` (every file's row groups and statistics) and ``schema.pbtxt``.
     The files are the same whether a Dask cluster, which is used if there is one, writes them or
     this process. Only the columns that the workflow takes are read; row groups in which no row can
     pass the workflow's `Filter` are not. On a GPU each part is read and encoded there, and comes
@@ -86,7 +87,7 @@ def _make_room(out: Path, dataset: Dataset) -> None:
     out.mkdir(parents=True, exist_ok=True)
     parts = dataset.parts if isinstance(dataset, ArrowDataset) else ()
     if any(Path(part.path).resolve().parent == out.resolve() for part in parts):
-        raise DataError(f"The data set stands in {out} itself. Write it to another folder.")
+        raise DataError(f"The data set is in {out}. Write it to another folder.")
     for earlier in (*out.glob("part_[0-9][0-9][0-9][0-9][0-9].parquet"), out / "_metadata"):
         earlier.unlink(missing_ok=True)
 
@@ -129,13 +130,13 @@ def _gathered(parts: Sequence[Part], file_size: int) -> Iterator[list[Part]]:
 def _on_cluster_or_here(
     write: Callable[..., Any], workflow: Workflow, tasks: Sequence[tuple[Any, ...]]
 ) -> list[Any]:
-    """Run the tasks on the cluster if there is one, else one by one, and return what they gave."""
+    """Run the tasks on the cluster if there is one, else one by one, and return their results."""
     client = global_dask_client()
     with progress() as bars:
         bar = bars.add_task("encoding", total=len(tasks))
         if client is None:
             return [write(workflow, *task) for task in bars.track(tasks, task_id=bar)]
-        # Not scattered: what is lost with a worker then could not be made again.
+        # Not scattered: data lost with a worker could not be recomputed.
         futures = [client.submit(write, workflow, *task, pure=False) for task in tasks]
         results = []
         for future in futures:
@@ -168,7 +169,8 @@ def _write(workflow: Workflow, read: Callable[..., Any], parts: Sequence[Part], 
         ThreadPoolExecutor(1) as writing,
     ):
         columns = workflow.input_schema.column_names
-        frames = _ahead(partial(_read, read, columns, keep, arrow), parts, reading)
+        read_part = partial(_read, read, columns, keep, arrow)
+        frames = in_order(partial(reading.submit, read_part), parts, ahead=1)
         writer, job = None, None
         for table in _row_groups(_encoded(workflow, frame) for frame in frames):
             if writer is None:
@@ -189,20 +191,6 @@ def _write(workflow: Workflow, read: Callable[..., Any], parts: Sequence[Part], 
         if job is not None:
             job.result()
     return collected[0]
-
-
-def _ahead(
-    function: Callable[[Part], Any], parts: Iterable[Part], thread: ThreadPoolExecutor
-) -> Iterator[Any]:
-    """Yield the function of each part, the next one being under way already."""
-    waiting = None
-    for part in parts:
-        upcoming = thread.submit(function, part)
-        if waiting is not None:
-            yield waiting.result()
-        waiting = upcoming
-    if waiting is not None:
-        yield waiting.result()
 
 
 def _few_valued(schema: Schema) -> list[str]:

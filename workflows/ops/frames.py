@@ -13,12 +13,12 @@ import pyarrow as pa
 
 
 def on_cpu(frame: Any) -> bool:
-    """Tell whether the operators here take the frame; what is not pandas is NVTabular's own."""
+    """Return whether the operators here take the frame; others are NVTabular's own."""
     return isinstance(frame, pd.DataFrame)
 
 
 def is_arrow(column: pd.Series[Any]) -> bool:
-    """Tell whether pandas holds the column as an Arrow array."""
+    """Return whether pandas holds the column as an Arrow array."""
     return isinstance(column.dtype, pd.ArrowDtype)
 
 

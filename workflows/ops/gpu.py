@@ -75,7 +75,7 @@ class GPULookup:
             self.table = to_gpu(vocabulary.with_columns(ids.alias(_ID)).to_arrow())
 
     def ids(self, columns: Sequence[Any]) -> Any:
-        """Return int32 ids of rows of values, `unknown` for what is not in the vocabulary."""
+        """Return int32 ids of rows of values, `unknown` for values not in the vocabulary."""
         frame = columns[0].to_frame(name=self.keys[0]).reset_index(drop=True)
         for key, column in zip(self.keys[1:], columns[1:], strict=True):
             frame[key] = column.reset_index(drop=True)

@@ -74,7 +74,7 @@ class Groupby(ops.Groupby):  # type: ignore[misc]
         if not all(agg in _ANY | _SCALAR | _NUMBER for _, agg in wanted):
             return {}
         outputs = {self.name_sep.join(pair): pair for pair in wanted}
-        # What is first when sorted in ascending order is so, too, in descending order.
+        # The first in ascending order is the first in descending order, too.
         ends = ("first", "last") if self.ascending else ("last", "first")
         for source, aggs in listed.items():
             for agg in aggs:
@@ -110,7 +110,7 @@ def _aggregated(column: pl.Expr, agg: str) -> pl.Expr:
     if agg == "list":
         return column
     if agg in _PICKED:
-        # Of the column's values one, which for `first` and `last` may be null.
+        # One of the column's values, which for `first` and `last` may be null.
         return getattr(column, agg)()  # type: ignore[no-any-return]
     if agg == "count":
         return column.count().cast(pl.Int32)

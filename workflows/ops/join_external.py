@@ -123,7 +123,7 @@ class External:
             .group_by(list(keys), maintain_order=True)
             .agg(pl.col(_ROW))
         )
-        # The group of nulls, which the lookup has no place for, stands behind those of values.
+        # The group of nulls, which the lookup has no place for, comes after those of values.
         null = groups.select(pl.all_horizontal(pl.col(keys).is_null())).to_series()
         groups = pl.concat([groups.filter(~null), groups.filter(null)])
         rows, sizes = flatten(groups[_ROW])
@@ -145,16 +145,16 @@ class External:
         Parameters
         ----------
         keys
-            Of the frame's rows.
+            Keys of the frame's rows.
         left
             Whether a row without a match has a pair, too, in which the table's place is -1.
 
         Returns
         -------
         places
-            Of the frame's rows; None for each once, in their order.
+            Rows of the frame; None for each once, in order.
         places
-            Of the table's.
+            Rows of the table.
 
         Raises
         ------
@@ -208,7 +208,7 @@ def _comparable(one: pl.DataType, other: pl.DataType) -> bool:
 
 
 def _identity(dataset: Dataset) -> Hashable:
-    """Return what tells the table from others, and from itself once its files are written anew."""
+    """Return an identity of the table that changes when its files are written again."""
     if isinstance(dataset, ArrowDataset):
         paths = dict.fromkeys(part.path for part in dataset.parts)
         return tuple((path, Path(path).stat().st_mtime_ns) for path in paths)

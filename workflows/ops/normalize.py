@@ -20,7 +20,7 @@ _BLOCK = 1 << 15
 
 
 class Moments(NamedTuple):
-    """Of some numbers: how many, their mean, and the sum of squares of what they are off it."""
+    """Count, mean and sum of squared deviations of some numbers."""
 
     size: int
     mean: float
@@ -149,6 +149,6 @@ def summarize(moments: dict[str, Moments]) -> pd.DataFrame:
     """Return a row a column, as NVTabular's `fit_finalize` takes it: count, mean, var and std."""
     columns = ["count", "mean", "squares"]
     table = pd.DataFrame(list(moments.values()), list(moments), columns, dtype="float64")
-    # Of one value, or none, the variance is not known.
+    # The variance of one value, or none, is not known.
     table["var"] = table["squares"] / (table["count"] - 1).where(table["count"] > 1)
     return table.assign(std=np.sqrt(table["var"]))

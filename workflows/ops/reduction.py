@@ -33,7 +33,7 @@ def reduce_partitions(
     merge
         Partial results → one; also of one.
     finish
-        The last one → what is asked for.
+        The last one → the result.
     """
     token = tokenize(frame, chunk, merge, finish)
     name = f"chunk-{token}"

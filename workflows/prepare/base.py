@@ -1,4 +1,4 @@
-"""The checks that depend on the kind of events, and what they share."""
+"""The checks that depend on the kind of events, and their common base."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from towermill.workflows.tables import ImpressionTables, Tables
 
 T = TypeVar("T", bound=Tables | ImpressionTables)
 
-#: What a timestamp may be: from the first of these to before the second.
+#: Range of valid timestamps: from the first to before the second.
 _EARLIEST = pl.datetime(1970, 1, 1, time_unit="us")
 _LATEST = pl.datetime(2101, 1, 1, time_unit="us")
 #: Ids that an error names.

@@ -64,7 +64,7 @@ class ImpressionChecks(TableChecks[ImpressionTables]):
             ``without_negative`` (all shown was clicked),
             ``without_history``, ``without_inview`` (nothing shown) and ``with_click_not_shown``;
             ``clicks_not_shown`` (an item in ``clicked`` that is not in ``inview``, once per
-            impression) and ``null_inview`` (nulls among what was shown). ``items_shown``,
+            impression) and ``null_inview`` (nulls among the items shown). ``items_shown``,
             ``items_clicked`` and ``items_read`` (in histories) are distinct ids, and with an items
             table each with ``_without_row``, and ``item_rows``. ``histories`` (rows), and with
             vectors ``vector_rows``, ``vector_size``.
@@ -82,7 +82,7 @@ class ImpressionChecks(TableChecks[ImpressionTables]):
         nulls = _null_users(tables)
         if nulls and on_null_id == "error":
             raise DataError(
-                f"Impressions should have a user_id. {nulls} have none. Mend the source, or set "
+                f"Impressions should have a user_id. {nulls} have none. Fix the source, or set "
                 "`source.on_null_id: drop`."
             )
         tables = ImpressionChecks.drop_null_ids(tables) if nulls else tables
@@ -208,7 +208,7 @@ def _check_times(counts: dict[str, Any]) -> None:
     nulls, outside, example = (counts.pop(name) for name in ("null_times", "outside", "example"))
     if nulls:
         raise DataError(
-            f"Impressions should have timestamps throughout. {nulls} are null. Mend the source."
+            f"Impressions should have timestamps throughout. {nulls} are null. Fix the source."
         )
     require_times(outside, example)
 
@@ -274,7 +274,7 @@ def _check_vectors(vectors: pl.LazyFrame) -> int:
     )
     if wrong:
         raise DataError(
-            f"Vectors should hold finite numbers. {wrong} have a null, NaN or infinity. Mend them, "
+            f"Vectors should hold finite numbers. {wrong} have a null, NaN or infinity. Fix them, "
             "or leave these items out of the vectors."
         )
     if least != most:

@@ -58,9 +58,9 @@ class InteractionChecks(TableChecks[Tables]):
         ------
         DataError
             No interactions, or of a single user or item; null or NaN ids (unless dropped);
-            infinite numbers; null timestamps, or any before 1970 or after 2100; duplicate ids in `items` or `users`; ids
-            of different types; less than half of the interactions find their id in `items` or
-            `users`.
+            infinite numbers; null timestamps, or any before 1970 or after 2100; duplicate ids in
+            `items` or `users`; ids of different types; less than half of the interactions find
+            their id in `items` or `users`.
         """
         frame = tables.interactions
         schema = frame.collect_schema()
@@ -83,7 +83,7 @@ class InteractionChecks(TableChecks[Tables]):
             raise DataError(
                 f"Interactions should have a user_id and an item_id. Of {counts['all']} rows, "
                 f"{counts['null_user_ids']} have no user_id and {counts['null_item_ids']} no "
-                "item_id (null, NaN, blank, or text such as NULL). Mend the source, or set "
+                "item_id (null, NaN, blank, or text such as NULL). Fix the source, or set "
                 "`source.on_null_id: drop`."
             )
         if counts["rows"] == 0:
@@ -169,7 +169,7 @@ def _check_times(kept: pl.LazyFrame, counts: dict[str, Any]) -> dict[str, str]:
         shown = example.collect(engine="streaming").row(0, named=True)
         raise DataError(
             f"Interactions should have timestamps throughout. {counts['null_times']} are null, or "
-            f"text that is no time; the first is that of {shown}. Mend the source, or leave "
+            f"text that is no time; the first is that of {shown}. Fix the source, or leave "
             "`timestamp` out."
         )
     require_times(counts["outside"], counts["example"])

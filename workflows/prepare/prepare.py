@@ -42,7 +42,7 @@ def prepare(source: SourceConfig, out: Path) -> None:
     except pl.exceptions.PolarsError as error:
         raise DataError(
             "The raw data should be readable throughout. Reading it failed: "
-            f"{str(error).partition(chr(10))[0].rstrip('.')}. Mend the file, or the section "
+            f"{str(error).partition(chr(10))[0].rstrip('.')}. Fix the file, or the section "
             f"`source` of the recipe (kind {getattr(source, 'kind', type(source).__name__)})."
         ) from error
     shutil.rmtree(scratch)

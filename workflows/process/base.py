@@ -1,4 +1,4 @@
-"""The steps of `process` that depend on the kind of events, and what they share."""
+"""The steps of `process` that depend on the kind of events, and their common base."""
 
 from __future__ import annotations
 
@@ -96,7 +96,7 @@ class EventKind(ABC, Generic[T]):
         out: ProcessedFolder,
         before: Earlier | None,
     ) -> EncodedText:
-        """Write users, items and what goes with them; return what was made of articles' text."""
+        """Write users, items and their side files; return the encoded text of the articles."""
 
     @abstractmethod
     def met(self) -> pl.LazyFrame:

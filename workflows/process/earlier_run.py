@@ -16,7 +16,7 @@ from towermill.features.config import Features
 from towermill.processed import ProcessedFolder, Stats
 from towermill.workflows.tables import row_count
 
-#: Of a draw of training rows: all that it depends on beside their number.
+#: Seed of the draw of training rows, which also depends on their number.
 _SEED = 0
 
 
@@ -77,9 +77,9 @@ class Earlier:
             names = {*before, *now}
             if differing := sorted(n for n in names if before.get(n) != now.get(n)):
                 raise RecipeError(
-                    f"`features.{entity}` should be what it is in the run that is continued: "
-                    f"{', '.join(before) or 'none'}. Not so: {', '.join(differing)}. Write the "
-                    "section `features` so, or train anew."
+                    f"`features.{entity}` must match the continued run: "
+                    f"{', '.join(before) or 'none'}. Differences: {', '.join(differing)}. Set "
+                    "them back, or retrain from scratch."
                 )
             if list(before) != list(now):
                 raise RecipeError(
@@ -98,7 +98,7 @@ class Earlier:
                 )
 
     def sample(self, rows: int) -> pl.DataFrame:
-        """Return at most so many of its training rows, drawn without replacement."""
+        """Return at most `rows` of its training rows, drawn without replacement."""
         train = pl.scan_parquet(self.folder.split("train") / "*.parquet")
         total = row_count(train)
         drawn = np.random.default_rng(_SEED).choice(total, min(rows, total), replace=False)
@@ -108,7 +108,7 @@ class Earlier:
 
 
 def over(now: pl.LazyFrame | None, before: pl.LazyFrame, key: str) -> pl.LazyFrame:
-    """Return the rows of now, and of before those of ids that now does not have."""
+    """Return the rows of `now`, and those of `before` whose id `now` lacks."""
     if now is None:
         return before
     kept = before.join(now.select(key), on=key, how="anti", maintain_order="left")

@@ -50,7 +50,7 @@ def write_raw_impressions(
     features
         For ``item`` and ``context``: the columns that the workflow takes as features.
     history_size
-        Of a longer history, the last so many articles are kept.
+        Keep at most this many articles, the last ones.
     folder
         Where the files, and meanwhile what the split needs, are written.
 
@@ -82,7 +82,7 @@ def write_raw_impressions(
         pl.col(HISTORY_ID).cast(pl.Int32) + 1,
         pl.col(HISTORY).list.drop_nulls().list.tail(history_size),
     )
-    nobody = pl.LazyFrame({HISTORY_ID: [0], HISTORY: [[]]}, schema_overrides=read.collect_schema())
+    empty = pl.LazyFrame({HISTORY_ID: [0], HISTORY: [[]]}, schema_overrides=read.collect_schema())
     used = read.join(parts["train"].select(HISTORY_ID).unique(), on=HISTORY_ID, how="semi")
     paths = {
         name: folder / f"{name}.parquet" for name in (*parts, "histories", "trained_on", "fit")
@@ -96,7 +96,7 @@ def write_raw_impressions(
     whole = filled(pl.concat(fit_on, how="diagonal"))
     sink(with_columns(whole, {ITEM_ID: _inner(tables.impressions, INVIEW)}), paths["fit"])
     types = pl.read_parquet_schema(paths["fit"])
-    for name, frame in {**parts, "histories": pl.concat([nobody, read])}.items():
+    for name, frame in {**parts, "histories": pl.concat([empty, read])}.items():
         sink(filled(with_columns(frame, types)), paths[name])
     return paths
 
@@ -110,7 +110,7 @@ def _articles(items: pl.LazyFrame, features: Features, trained_on: pl.LazyFrame)
 
 
 def labelled(impressions: pl.LazyFrame) -> pl.LazyFrame:
-    """Return the impressions with ``labels``, and ``clicked`` without what was not shown."""
+    """Return the impressions with ``labels``, and ``clicked`` restricted to shown items."""
     schema = pl.Schema({**impressions.collect_schema(), LABELS: pl.List(pl.Int8)})
     return impressions.map_batches(_labelled, schema=schema, streamable=True)
 
@@ -141,7 +141,7 @@ def split_impressions(
 ) -> dict[str, pl.LazyFrame]:
     """Return ``train``, ``validation``, ``test`` and, where the source has some, ``hidden``.
 
-    Hidden ones are those of the source's split ``hidden``. Nobody is dropped for being new.
+    Hidden ones are those of the source's split ``hidden``. New users are kept.
 
     Raises
     ------

@@ -30,7 +30,7 @@ from towermill.columns import (
     VECTOR,
     Entity,
 )
-from towermill.errors import DataError, RecipeError, did_you_mean
+from towermill.errors import RecipeError
 from towermill.features.config import Features
 from towermill.processed import ProcessedFolder
 from towermill.workflows.config import check_for_impressions
@@ -41,7 +41,7 @@ from towermill.workflows.graph.write import to_table
 from towermill.workflows.process.base import EventKind, vocabulary
 from towermill.workflows.process.earlier_run import Earlier, over
 from towermill.workflows.process.impression_inputs import write_raw_impressions
-from towermill.workflows.process.inputs import filled, typed, with_columns
+from towermill.workflows.process.inputs import filled, lacks_column, typed, with_columns
 from towermill.workflows.process.replay import replay
 from towermill.workflows.tables import ImpressionTables, sink
 from towermill.workflows.text.items import EncodedText, encode_articles
@@ -154,7 +154,7 @@ class Impressions(EventKind[ImpressionTables]):
         return Schema([*columns, *text.schema])
 
     def add_earlier(self, before: Earlier, out: ProcessedFolder, share: float) -> int:
-        """Replay earlier impressions, whose histories go behind the new ones."""
+        """Replay earlier impressions; their histories are appended to the new ones."""
         own = pl.read_parquet(out.histories)
         behind: list[pl.DataFrame] = []
 
@@ -171,12 +171,13 @@ class Impressions(EventKind[ImpressionTables]):
 
 def _check(tables: ImpressionTables, features: Mapping[Entity, Features]) -> None:
     """Refuse what these impressions do not have, before any work."""
-    for entity, frame, table in (
-        ("item", tables.items, "items"),
-        ("context", tables.impressions, "impressions"),
-    ):
+    frames: dict[Entity, pl.LazyFrame | None] = {
+        "item": tables.items,
+        "context": tables.impressions,
+    }
+    for entity, frame in frames.items():
         held = [] if frame is None else frame.collect_schema().names()
-        for name, feature in features[entity].items():  # type: ignore[index]
+        for name, feature in features[entity].items():
             if feature.encoder.needs_timestamp:
                 raise RecipeError(
                     f"`features.{entity}.{name}` should not be of kind {feature.kind}: impressions "
@@ -188,11 +189,7 @@ def _check(tables: ImpressionTables, features: Mapping[Entity, Features]) -> Non
                     "impressions has."
                 )
             if name not in held:
-                raise DataError(
-                    f"`features.{entity}` names the column {name!r}, which the {table} lack."
-                    f"{did_you_mean(name, held)} They have: "
-                    f"{', '.join(held) or 'no columns at all'}."
-                )
+                raise lacks_column(entity, name, held)
 
 
 def _encoded(workflow: Workflow, part: str, raw: Path, columns: Iterable[str]) -> pl.DataFrame:
@@ -205,7 +202,7 @@ def _articles(
 ) -> pl.DataFrame:
     """Return the known articles by encoded id: encoded and raw features, and the raw text columns.
 
-    All columns of the items table stand as ``raw_<name>``.
+    All columns of the items table are kept as ``raw_<name>``.
     """
     ids = vocabulary(workflow, ITEM_ID).select(ITEM_ID)
     raw = ids

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 
 from towermill.columns import Entity
-from towermill.errors import DataError
+from towermill.errors import DataError, did_you_mean
 from towermill.features.config import Features
 
 
@@ -34,6 +34,14 @@ def with_columns(frame: pl.LazyFrame, types: Mapping[str, Any]) -> pl.LazyFrame:
     held = frame.collect_schema()
     return frame.with_columns(
         pl.lit(None, dtype=kind).alias(name) for name, kind in types.items() if name not in held
+    )
+
+
+def lacks_column(entity: Entity, name: str, held: Sequence[str]) -> DataError:
+    """Return the error of a feature whose column its table lacks."""
+    return DataError(
+        f"`features.{entity}` names the column {name!r}, which the {entity} table lacks."
+        f"{did_you_mean(name, held)} It has: {', '.join(held) or 'no columns at all'}."
     )
 
 

@@ -7,10 +7,10 @@ from collections.abc import Mapping
 import polars as pl
 
 from towermill.columns import ITEM_ID, RESERVED, SPLIT, TIMESTAMP, USER_ID, Entity
-from towermill.errors import DataError, did_you_mean
+from towermill.errors import DataError
 from towermill.features.config import Features
 from towermill.workflows.graph.build import require_timestamp
-from towermill.workflows.process.inputs import typed
+from towermill.workflows.process.inputs import lacks_column, typed
 from towermill.workflows.tables import Tables
 
 
@@ -28,11 +28,7 @@ def check_columns(
             if not feature.encoder.from_column:
                 continue
             if name not in held:
-                raise DataError(
-                    f"`features.{entity}` names the column {name!r}, which the {entity} table "
-                    f"lacks.{did_you_mean(name, held)} It has: "
-                    f"{', '.join(held) or 'no columns at all'}."
-                )
+                raise lacks_column(entity, name, held)
             if entity != "context" and name in interactions:
                 raise DataError(
                     f"`features.{entity}` names the column {name!r}, which the interactions have "
@@ -44,13 +40,13 @@ def check_columns(
         if (name in RESERVED and name != SPLIT) or name.startswith("__"):
             raise DataError(
                 f"The interactions should not have a signal {name!r}: {', '.join(RESERVED)} and "
-                "names that begin with '__' are kept for what Towermill writes. Give it another "
+                "names that begin with '__' are reserved for Towermill. Give it another "
                 "name in the source."
             )
     for name in positive:
         if name not in signals:
             raise DataError(
-                f"`features.positive` should name signals, which are no features. Received "
+                f"`features.positive` should name signals that are not features. Received "
                 f"{name!r}; the interactions have: {', '.join(signals) or 'none'}."
             )
 
@@ -77,5 +73,5 @@ def check_numbers(tables: Tables, features: Mapping[Entity, Features]) -> None:
                 )
                 raise DataError(
                     f"`features.{entity}.{name}` should hold {wanted}. In {count} rows it does "
-                    "not. Mend them in the raw data, or make them null."
+                    "not. Fix them in the raw data, or make them null."
                 )

@@ -51,7 +51,7 @@ class Interactions(EventKind[Tables]):
     Parameters
     ----------
     tables, split, features, text
-        See `EventKind`. Of the text only vectors are made, if `text.vectors` is set.
+        See `EventKind`. Text only becomes vectors, if `text.vectors` is set.
     filters
         The section `filters` of the recipe.
     """

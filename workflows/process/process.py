@@ -34,7 +34,7 @@ def process(
     out
         An empty folder.
     earlier
-        The processed data of the run being continued: ids, features and counts go on from there.
+        The processed data of the run being continued: ids, features and counts are extended.
     share
         Earlier training rows to replay for each new one: see `replay`.
 

@@ -17,7 +17,7 @@ from towermill.workflows.tables import ROW_GROUP, row_count
 
 logger = logging.getLogger(__name__)
 
-#: Of the order of rows.
+#: Seed of the order of rows.
 _SEED = 1
 
 
@@ -29,10 +29,10 @@ def replay(
 ) -> int:
     """Mix rows that the earlier run trained on into the files of `train`; return how many.
 
-    What is learned from new rows alone drives out what was learned before (McCloskey and Cohen,
-    1989); rehearsing old rows among the new ones holds it (Robins, 1995; Rolnick et al., NeurIPS
-    2019). Of a run that was itself continued, its training rows are its own and those replayed to
-    it: the older, the fewer.
+    Learning from new rows alone makes a model forget (catastrophic interference: McCloskey and
+    Cohen, 1989); rehearsing old rows among the new ones holds it (Robins, 1995; Rolnick et al.,
+    NeurIPS 2019). The training rows of a run that was itself continued are its own and those
+    replayed to it: the older, the fewer.
 
     Parameters
     ----------
@@ -43,7 +43,7 @@ def replay(
     share
         Rows to draw for each that is new.
     adapt
-        Makes the drawn rows fit, where they refer to what is numbered anew.
+        Adapts the drawn rows where they refer to rows that were renumbered.
     """
     files = sorted(train.glob("*.parquet"))
     rows = earlier.sample(round(share * row_count(pl.scan_parquet(files))))

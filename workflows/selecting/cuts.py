@@ -194,8 +194,8 @@ def _user_cuts(rows: pl.DataFrame, validation: float, test: float) -> pl.DataFra
 
     Which are the last ones of the user's numbers in order.
     """
-    # RecBole's arithmetic, in its order: what is asked for rounded down, then one row for a split
-    # that rounding left without, test before validation, as long as training keeps one.
+    # RecBole's arithmetic, in its order: the requested number rounded down, then one row for a
+    # split that rounding left without, test before validation, as long as training keeps one.
     count, n_validation, n_test = pl.col(COUNT), pl.col(_VALIDATION), pl.col(_TEST)
     want_validation, want_test = count * validation, count * test
     few_test = (count - n_validation - n_test > 1) & (want_test > 0) & (want_test < 1)

@@ -22,9 +22,9 @@ def deduplicated(
 ) -> pl.LazyFrame:
     """Return, lazily, the rows of `frame` that are the first or last of their user and item.
 
-    By timestamp where there is one, and in the frame's order among equals. What is decided of the
-    rows, a flag each, is laid down in `scratch`, where it must stand as long as the frame that is
-    returned; memory holds one part of the rows at a time.
+    By timestamp where there is one, and in the frame's order among equals. The decision, a flag per
+    row, is written to `scratch`, where it must exist as long as the returned frame; memory holds
+    one part of the rows at a time.
     """
     rows = row_count(frame)
     if not rows:

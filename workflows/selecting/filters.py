@@ -28,7 +28,7 @@ class Filters(Section):
     Parameters
     ----------
     min_user, min_item
-        Keep users, and items, with at least so many interactions. Both are counted on the same
+        Keep users, and items, with at least this many interactions. Both are counted on the same
         rows, so that what one takes away may leave less for the other, unless `core`.
     core
         Repeat until both hold: the largest core (Batagelj & Zaversnik, 2003) in which every user
@@ -38,7 +38,7 @@ class Filters(Section):
     min_signal
         Signal to the least value with which an interaction stays.
     deduplicate
-        Of a user's interactions with one item keep the ``first`` or ``last``, by timestamp where
+        Keep a user's ``first`` or ``last`` interaction with an item, by timestamp where
         there is one, and in the source's order among equals.
     """
 
@@ -61,7 +61,7 @@ def apply_filters(tables: Tables, filters: Filters, scratch: Path) -> Tables:
     Parameters
     ----------
     scratch
-        A folder that stands until the tables have been consumed.
+        A folder that exists until the tables have been consumed.
 
     Raises
     ------

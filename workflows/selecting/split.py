@@ -48,12 +48,12 @@ class Split(Section):
         which the share is below one row gets one from training, as long as training keeps one.
     cold
         Rows of validation and test whose user or item has no row in training: ``drop``, ``keep``,
-        or ``flag`` in Boolean columns ``cold_user`` and ``cold_item``. Of impressions all are kept.
+        or ``flag`` in Boolean columns ``cold_user`` and ``cold_item``. All impressions are kept.
     min_signal
         Signal to the least value with which a row of validation or test is an answer; rows below
         are left out there, and stay in training.
     seed
-        Of ``random``.
+        Seed of ``random``.
     """
 
     kind: Literal["time", "leave_one_out", "random", "given"] = "time"

@@ -15,7 +15,7 @@ from towermill.extras import install_command
 
 WEIGHTS: Final = "model.safetensors"
 INDEX: Final = "model.safetensors.index.json"
-#: What is fetched to read weights. A model's folder often holds them in other forms as well.
+#: Files fetched to read weights. A model's folder often holds them in other forms as well.
 PATTERNS: Final = ("config.json", "model*.safetensors", INDEX)
 _FLOATS: Final = ("BF16", "F16", "F32", "F64")
 
@@ -73,7 +73,7 @@ def read_tensor(path: Path, name: str, least: int = 0) -> NDArray[np.float32]:
     Raises
     ------
     DataError
-        If it is not of floats, or no matrix of so many rows.
+        If it is not a float matrix with the expected number of rows.
     """
     with _opened(path) as tensors:
         part = tensors.get_slice(name)
@@ -173,7 +173,7 @@ def _first(error: Exception) -> str:
 
 
 def read_json(folder: Path, name: str) -> Any:
-    """Return what the JSON file `name` holds, or None where there is no such file.
+    """Return the content of the JSON file `name`, or None if there is none.
 
     Raises
     ------

@@ -15,10 +15,10 @@ WORD: Final = "word"
 #: `vectors` that are made of the items' own text.
 LSA: Final = "lsa"
 TRAINED: Final = (WORDPIECE, WORD)
-#: What a file of word vectors is called; whatever else `words` says is a transformer.
+#: Name endings of files of word vectors; any other `words` is a transformer.
 _VECTOR_FILES: Final = (".txt", ".vec", ".gz", ".bin")
 _OF_TRAINED: Final = ("vocabulary", "min_frequency", "lowercase")
-#: Ends of what is read of a model's folder.
+#: Name endings of the files read from a model's folder.
 _OF_MODELS: Final = (".json", ".safetensors")
 
 
@@ -28,7 +28,7 @@ class TextConfig(Section):
     Parameters
     ----------
     columns
-        Columns of the items table, joined with a blank. What is null or not there is empty.
+        Columns of the items table, joined with a blank. Nulls and missing columns are empty.
     title_size
         Tokens kept of an item's text, the first ones.
     tokenizer
@@ -36,12 +36,12 @@ class TextConfig(Section):
         such as GloVe's; the name of a model on Hugging Face, a folder with its ``tokenizer.json``,
         or such a file.
     vocabulary
-        Of a trained tokenizer: most tokens it may have.
+        For a trained tokenizer: its maximum number of tokens.
     min_frequency
-        Of a trained tokenizer: a word, or a pair of pieces to be joined, seen less often is not in
-        the vocabulary.
+        For a trained tokenizer: words, and pairs of pieces, that occur less often are not in the
+        vocabulary.
     lowercase
-        Of a trained tokenizer: whether case is dropped.
+        For a trained tokenizer: whether to lowercase.
     words
         Vectors that the tokens' embeddings begin from: a text file in the form of GloVe, word2vec
         or fastText (``.txt`` or ``.vec``, or either with ``.gz``), or the name or folder of a
@@ -71,8 +71,8 @@ class TextConfig(Section):
     def files(self) -> list[Path]:
         """Return the files here that tokenizer, words and vectors are read from, in a fixed order.
 
-        (Their fingerprints are keyed.) Of a model by its name on Hugging Face there are none; a
-        file that is named stands among them, there or not.
+        (Their fingerprints are keyed.) A model named on Hugging Face has none; a file that is named
+        is included, whether it exists or not.
         """
         found: dict[Path, None] = {}
         for source in (self.tokenizer, self.words, self.vectors):

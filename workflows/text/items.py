@@ -22,7 +22,7 @@ from towermill.workflows.text.words import word_matrix
 
 logger = logging.getLogger(__name__)
 
-#: What was made of the text, beside the tokenizer: the section `text` of the recipe.
+#: The file of the recipe's section `text`, beside the tokenizer.
 CONFIG = "text.json"
 _KEY = RAW_PREFIX + ITEM_ID
 
@@ -51,7 +51,7 @@ def encode_articles(
     articles
         Raw columns as ``raw_<name>``, in the order of encoded ids.
     trained_on
-        Boolean, a row each: what a tokenizer is trained on.
+        Boolean mask of the articles that a tokenizer is trained on.
     given
         Vectors of the source: raw ``item_id`` and ``vector``.
     config
@@ -64,8 +64,8 @@ def encode_articles(
     Raises
     ------
     DataError
-        A text column is missing or of lists, no article met has text, or the vectors given stand
-        twice, are of unlike lengths, not finite, or of other articles.
+        A text column is missing or of lists, no training article has text, or the given vectors are
+        duplicated, differ in length, are not finite, or belong to other articles.
     """
     made = EncodedText()
     out.mkdir()
@@ -97,7 +97,7 @@ def _encode_text(
 ) -> None:
     if earlier is None and not len(examples):
         raise DataError(
-            f"The articles met in training should have text in {', '.join(config.columns)}; none "
+            f"The training articles should have text in {', '.join(config.columns)}; none "
             "has. Look at the items table's ids and `text.columns`."
         )
     if earlier is not None:
@@ -184,7 +184,7 @@ def _in_order(articles: pl.DataFrame, given: pl.DataFrame) -> NDArray[np.float32
         wrong = int((~np.isfinite(vectors).all(axis=1)).sum())
         raise DataError(
             f"The source's vectors should be finite numbers; those of {wrong} articles are not. "
-            "Mend them, or leave these articles out of the vectors."
+            "Fix them, or leave these articles out of the vectors."
         )
     return vectors
 
@@ -242,7 +242,8 @@ def add_vectors(items: Path, table: pl.LazyFrame, config: TextConfig) -> None:
     rows = known.select(key).join(_raw(table, config), on=key, how="left", maintain_order="left")
     vectors = text_vectors(joined(rows, config), str(config.vectors))
     column = pl.Series(VECTOR, vectors, dtype=pl.Array(pl.Float32, vectors.shape[1]))
-    # The text too, if no feature has brought it: a run that continues this one makes vectors anew.
+    # The text too, if no feature has brought it: a run that continues this one computes vectors
+    # from it.
     texts = [rows[name] for name in rows.columns if name not in known.columns]
     known.with_columns(column, *texts).write_parquet(items)
 

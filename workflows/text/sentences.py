@@ -19,14 +19,14 @@ from towermill.workflows.text.encoder import SentenceModel
 
 logger = logging.getLogger(__name__)
 
-#: Sentences between two writings of the cache: what a run that is stopped can lose.
+#: Sentences between two writes of the cache: the most that a stopped run can lose.
 _CHUNK = 16_384
 
 
 def sentence_vectors(
     texts: pl.Series, model: str, *, cache: Path | None = None, batch_size: int = 64
 ) -> NDArray[np.float32]:
-    """Return what a sentence model makes of texts, as sentence-transformers does.
+    """Return a sentence model's embeddings of texts, as sentence-transformers does.
 
     Equal texts are computed once, and kept in `cache` by model and text, so that another run
     computes new ones alone. Sentences are batched by length; what they are batched with moves a

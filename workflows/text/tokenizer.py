@@ -42,7 +42,7 @@ class TextTokenizer:
     Parameters
     ----------
     tokenizer
-        Of the package ``tokenizers``. What it says on padding and truncation is dropped.
+        A tokenizer of the package ``tokenizers``. Its padding and truncation are dropped.
     """
 
     def __init__(self, tokenizer: Tokenizer) -> None:
@@ -124,7 +124,7 @@ class TextTokenizer:
         for token, index in vocabulary.items():
             if (inner and token.startswith(inner)) or not token.startswith(mark):
                 continue
-            # Byte-level tokens spell what is not ASCII byte by byte; the decoder puts it together.
+            # Byte-level tokens spell non-ASCII text byte by byte; the decoder joins them.
             word = decoder.decode([token]) if decoder else token.removeprefix(mark)
             words[index + 1] = word.strip()
         return words
@@ -142,7 +142,7 @@ class TextTokenizer:
         Returns
         -------
         Lists of Int32, one a text, none longer than `limit`, not padded. No special tokens ([CLS],
-        [SEP], …) are added; what is not in the vocabulary is the tokenizer's own unknown token.
+        [SEP], …) are added; words not in the vocabulary become the tokenizer's own unknown token.
         """
         if limit < 1:
             raise ValueError(f"`limit` should be at least 1. Received: limit={limit}.")

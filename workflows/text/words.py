@@ -33,7 +33,7 @@ def word_matrix(source: str, tokenizer: TextTokenizer, seed: int = 0) -> NDArray
     """Return the vectors that a tokenizer's ids begin from.
 
     From a file, a token takes the vector of its word: as it is written, else in lower case,
-    capitalised, or in capitals. What the file does not know, and pieces within words, are drawn
+    capitalised, or in capitals. Words not in the file, and pieces within words, are drawn
     from a normal distribution with the mean and deviation, number by number, of those found.
 
     Parameters
@@ -43,7 +43,7 @@ def word_matrix(source: str, tokenizer: TextTokenizer, seed: int = 0) -> NDArray
     tokenizer
         For a transformer, its own.
     seed
-        Of what is drawn.
+        Seed of the random vectors.
 
     Returns
     -------

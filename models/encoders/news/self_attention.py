@@ -23,7 +23,7 @@ class NewsEncoder(tf.keras.layers.Layer):  # type: ignore[misc]
     words
         The embedding layer of tokens; token 0 is padding.
     heads, head_dim, attention_dim
-        Of `SelfAttention` and `AdditiveAttention`.
+        See `SelfAttention` and `AdditiveAttention`.
     dense
         Widths of layers between the two, each ReLU, batch normalisation, dropout; the last one is
         that of the article's vector.
@@ -80,7 +80,7 @@ class NewsEncoder(tf.keras.layers.Layer):  # type: ignore[misc]
         `categories` gives each feature's encoded ids, ``(articles,)``.
         """
         real = tokens > 0 if self.masked else tf.ones_like(tokens, tf.bool)
-        # Shortest first: what is padded is padded to the longest of texts of about its length.
+        # Shortest first: a text is padded to the longest of texts of similar length.
         order = tf.argsort(tf.reduce_max(tf.where(real, tf.range(tf.shape(real)[1]) + 1, 0), 1))
         tokens, real = tf.gather(tokens, order), tf.gather(real, order)
         packed = packing(real)

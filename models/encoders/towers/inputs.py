@@ -26,7 +26,7 @@ def feature_inputs(
     config
         Says how wide and how regularised embeddings are.
     seed
-        Of their first values.
+        Seed of their initial values.
     plain_sum
         Add embeddings up, numbers projected to their width, instead of concatenating them.
     """

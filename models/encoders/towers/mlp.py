@@ -38,7 +38,7 @@ class MLPEncoder:
         config
             The `model` section.
         seed
-            Of the first values of embeddings.
+            Seed of the embeddings' initial values.
         """
         layers: list[Any] = []
         if config.input_dropout:

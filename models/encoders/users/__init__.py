@@ -1,1 +1,1 @@
-"""Encoders of what a user has read."""
+"""Encoders of a user's history."""

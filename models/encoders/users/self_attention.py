@@ -1,4 +1,4 @@
-"""The user encoder of NRMS: the vectors of what was read to that of the reader."""
+"""The user encoder of NRMS: the vectors of the articles read to that of the reader."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class UserEncoder(tf.keras.layers.Layer):  # type: ignore[misc]
     Parameters
     ----------
     heads, head_dim, attention_dim
-        Of `SelfAttention` and `AdditiveAttention`.
+        See `SelfAttention` and `AdditiveAttention`.
     dropout
         After the self-attention.
     """
@@ -28,7 +28,7 @@ class UserEncoder(tf.keras.layers.Layer):  # type: ignore[misc]
         self, *, heads: int, head_dim: int, attention_dim: int, dropout: float = 0.0, **kwargs: Any
     ) -> None:
         super().__init__(**kwargs)
-        # Begins as a mean of what was read, of one meaning with the candidates it is compared with.
+        # Starts as a mean of the articles read, in the same space as the candidates.
         # From a random matrix the pairing of the two has to be learned before any word can be.
         self.attention = SelfAttention(heads, head_dim, plain_values=True)
         self.pooling = AdditiveAttention(attention_dim)

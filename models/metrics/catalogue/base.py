@@ -53,7 +53,7 @@ class Hits:
 
 @dataclass(frozen=True)
 class Shown:
-    """All lists, and what is known of the items.
+    """All lists, and data on the items.
 
     Attributes
     ----------
@@ -137,7 +137,7 @@ class OverallMetric(Metric):
 
 
 def hits(top: TopK, relevant: Lists, catalogue: int) -> NDArray[np.bool_]:
-    """Tell which of the items recommended are relevant: (queries, k), False where padded.
+    """Return which recommended items are relevant: (queries, k), False where padded.
 
     Raises
     ------

@@ -10,7 +10,7 @@ from towermill.models.metrics.catalogue.base import OverallMetric, Shown, list_m
 
 
 class PopularityRatio(OverallMetric):
-    """Mean popularity of what is recommended, by that of the items in the same queries' profiles.
+    """Mean popularity of the recommended items, divided by that of the queries' profiles.
 
     Above 1, recommendations are more popular than what the users chose themselves (1 + ΔGAP of
     Abdollahpouri et al. 2019, "The unfairness of popularity bias in recommendation", the counted

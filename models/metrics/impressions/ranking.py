@@ -1,6 +1,6 @@
 """Metrics of the rank of each impression's clicked items among those shown with them.
 
-All follows from where each click stands: how many entries of its impression score higher, and how
+All follows from the rank of each click: how many entries of its impression score higher, and how
 many the same. Clicks are few, so they are counted rather than the impressions sorted.
 """
 

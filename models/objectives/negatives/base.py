@@ -32,7 +32,7 @@ class Drawing:
     batch_size
         Rows a training step.
     seed
-        Of the draws.
+        Seed of the draws.
     own
         Draw for each row of the batch.
     """
@@ -69,7 +69,7 @@ class Negatives(ABC):
     def sampler(self, drawing: Drawing) -> Any:
         """Return a `merlin.models.tf.outputs.sampling.base.CandidateSampler`.
 
-        It knows the probability with which it brings an item, for the logQ correction.
+        It knows the sampling probability of each item, for the logQ correction.
         """
 
 

@@ -26,7 +26,7 @@ _SAID: Final = {
     401: "The header X-API-Key is missing or wrong.",
     404: "There is no such item or user.",
     408: "The body did not arrive in time.",
-    409: "What is at the path is refused; the bundle in service stays.",
+    409: "The new bundle was refused; the current one stays in service.",
     413: "The body is too large.",
     422: "The request is not valid, or this bundle cannot answer it.",
     503: "Too many requests are waiting: try again after Retry-After seconds.",
@@ -65,7 +65,7 @@ def declared(*statuses: int, answer: type[Any]) -> dict[int | str, dict[str, Any
 
 
 def handle_errors(app: FastAPI) -> None:
-    """Answer what is raised in routes."""
+    """Answer errors raised in routes."""
     # Types of FastAPI's: a handler takes any exception there, of which these are kinds.
     app.add_exception_handler(RequestValidationError, _not_valid)
     app.add_exception_handler(BundleError, _not_answerable)
@@ -76,7 +76,7 @@ def handle_errors(app: FastAPI) -> None:
 async def _not_valid(_: Request, error: Exception) -> Response:
     if not isinstance(error, RequestValidationError):
         raise error
-    # What was received is not repeated: it may be long, or no text that can be written.
+    # The input is not repeated: it may be long, or not printable text.
     said = [
         f"`{'.'.join(str(part) for part in found['loc'])}`: {found['msg']}"
         for found in error.errors()[:10]

@@ -92,7 +92,7 @@ async def users(request: Request, query: Text = "", limit: Limit = 20) -> Respon
 
 @router.get("/users/{user_id:any}", responses=declared(404, *_COMPUTED, answer=UserAnswer))
 async def user(request: Request, user_id: str, limit: Limit = 20) -> Response:
-    """Return a user's raw features, and the first items of what they have met."""
+    """Return a user's raw features, and the first items they have seen."""
     on = serving(request)
     held = on.holder.current
 
@@ -115,7 +115,7 @@ async def user(request: Request, user_id: str, limit: Limit = 20) -> Response:
 
 @router.get("/bundle", responses=declared(answer=BundleAnswer))
 async def bundle(request: Request) -> Response:
-    """Say what is served: recipe, sizes, and what was measured."""
+    """Describe the bundle in service: recipe, sizes and metrics."""
     held = serving(request).holder.current
     manifest = held.bundle.manifest
     return answered(

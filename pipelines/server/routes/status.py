@@ -44,7 +44,7 @@ async def prometheus(request: Request) -> Response:
 
 @admin.post("/admin/reload", responses=declared(409, answer=ReloadAnswer))
 async def reload(request: Request) -> Response:
-    """Serve what is at the bundle's path now; what is wrong is refused, and the old one stays."""
+    """Serve the bundle now at the path; a damaged one is refused, and the old one stays."""
     holder = serving(request).holder
     try:
         changed = await holder.reload()

@@ -22,7 +22,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Held:
-    """A bundle in service, with what was made of it. An answer is made from one of these."""
+    """A bundle in service and what is derived from it. Each answer uses one of these."""
 
     bundle: Reader
     id: str
@@ -41,7 +41,7 @@ class Holder:
     ----------
     path
         The bundle's folder, or a link to it, such as ``runs/<recipe>/latest/bundle``: it is
-        followed anew each time.
+        resolved again at each reload.
     opener
         How to open it.
     metrics
@@ -63,7 +63,7 @@ class Holder:
         metrics.serves(self.current.id, self.current.bundle.manifest)
 
     async def reload(self) -> bool:
-        """Open what is at the path now, and serve it if it is another bundle.
+        """Open the bundle at the path, and serve it if it is a different one.
 
         It is opened and asked for the first time in a thread, while the old one serves on; what
         was begun on the old one is finished on it.
@@ -130,7 +130,7 @@ class Holder:
         except BundleError:
             raise
         except Exception as error:
-            # Whatever a wrong bundle does, the one in service goes on.
+            # Whatever a wrong bundle raises, the current one stays in service.
             logger.debug("opening %s failed", path, exc_info=True)
             raise BundleError(f"The bundle at {path} does not work: {error!r}") from error
         return held

@@ -18,14 +18,14 @@ class Reader(Protocol):
 
     @property
     def manifest(self) -> Manifest:
-        """Return what was written with the bundle."""
+        """Return the bundle's manifest."""
 
     @property
     def title(self) -> str | None:
         """Return the item feature that people read, if there is one."""
 
     def load(self) -> None:
-        """Read what is otherwise read when it is first asked for; the folder may then be moved."""
+        """Read everything that is otherwise read on first use; the folder may then be moved."""
 
     def check(self, query: Query) -> None:
         """Raise `BundleError` if the query cannot be answered; cheap."""
@@ -49,7 +49,7 @@ class Reader(Protocol):
         """Return ``item_id`` and the raw features of an item."""
 
     def seen(self, row: int) -> NDArray[np.int64]:
-        """Return the rows of the items that a user has met."""
+        """Return the rows of the items that a user has seen."""
 
     def item_column(self, name: str) -> Any:
         """Return the raw values of a column of items, ``item_id`` among them, as Arrow."""
@@ -67,7 +67,7 @@ class Reader(Protocol):
         Parameters
         ----------
         rows
-            Of the items asked about, shape ``(n,)``.
+            Rows of the query items, shape ``(n,)``.
         among
             Rows of the items to choose from, shape ``(m,)``.
         k

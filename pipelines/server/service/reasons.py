@@ -24,9 +24,9 @@ def add_reasons(
     Parameters
     ----------
     bundle
-        Which recommended them.
+        The bundle that recommended them.
     query
-        To which; its `history`, or what its user is known to have met, is looked through.
+        The query; its `history`, or the items its user has seen, are searched.
     items
         As in `Recommendations`.
     k

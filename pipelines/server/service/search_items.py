@@ -36,7 +36,7 @@ class ItemSearch:
         Parameters
         ----------
         text
-            What is looked for; nothing finds nothing.
+            The search text; an empty one finds nothing.
         limit
             How many rows at most.
         """

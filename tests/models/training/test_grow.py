@@ -83,13 +83,13 @@ class TestTwoTower:
     def test_another_architecture(self, worlds: tuple[Path, Path], config: TwoTowerConfig) -> None:
         small, large = map(Processed, worlds)
         earlier, retriever = build_model(small, config), build_model(large, SUM)
-        with pytest.raises(DataError, match="that of the run that is continued"):
+        with pytest.raises(DataError, match="must match the continued run"):
             grow(retriever, large, earlier, small.items.height)
 
     def test_fewer_rows(self, worlds: tuple[Path, Path]) -> None:
         small, large = map(Processed, worlds)
         earlier, retriever = build_model(large, SUM), build_model(small, SUM)
-        with pytest.raises(DataError, match="that of the run that is continued"):
+        with pytest.raises(DataError, match="must match the continued run"):
             grow(retriever, small, earlier, large.items.height)
 
 

@@ -210,7 +210,7 @@ BROKEN: dict[Callable[[Path], None], str] = {
     swapped_items: r"vocabulary of 'item_id' should have .* at row 0",
     swapped_rows: r"Encoded ids of the users should run from 3 .* row 0 has 4",
     swapped_names: r"vocabulary of 'item_id' should have .* at row 0",
-    two_equal_ids: r"one row an id. 1 ids stand in more than one, such as",
+    two_equal_ids: r"one row per id. 1 ids occur in more than one, such as",
     not_a_number: r"should be finite. 1 hold NaN or infinity, first that of",
     constant: r"collapsed: their effective rank .* is 0\.",
     on_a_line: r"collapsed: their effective rank .*`export\.gates\.min_rank`",

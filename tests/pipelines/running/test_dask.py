@@ -159,7 +159,7 @@ class TestFailure:
     def test_of_a_stage(self, client: Any, notes: Notes, fakes: Any, tmp_path: Path) -> None:
         notes.tell("fail-process")
         future = submit(client, fakes.recipe, tmp_path)
-        said = r"Stage process: The raw data should be better\. What is finished stays"
+        said = r"Stage process: The raw data should be better\. Finished stages are kept"
         with pytest.raises(DataError, match=said):
             future.result(timeout=60)
         assert notes.ran() == ALL[:2]
@@ -171,8 +171,14 @@ class TestFailure:
     @pytest.mark.parametrize(
         ("told", "said"),
         [
-            ("crash", r"Stage prepare: ZeroDivisionError: on purpose \(see the log\)\. What is"),
-            ("kill", r"Stage prepare: its process was killed: .*no memory left\. What is"),
+            (
+                "crash",
+                r"Stage prepare: ZeroDivisionError: on purpose \(see the log\)\. Finished stages",
+            ),
+            (
+                "kill",
+                r"Stage prepare: its process was killed: .*no memory left\. Finished stages",
+            ),
         ],
     )
     def test_that_nobody_foresaw(
@@ -193,7 +199,7 @@ class TestFailure:
 
         monkeypatch.setattr(Future, "_result", killed)
         monkeypatch.setattr(KilledWorker, "__str__", lambda self: f"Attempted {self.task}")
-        with pytest.raises(StageError, match=r"Attempted towermill-tiny-train.* the same call"):
+        with pytest.raises(StageError, match=r"Attempted towermill-tiny-train.* repeat the call"):
             future.result(timeout=5)
 
     def test_cancelled(self, client: Any, notes: Notes, fakes: Any, tmp_path: Path) -> None:

@@ -139,7 +139,7 @@ runtime: {cluster: local, workers: 2}
         if process.returncode:
             assert process.returncode == 2, err
             assert "Stage process: " in err
-            assert "the same call goes on from there" in err
+            assert "To resume, repeat the call" in err
             assert not list(tmp_path.glob("runs/r/process/*/manifest.json"))
         with self.command(tmp_path) as again:
             _, err = again.communicate(timeout=200)

@@ -20,6 +20,7 @@ from process import Process
 from towermill.errors import BundleError, SetupError
 from towermill.pipelines.server import command
 from towermill.pipelines.server.command import listen, serve
+from towermill.pipelines.server.settings import Settings, read_api_key
 
 
 @pytest.fixture
@@ -132,9 +133,9 @@ class TestRefusedAtOnce:
         with pytest.raises(SetupError, match="--log-level"):
             serve(tmp_path, log_level="loud")
         with pytest.raises(SetupError, match="max_batch"):
-            serve(tmp_path, max_batch=0)
+            Settings(max_batch=0)
         with pytest.raises(SetupError, match="API key"):
-            serve(tmp_path, api_key_file=tmp_path / "none")
+            read_api_key(tmp_path / "none")
 
     def test_packages_that_are_missing(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -154,7 +154,7 @@ class TestRefused:
 
     def test_content_goes_by_vectors(self, slates_run: Any, tmp_path: Path) -> None:
         content = slates_run.recipe.model_dump(mode="json") | {"text": {}}
-        with pytest.raises(RecipeError, match=r"'content', which goes by vectors"):
+        with pytest.raises(RecipeError, match=r"'content', which uses vectors"):
             simulate(validate_recipe(content), tmp_path)
 
     @pytest.mark.parametrize("seeds", [[], [1, 1]])
@@ -172,4 +172,4 @@ class TestRefused:
 
     def test_seeds_on_the_command_line(self, cli: Callable[..., Any], slates_run: Any) -> None:
         said = cli("simulate", slates_run.file, "--seeds", "one")
-        assert (said.code, "--seeds should be numbers" in said.err) == (2, True)
+        assert (said.code, "--seeds should be comma-separated numbers" in said.err) == (2, True)

@@ -72,7 +72,7 @@ class TestRanges:
             ({"low": 1, "high": 2, "step": 0.3}, "whole number of `step`s"),
             ({"choices": [1]}, "two or more"),
             ({"choices": [1, 1]}, "two or more different"),
-            ({"choices": [1, 2], "low": 1}, "stand alone"),
+            ({"choices": [1, 2], "low": 1}, "cannot be combined"),
             ({"low": 1, "hihg": 2}, "Did you mean 'high'"),
         ],
     )

@@ -40,7 +40,9 @@ def finish(study: SharedStudy, trial: Trial) -> None:
 
 def judge(folder: Path, number: int, spared: bool = False) -> Any:
     pruner = PrunerConfig(startup_trials=2, warmup_epochs=2)
-    return Judge(folder, number, "ndcg@10", pruner, 3, spared)
+    return Judge(
+        folder=folder, number=number, metric="ndcg@10", pruner=pruner, epochs=3, spared=spared
+    )
 
 
 class TestOrder:
@@ -208,7 +210,7 @@ class TestJudge:
     def test_worse_than_the_median(self, folder: Path) -> None:
         with process(folder) as study:
             study.next(3)
-            tell = Judge.of(judge(folder, 2).told()).after_epoch()
+            tell = Judge.model_validate(judge(folder, 2).model_dump(mode="json")).after_epoch()
             tell(1, {"ndcg@10": 0.1})  # each has two epochs
             with pytest.raises(PrunedError, match="Trial 2 was ended after epoch 2"):
                 tell(2, {"ndcg@10": 0.2})
@@ -231,5 +233,5 @@ class TestJudge:
     def test_other_pruners(self, folder: Path, kind: Any) -> None:
         with process(folder) as study:
             study.next(3)
-        found = Judge(folder, 2, "ndcg@10", PrunerConfig(kind=kind), 3, False)
+        found = judge(folder, 2).model_copy(update={"pruner": PrunerConfig(kind=kind)})
         found.after_epoch()(1, {"ndcg@10": 0.0})

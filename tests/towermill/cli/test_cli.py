@@ -171,10 +171,7 @@ class TestRun:
     ) -> None:
         with pytest.raises(RuntimeError):
             call("run", "r.yaml", "--set", "description=fails")
-        assert (
-            "to go on from there: towermill run r.yaml --set description=fails"
-            in capsys.readouterr().err
-        )
+        assert "To resume: towermill run r.yaml --set description=fails" in capsys.readouterr().err
 
     def test_interrupt(self, call: Any, ran: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
         def interrupted(*_: Any, **__: Any) -> None:
@@ -183,7 +180,7 @@ class TestRun:
         monkeypatch.setattr(runner, "run_step", interrupted)
         code, _, err = call("run", "r.yaml")
         assert code == 130
-        assert "What is finished stays" in err
+        assert "Finished stages are kept" in err
 
     def test_quiet(self, call: Any, ran: list[str]) -> None:
         assert call("--quiet", "run", "r.yaml")[2] == ""

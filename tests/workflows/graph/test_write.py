@@ -193,7 +193,7 @@ class TestRefused:
         own = tmp_path / "own"
         own.mkdir()
         path.rename(own / "part_00000.parquet")
-        with pytest.raises(DataError, match=r"stands in .*own itself"):
+        with pytest.raises(DataError, match=r"data set is in .*own\."):
             write(workflow, open_dataset(own, cpu=True), own)
         assert pq.read_metadata(own / "part_00000.parquet").num_rows == ROWS
 

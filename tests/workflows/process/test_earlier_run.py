@@ -250,9 +250,9 @@ class TestRefused:
     @pytest.mark.parametrize(
         ("item", "match"),
         [
-            ({"genre": "category", "title": "title"}, "genre, price, title. Not so: price"),
-            ({**FEATURES["item"], "year": "category"}, "Not so: year"),
-            ({**FEATURES["item"], "price": {"kind": "number", "log": True}}, "Not so: price"),
+            ({"genre": "category", "title": "title"}, "genre, price, title. Differences: price"),
+            ({**FEATURES["item"], "year": "category"}, "Differences: year"),
+            ({**FEATURES["item"], "price": {"kind": "number", "log": True}}, "Differences: price"),
             (dict(reversed(FEATURES["item"].items())), "order .*: genre, price, title"),
         ],
     )

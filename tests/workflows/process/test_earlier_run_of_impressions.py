@@ -174,7 +174,7 @@ class TestArticlesAndReaders:
 
     def test_other_features(self, both: Any, tmp_path: Path) -> None:
         same = tables([(1, None, [1, 2], [1], "train")], [], {1: ("x", "y"), 2: ("z", "y")})
-        with pytest.raises(RecipeError, match="Not so: section"):
+        with pytest.raises(RecipeError, match="Differences: section"):
             made(same, tmp_path / "out", both[0]["path"], item={})
 
     def test_articles_ids_of_another_type(self, both: Any, tmp_path: Path) -> None:

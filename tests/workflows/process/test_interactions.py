@@ -405,7 +405,7 @@ class TestRefused:
 
     @pytest.mark.parametrize("name", ["raw_x", "split", "train_count"])
     def test_names_that_are_kept(self, mill: Any, interactions: Any, items: Any, name: str) -> None:
-        with pytest.raises(RecipeError, match=f"'{name}'.*are kept"):
+        with pytest.raises(RecipeError, match=f"'{name}'.*are reserved"):
             mill(interactions, {"item": {name: "category"}}, items=items)
 
     def test_name_in_two_tables(self, mill: Any, interactions: Any, items: Any) -> None:

@@ -127,7 +127,7 @@ class TestTokens:
         "trained_on", [pl.Series([False] * 4), pl.Series([False, True, False, False])]
     )
     def test_nothing_to_learn_from(self, tmp_path: Path, trained_on: pl.Series) -> None:
-        with pytest.raises(DataError, match="met in training should have text in title"):
+        with pytest.raises(DataError, match="training articles should have text in title"):
             encode(tmp_path, trained_on=trained_on)
 
     def test_no_items_table(self, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -64,7 +64,7 @@ class Categorical(FeatureKind):
         return NULL_ID if is_missing(value) else look_up(value)
 
     def value(self, name: str, spec: ModelInput, values: Mapping[str, Any]) -> Any:
-        """Return what is looked up in the vocabulary; None if it is missing."""
+        """Return the value to look up in the vocabulary; None if it is missing."""
         del spec
         return checked(name, values.get(name))
 
@@ -78,7 +78,7 @@ class Categorical(FeatureKind):
         return tf.where(missing, NULL_ID, look_up(values))
 
     def tensor(self, name: str, spec: ModelInput, tensors: Mapping[str, Any]) -> tuple[Any, Any]:
-        """Return what is looked up in the vocabulary, and where it is missing."""
+        """Return the values to look up in the vocabulary, and a mask of missing ones."""
         import tensorflow as tf
 
         values = tensors[name]
@@ -86,14 +86,14 @@ class Categorical(FeatureKind):
 
 
 def is_text(dtype: Any) -> bool:
-    """Tell whether a Polars type is text, or categories of text."""
+    """Return whether a Polars type is text, or categories of text."""
     import polars as pl
 
     return dtype == pl.String or dtype in (pl.Categorical, pl.Enum)
 
 
 def is_missing(value: Any) -> bool:
-    """Tell whether a raw value is None or NaN."""
+    """Return whether a raw value is None or NaN."""
     return value is None or (isinstance(value, float) and math.isnan(value))
 
 

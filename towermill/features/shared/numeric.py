@@ -27,14 +27,14 @@ class Numeric(FeatureKind):
     takes = ("boundaries",)
 
     def check(self, feature: Feature) -> str | None:
-        """Refuse boundaries that do not rise, too."""
+        """Also refuse boundaries that are not increasing."""
         edges = feature.boundaries
         if edges is not None and (not edges or list(edges) != sorted(set(edges))):
             return f"should have `boundaries` that rise. Received: {list(edges)}"
         return super().check(feature)
 
     def has_vocabulary(self, feature: Feature) -> bool:
-        """Tell whether it has boundaries."""
+        """Return whether it has boundaries."""
         return feature.boundaries is not None
 
     def node(self, name: str, feature: Feature) -> Any:
@@ -115,7 +115,7 @@ def standardised(number: float | None, raw: RawEncoding) -> float:
 
 
 def deviates(raw: RawEncoding) -> bool:
-    """Tell whether the training numbers differ, so that they can be divided by a deviation."""
+    """Return whether the training numbers differ, so that they can be divided by a deviation."""
     return raw.std is not None and raw.std > 0
 
 

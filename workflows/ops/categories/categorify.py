@@ -53,8 +53,8 @@ class Categorify(ops.Categorify):  # type: ignore[misc]
     Attributes
     ----------
     earlier
-        Name to file of the vocabularies that the next `fit` goes on from: see
-        `towermill.workflows.ops.categories.extend`. None begins them afresh.
+        Name to file of the vocabularies that the next `fit` extends: see
+        `towermill.workflows.ops.categories.extend`. None starts new ones.
     """
 
     earlier: Mapping[str, str] | None = None
@@ -62,7 +62,7 @@ class Categorify(ops.Categorify):  # type: ignore[misc]
     def fit(self, col_selector: Any, ddf: Any) -> Any:
         """Return the lazy counting of all columns, which ends with one file a vocabulary."""
         if self.earlier is not None:
-            # What is kept of the new values is for `fit_finalize` to say.
+            # `fit_finalize` decides which new values are kept.
             unlimited = copy.copy(self)
             unlimited.earlier = None
             unlimited.freq_threshold = unlimited.max_size = 0
@@ -87,7 +87,7 @@ class Categorify(ops.Categorify):  # type: ignore[misc]
         )
 
     def fit_finalize(self, categories: Mapping[str, str]) -> None:
-        """Take the files that `fit` wrote, put behind those of `earlier` if there are any."""
+        """Take the files that `fit` wrote, appended to those of `earlier` if there are any."""
         super().fit_finalize(categories)
         if self.earlier is None:
             return

@@ -1,4 +1,4 @@
-"""A vocabulary that goes on from an earlier one: old ids stay, new values stand behind."""
+"""Extend a vocabulary: old ids are kept, new values are appended."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def extend_vocabulary(
     max_size: int = 0,
     num_buckets: int = 0,
 ) -> None:
-    """Replace a vocabulary of new data by an earlier one, with the new values behind its own.
+    """Replace a vocabulary of new data by an earlier one with the new values appended.
 
     Parameters
     ----------
@@ -40,9 +40,9 @@ def extend_vocabulary(
         The new data's, with all its values by falling frequency; it and its ``meta`` file are
         written again. What ``meta`` counts of nulls and unknown values is of the new data alone.
     name
-        What the files are named for.
+        The name in the files' names.
     freq_threshold, max_size, num_buckets
-        Of Categorify. A new value has to be met `freq_threshold` times in the new data; `max_size`
+        See Categorify. A new value must occur `freq_threshold` times in the new data; `max_size`
         counts old and new values together, and never takes an old one away.
 
     Raises

@@ -187,7 +187,7 @@ def write_kept(
     kept
         Values, and their sizes.
     name, path
-        What the files are named for; that of the values.
+        The name in the files' names, and that of the values.
     unknown_ids
         How many ids there are for values that are not kept.
     nulls, unknown
