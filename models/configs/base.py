@@ -61,7 +61,6 @@ class ModelConfig(Section):
             The processed schema lacks what the model needs.
         """
 
-    def batches(self, data: Any, *, batch_size: int, seed: int) -> Batches:
-        """Return what the model is trained on; by default `Processed.batches`."""
-        batches: Batches = data.batches(batch_size=batch_size, seed=seed)
-        return batches
+    def batches(self, data: Any, *, batch_size: int, seed: int) -> Batches | None:
+        """Return what the model is trained on; None is refused if the kind `trains`."""
+        return None

@@ -59,4 +59,6 @@ class CustomConfig(ModelConfig):
             made = PartName().place(self.build_batches).load()
             found: Batches = made(data, batch_size=batch_size, seed=seed, **self.options)
             return found
-        return super().batches(data, batch_size=batch_size, seed=seed)
+        from towermill.models.data.event_batches import event_batches
+
+        return event_batches(data, batch_size=batch_size, seed=seed)

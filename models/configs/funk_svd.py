@@ -11,6 +11,7 @@ from towermill.models.configs.base import ModelConfig
 if TYPE_CHECKING:
     from towermill.models.contracts.retriever import Retriever
     from towermill.models.data.interactions import Processed
+    from towermill.models.training.fit import Batches
 
 
 class FunkSVDConfig(ModelConfig):
@@ -58,3 +59,8 @@ class FunkSVDConfig(ModelConfig):
         from towermill.models.architectures.funk_svd import build_funk_svd
 
         return build_funk_svd(data, self, seed=seed)
+
+    def batches(self, data: Processed, *, batch_size: int, seed: int) -> Batches:
+        from towermill.models.data.interaction_batches import InteractionBatches
+
+        return InteractionBatches(data, batch_size=batch_size, seed=seed)

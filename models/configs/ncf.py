@@ -11,6 +11,7 @@ from towermill.models.configs.base import ModelConfig
 
 if TYPE_CHECKING:
     from towermill.models.contracts.ranker import Ranker
+    from towermill.models.training.fit import Batches
 
 
 class NCFConfig(ModelConfig):
@@ -48,3 +49,8 @@ class NCFConfig(ModelConfig):
         from towermill.models.architectures.ncf import build_ncf
 
         return build_ncf(data, self, seed=seed)
+
+    def batches(self, data: Any, *, batch_size: int, seed: int) -> Batches:
+        from towermill.models.data.event_batches import event_batches
+
+        return event_batches(data, batch_size=batch_size, seed=seed)

@@ -11,6 +11,7 @@ from towermill.models.configs.base import ModelConfig
 
 if TYPE_CHECKING:
     from towermill.models.contracts.retriever import Retriever
+    from towermill.models.training.fit import Batches
 
 
 class NewsMFConfig(ModelConfig):
@@ -40,3 +41,8 @@ class NewsMFConfig(ModelConfig):
         from towermill.models.architectures.news_mf import build_news_mf
 
         return build_news_mf(data, self, seed=seed)
+
+    def batches(self, data: Any, *, batch_size: int, seed: int) -> Batches:
+        from towermill.models.data.entry_batches import EntryBatches
+
+        return EntryBatches(data, batch_size=batch_size, seed=seed)

@@ -15,6 +15,7 @@ from towermill.section import PartName
 if TYPE_CHECKING:
     from towermill.models.contracts.retriever import Retriever
     from towermill.models.data.interactions import Processed
+    from towermill.models.training.fit import Batches
 
 
 class TwoTowerConfig(ModelConfig):
@@ -100,3 +101,8 @@ class TwoTowerConfig(ModelConfig):
         from towermill.models.architectures.two_tower import build_two_tower
 
         return build_two_tower(data, self, batch_size=batch_size, seed=seed)
+
+    def batches(self, data: Processed, *, batch_size: int, seed: int) -> Batches:
+        from towermill.models.data.interaction_batches import InteractionBatches
+
+        return InteractionBatches(data, batch_size=batch_size, seed=seed)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, ClassVar, Final
+from typing import Any, ClassVar, Final
 
 import numpy as np
 import polars as pl
@@ -31,9 +31,6 @@ from towermill.columns import (
 from towermill.errors import RecipeError, SchemaError
 from towermill.models.data.interactions import Processed
 from towermill.processed import TextStats
-
-if TYPE_CHECKING:
-    from towermill.models.training.fit import Batches
 
 #: The column of an article's age at the end of the data: see `age_buckets`.
 AGE: Final = "age"
@@ -137,12 +134,6 @@ class ImpressionData(Processed):
             return items
         age = age_buckets(self.as_of - _moments(items[PUBLISHED]))
         return items.with_columns(pl.Series(AGE, age))
-
-    def batches(self, *, batch_size: int, seed: int) -> Batches:
-        """Return training batches of single items: one row an article shown."""
-        from towermill.models.data.entry_batches import EntryBatches
-
-        return EntryBatches(self, batch_size=batch_size, seed=seed)
 
     @property
     def as_of(self) -> np.datetime64:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import polars as pl
@@ -19,9 +19,6 @@ from towermill.columns import COLD_USER, FIRST_ID, ITEM_ID, TRAIN_ROWS, USER_ID,
 from towermill.errors import DataError, SchemaError
 from towermill.models.data.lists import Lists
 from towermill.processed import ProcessedFolder, Stats
-
-if TYPE_CHECKING:
-    from towermill.models.training.fit import Batches
 
 #: Feature name to values; a list feature is ``<name>__values`` and ``<name>__offsets``, as
 #: Merlin's dataloader gives it.
@@ -86,12 +83,6 @@ class Processed:
                 f"Expected a processed data set with {self.folder.schema.name} in {self.path}."
             )
         return read_schema(self.path)
-
-    def batches(self, *, batch_size: int, seed: int) -> Batches:
-        """Return training batches of single items: one row an interaction."""
-        from towermill.models.data.interaction_batches import InteractionBatches
-
-        return InteractionBatches(self, batch_size=batch_size, seed=seed)
 
     def column(self, name: str) -> ColumnSchema:
         """Return the schema of an id; raise `SchemaError` if it is not there."""

@@ -21,7 +21,7 @@ from towermill.models.evaluation.protocol import Model, Ranking
 from towermill.models.layers.placement import in_host
 from towermill.models.training.checkpoints import TrainState
 from towermill.models.training.fill_untrained import fill_untrained_rows
-from towermill.models.training.fit import AfterEpoch, fit
+from towermill.models.training.fit import AfterEpoch, Batches, fit
 from towermill.models.training.grow import grow
 from towermill.runtime.device import seed_everything
 from towermill.runtime.gpu import table_limit
@@ -58,7 +58,7 @@ def train_model(
     Raises
     ------
     SchemaError, DataError, RecipeError
-        See `build_model` and `fit`.
+        See `build_model` and `fit`; or the model's kind trains and gives no batches.
     """
     data = open_data(processed)
     if not train.batch_size:
@@ -71,7 +71,8 @@ def train_model(
         trained = _under_policy(data, model, train, seed)
         _check_placement(train, trained)
         state = TrainState()
-        if model.trains:
+        batches = _batches(data, model, train, seed)
+        if batches is not None:
             before = None
             if earlier is not None:
                 before, known = load_model(*earlier, model)
@@ -79,7 +80,7 @@ def train_model(
             protocol = PROTOCOLS.get(data.events)()
             state = fit(
                 trained,
-                model.batches(data, batch_size=train.batch_size, seed=seed),
+                batches,
                 train,
                 out,
                 monitor=monitor,
@@ -105,6 +106,20 @@ def train_model(
 def batch_size_for(rows: int) -> int:
     """Return a power of two that makes about 64 steps of `rows`, from 64 to 4096."""
     return min(max(2 ** round(math.log2(max(rows, 1) / 64)) if rows > 64 else 64, 64), 4096)
+
+
+def _batches(data: Processed, model: ModelConfig, train: TrainConfig, seed: int) -> Batches | None:
+    """Return what the model is trained on; None of a kind that has nothing to fit."""
+    if not model.trains:
+        return None
+    batches = model.batches(data, batch_size=train.batch_size, seed=seed)
+    if batches is None:
+        raise RecipeError(
+            f"`model.kind: {model.kind}` should give training batches of {data.events}, and gives "
+            "none: it would be exported untrained. Implement `batches` of its configuration, or "
+            "declare `trains = False` if there is nothing to fit."
+        )
+    return batches
 
 
 def _under_policy(data: Processed, model: ModelConfig, train: TrainConfig, seed: int) -> Model:

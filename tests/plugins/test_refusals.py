@@ -23,6 +23,11 @@ from shopkit.configs import CrossConfig
 def build(data, **options):
     return data
 
+class Silent(CrossConfig):
+    kind: str = "silent"
+    def batches(self, data, **options):
+        return None
+
 class Turned(CrossConfig):
     contract = "retriever"
     kind: str = "turned"
@@ -179,6 +184,10 @@ class TestModels:
                 r"`model\.build: kinds:build` should return a Retriever or a Ranker.*Processed",
             ),
             ({"kind": "kinds:Turned"}, "should return a retriever.*Received: Ranker"),
+            (
+                {"kind": "kinds:Silent"},
+                "should give training batches of interactions, and gives none",
+            ),
         ],
     )
     def test_refused_by_training(

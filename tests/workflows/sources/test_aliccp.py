@@ -170,7 +170,8 @@ class TestNumberedCsv:
     @pytest.mark.skipif(not SHARED.is_dir(), reason="no shared data")
     def test_real_sample(self, tmp_path: Path) -> None:
         tables = AliCCP(path=str(SHARED)).read(tmp_path)
-        assert InteractionChecks.check(tables, "drop")["rows"] == 200
+        with pytest.raises(DataError, match="All 200 rows have the user 1"):
+            InteractionChecks.check(tables, "drop")
         parts = split(tables.interactions, Split(kind="given", cold="keep"), tmp_path)
         assert {k: v.collect().height for k, v in parts.items()} == {
             "train": 100,

@@ -10,6 +10,7 @@ from towermill.models.configs.base import ModelConfig
 
 if TYPE_CHECKING:
     from towermill.models.contracts.ranker import Ranker
+    from towermill.models.training.fit import Batches
 
 
 class CrossConfig(ModelConfig):
@@ -34,3 +35,9 @@ class CrossConfig(ModelConfig):
         from shopkit.cross import build_cross
 
         return build_cross(data, self)
+
+    def batches(self, data: Any, *, batch_size: int, seed: int) -> Batches:
+        """Return the interactions, shuffled."""
+        from towermill.models.data.interaction_batches import InteractionBatches
+
+        return InteractionBatches(data, batch_size=batch_size, seed=seed)
