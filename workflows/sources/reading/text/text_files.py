@@ -145,8 +145,8 @@ class TextFile:
         found = next(self.records(), None)
         if found is None:
             raise DataError(
-                f"Cannot read {self.path}: it should begin with a header that names its columns, and is "
-                "empty. Remove it, or write its rows again."
+                f"Cannot read {self.path}: it should begin with a header that names its columns, "
+                "and is empty. Remove it, or write its rows again."
             )
         line, names = found
         if any("\0" in name for name in names):
