@@ -126,7 +126,7 @@ class AliCCP(SourceConfig):
                 scan_raw(*pair, fields, USER_FIELDS).sink_parquet(parsed)
                 parts.append(pl.scan_parquet(parsed).with_columns(pl.lit(part).alias(SPLIT)))
         else:
-            parts = self._scan_plain(self._plain_files(folder))
+            parts = self._scan_plain(self._plain_files(folder), scratch)
         log = pl.concat(parts, how="diagonal")
         names = log.collect_schema().names()
         context = [name for name in CONTEXT_FIELDS.values() if name in names]
@@ -183,12 +183,14 @@ class AliCCP(SourceConfig):
             f"validation/, test/). Found none of these in {folder}."
         )
 
-    def _scan_plain(self, files: list[tuple[str | None, Path]]) -> list[pl.LazyFrame]:
+    def _scan_plain(
+        self, files: list[tuple[str | None, Path]], scratch: Path
+    ) -> list[pl.LazyFrame]:
         numbered = {**USER_FIELDS, **ITEM_FIELDS, **CONTEXT_FIELDS, "purchase": "conversion"}
         wanted = dict.fromkeys([*numbered.values(), "click"])
         parts = []
         for part, file in files:
-            raw = scan([file])
+            raw = scan([file], scratch=scratch)
             old = raw.collect_schema().names()
             raw = raw.rename({k: v for k, v in numbered.items() if k in old and v not in old})
             require(raw.collect_schema().names(), [USER_ID, ITEM_ID, "click"], str(file))

@@ -138,20 +138,26 @@ def _from_integers(frame: pl.LazyFrame, column: str, what: str) -> pl.Expr:
     month, day = value // 100 % 100, value % 100
     days = value.is_between(19_000_101, 21_001_231) & month.is_between(1, 12)
     days &= day.is_between(1, 31)
-    # Short of -2**63 itself, which has no magnitude.
-    size = value.clip(-(2**63) + 1).abs()
     found = frame.select(
         pl.col(column).count().alias("count"),
         days.sum().alias("days"),
         value.drop_nulls().first().alias("first"),
-        *_per_unit(value, size),
+        value.min().alias("min"),
+        value.max().alias("max"),
     )
     row = found.collect(engine="streaming").row(0, named=True)
     # A calendar day written as a number would pass for seconds in August 1970.
     if row["days"] == row["count"] > 0:
         raise _time_error(what, column, f"{row['first']}, which looks like a day as YYYYMMDD")
-    unit = _unit(row)
-    _refuse_two_units(row, unit, column, what)
+    ends = {_unit_of(row[end] or 0) for end in ("min", "max")}
+    unit = ends.pop()
+    if ends or (row["count"] and row["min"] < 0 < row["max"]):
+        # Short of -2**63 itself, which has no magnitude.
+        size = value.clip(-(2**63) + 1).abs()
+        counts = frame.select(pl.col(column).count().alias("count"), *_per_unit(value, size))
+        row = counts.collect(engine="streaming").row(0, named=True)
+        unit = _median_unit(row)
+        _refuse_two_units(row, unit, column, what)
     # Int64 nanoseconds end in 2262, so their bounds are those of the type.
     low = max(_EARLIEST * unit.per_second, -(2**63))
     high = min(_LATEST * unit.per_second, 2**63 - 1)
@@ -175,7 +181,12 @@ def _per_unit(value: pl.Expr, size: pl.Expr) -> list[pl.Expr]:
     return found
 
 
-def _unit(row: dict[str, int]) -> _Unit:
+def _unit_of(value: int) -> _Unit:
+    """Return the unit of one number."""
+    return next(unit for unit in _UNITS if abs(value) < unit.below)
+
+
+def _median_unit(row: dict[str, int]) -> _Unit:
     """Return the unit of the median magnitude."""
     so_far = 0
     for unit in _UNITS:

@@ -79,7 +79,7 @@ class TestBadRows:
             ("a,b\n1,2\n3,4,5\n", "a.csv, line 3: each line should have 2 fields"),
             ("a,b,c\n1,2,3\n4,5", "ends within this line: copy it again"),
             ("a,b,a\n1,2,3\n", "a.csv, line 1: the header should name each column once. 'a'"),
-            ("", "It is empty"),
+            ("", "and is empty"),
         ],
     )
     def test_refused(self, read: Any, text: str, message: str) -> None:
