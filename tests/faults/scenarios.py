@@ -74,16 +74,65 @@ def _of(recipe: str, *patterns: str) -> tuple[str, ...]:
 
 
 SCENARIOS = [
-    Scenario("prepare and process", "run tiny.yaml --to process", _of("tiny", "runs/{}/process/*/train/*.parquet", "runs/{}/process/*/*.parquet"), points=60),
+    Scenario(
+        "prepare and process",
+        "run tiny.yaml --to process",
+        _of("tiny", "runs/{}/process/*/train/*.parquet", "runs/{}/process/*/*.parquet"),
+        points=60,
+    ),
     Scenario("a whole run", "run tiny.yaml", _of("tiny", *_RUN, _BUNDLE), points=20),
-    Scenario("export", "run tiny.yaml --only export", _of("tiny", _BUNDLE), ("run tiny.yaml --to evaluate",), points=20),
-    Scenario("a continued run", "run next.yaml --continue-from runs/tiny/latest --to process", _of("next", "runs/{}/process/*/*.parquet"), ("run tiny.yaml",), points=20),
-    Scenario("tune", "tune tiny.yaml --trials 2", _of("tiny", "runs/{}/tune/*/best.yaml"), points=8),
-    Scenario("simulate", "simulate slates.yaml", _of("slates", "runs/{}/simulations/*/scores.csv"), ("run slates.yaml",), points=10),
-    Scenario("predict", "predict runs/news/latest --out predictions", ("predictions/*.txt",), ("run news.yaml",), points=8),
-    Scenario("recommend to all", "recommend runs/tiny/latest/bundle --all --out all.parquet", ("all.parquet",), ("run tiny.yaml",), points=8),
-    Scenario("embed-items", "embed-items runs/tiny/latest/bundle items.parquet --out made/e.parquet", ("made/e.parquet",), ("run tiny.yaml",), points=8),
-    Scenario("Triton", "export runs/tiny/latest/bundle --triton models", ("models/*/config.pbtxt",), ("run tiny.yaml",), points=20),
+    Scenario(
+        "export",
+        "run tiny.yaml --only export",
+        _of("tiny", _BUNDLE),
+        ("run tiny.yaml --to evaluate",),
+        points=20,
+    ),
+    Scenario(
+        "a continued run",
+        "run next.yaml --continue-from runs/tiny/latest --to process",
+        _of("next", "runs/{}/process/*/*.parquet"),
+        ("run tiny.yaml",),
+        points=20,
+    ),
+    Scenario(
+        "tune", "tune tiny.yaml --trials 2", _of("tiny", "runs/{}/tune/*/best.yaml"), points=8
+    ),
+    Scenario(
+        "simulate",
+        "simulate slates.yaml",
+        _of("slates", "runs/{}/simulations/*/scores.csv"),
+        ("run slates.yaml",),
+        points=10,
+    ),
+    Scenario(
+        "predict",
+        "predict runs/news/latest --out predictions",
+        ("predictions/*.txt",),
+        ("run news.yaml",),
+        points=8,
+    ),
+    Scenario(
+        "recommend to all",
+        "recommend runs/tiny/latest/bundle --all --out all.parquet",
+        ("all.parquet",),
+        ("run tiny.yaml",),
+        points=8,
+    ),
+    Scenario(
+        "embed-items",
+        "embed-items runs/tiny/latest/bundle items.parquet --out made/e.parquet",
+        ("made/e.parquet",),
+        ("run tiny.yaml",),
+        points=8,
+    ),
+    Scenario(
+        "Triton",
+        "export runs/tiny/latest/bundle --triton models",
+        ("models/*/config.pbtxt",),
+        ("run tiny.yaml",),
+        points=20,
+    ),
 ]
 
 
