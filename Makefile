@@ -9,7 +9,7 @@ BIN := $(VENV)/bin
 UV := $(or $(shell command -v uv 2>/dev/null),$(VENV)/uv/bin/uv)
 INSTALL := $(UV) pip install --quiet --python $(BIN)/python --no-deps
 
-.PHONY: demo test test-fast coverage test-gpu lint check lock wheel results results-gpu clean
+.PHONY: demo test test-fast test-faults coverage test-gpu lint check lock wheel results results-gpu clean
 
 demo: $(VENV)/ready-demo  ## MovieLens-100K to a served two-tower
 	$(BIN)/towermill run demo
@@ -28,6 +28,9 @@ coverage: $(VENV)/ready-dev  ## the whole test suite, and the lines and branches
 	$(BIN)/coverage run -m $(PYTEST)
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report
+
+test-faults: $(VENV)/ready-dev  ## commands killed, or refused changes of files, at hundreds of points
+	$(BIN)/pytest -n 2 --all-faults tests/faults
 
 lint: $(VENV)/ready-dev  ## ruff, import contracts, types
 	$(BIN)/ruff check .

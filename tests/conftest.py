@@ -34,6 +34,11 @@ COSTLY = frozenset(
 )
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add the option of ``make test-faults``."""
+    parser.addoption("--all-faults", action="store_true", help="disturb commands at every point")
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark what is slow, for ``-m "not slow"``, and begin with the files that take longest.
 

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import polars as pl
 
 #: A shop that trains in seconds.
@@ -176,3 +177,25 @@ def _content(path: Path) -> bytes:
 def copy(source: Path, target: Path) -> None:
     """Copy a prepared folder; links stay links."""
     shutil.copytree(source, target, symlinks=True, dirs_exist_ok=True)
+
+
+#: Kinds of faults at a change of a file.
+FAULTS = ("kill", "refuse")
+
+
+def _points(scenario: Scenario, count: int, fault: str) -> list[tuple[Scenario, str, float]]:
+    """Return points all over the changes that a command makes, as shares of their number."""
+    rng = np.random.default_rng([len(scenario.name), FAULTS.index(fault)])
+    return [(scenario, fault, float((i + rng.random()) / count)) for i in range(count)]
+
+
+#: Every point of ``make test-faults``, and those of the test suite.
+POINTS = [
+    point
+    for scenario in SCENARIOS
+    for fault in FAULTS
+    for point in _points(scenario, scenario.points, fault)
+]
+SAMPLE = [
+    point for scenario in SCENARIOS[:1] for fault in FAULTS for point in _points(scenario, 2, fault)
+]

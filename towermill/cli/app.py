@@ -256,6 +256,10 @@ def main() -> None:
     except TowermillError as error:
         say(f"towermill: {error}")
         sys.exit(2)
+    except OSError as error:  # of the machine, such as a full disk
+        logging.getLogger("towermill").debug("where it failed", exc_info=error)
+        say(f"towermill: {error}. Check the disk and the permissions, and repeat the command.")
+        sys.exit(2)
     except KeyboardInterrupt:
         sys.exit(130)
 

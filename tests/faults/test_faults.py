@@ -1,0 +1,36 @@
+"""Commands that are killed, or refused a change of a file, lose nothing and say what to do."""
+
+from __future__ import annotations
+
+import signal
+from typing import Any
+
+import pytest
+from disturbing import run
+from scenarios import POINTS, Scenario, digests
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
+
+
+def test_lost_nothing(
+    undisturbed: Any, disturbed: Any, scenario: Scenario, fault: str, point: float
+) -> None:
+    expected = undisturbed(scenario)
+    number = max(1, round(point * expected.changes))
+    folder, done = disturbed(scenario, f"{fault}:{number}")
+    if fault == "kill":
+        assert done.code in (-signal.SIGKILL, 0), done.said
+    else:
+        assert done.code in (0, 2), done.said
+        assert "Traceback" not in done.said
+        assert done.code == 0 or "No space left on device" in done.said
+    # What is believed is right, even now: only whole outputs have their final names.
+    found = digests(folder, scenario.results)
+    assert found.items() <= expected.digests.items()
+    again = run(folder, scenario.command)
+    assert again.code == 0, again.said
+    assert digests(folder, scenario.results) == expected.digests
+
+
+def test_there_are_enough_points() -> None:
+    assert len(POINTS) >= 300
