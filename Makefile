@@ -30,7 +30,8 @@ coverage: $(VENV)/ready-dev  ## the whole test suite, and the lines and branches
 	$(BIN)/coverage report
 
 test-faults: $(VENV)/ready-dev  ## commands killed, or refused changes of files, at hundreds of points
-	$(BIN)/pytest -n 2 --all-faults tests/faults
+	$(BIN)/pytest -n 2 --all-faults --junit-xml $(VENV)/faults.xml tests/faults
+	$(BIN)/python tests/project/reliability.py $(VENV)/faults.xml  # docs/reliability.md
 
 lint: $(VENV)/ready-dev  ## ruff, import contracts, types
 	$(BIN)/ruff check .
