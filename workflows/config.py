@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import keyword
-import re
 from collections.abc import Mapping
 from typing import Annotated, Literal
 
@@ -11,15 +9,10 @@ from pydantic import Field, PositiveInt, model_validator
 
 from towermill.columns import ENTITIES, ITEM_ID, RAW_PREFIX, RESERVED, TIMESTAMP, USER_ID, Entity
 from towermill.errors import RecipeError
-from towermill.features.config import Feature, Features
+from towermill.features.config import Feature, Features, names_refused
 from towermill.section import PartName, Section
 from towermill.workflows.selecting.split import Split
 
-#: What TensorFlow takes as a name in a graph, Python as one of an argument, and a file system as
-#: one of a file; `labels` and `self` are names that Merlin and Python use themselves.
-_INPUT_NAME = re.compile(
-    rf"(?!(?:{'|'.join((*keyword.kwlist, 'labels', 'self'))})$)[A-Za-z](?:_?[A-Za-z0-9])*_?$"
-)
 #: Options of a vocabulary: of columns that share one, those of its owner count.
 _OF_VOCABULARY = ("freq_threshold", "max_size", "num_buckets")
 
@@ -137,6 +130,8 @@ def check_for_impressions(features: FeatureConfig, split: Split) -> None:
 def _check(features: Mapping[Entity, Features]) -> None:
     seen: dict[str, Entity] = {}
     for entity, columns in features.items():
+        if refused := names_refused(columns):
+            raise RecipeError(f"`features.{entity}`: {refused}.")
         for name, feature in columns.items():
             if name in seen or name in (USER_ID, ITEM_ID) or name == TIMESTAMP:
                 raise RecipeError(
@@ -149,11 +144,16 @@ def _check(features: Mapping[Entity, Features]) -> None:
                     f"names that begin with {RAW_PREFIX!r} are reserved for Towermill. "
                     "Rename the column in the raw data."
                 )
-            if feature.encoder.is_input and not _INPUT_NAME.match(name):
+            if feature.column is not None:
                 raise RecipeError(
-                    f"`features.{entity}` names the column {name!r}. The name of a model's input "
-                    "should be letters, digits and single underscores, a letter first, and no word "
-                    "of Python. Rename the column in the raw data."
+                    f"`features.{entity}.{name}` should have no `column`: it belongs under `source`"
+                    " of kind table, where the raw column is read."
+                )
+            alike = next((one for one in seen if one.lower() == name.lower()), None)
+            if alike is not None:
+                raise RecipeError(
+                    f"Features should have names that differ in more than case. Received: {alike} "
+                    f"and {name}. Rename one."
                 )
             seen[name] = entity
             if not feature.encoder.from_column and entity != "context":

@@ -43,7 +43,9 @@ def write_onnx(saved: Path, path: Path) -> None:
     signature = module.signatures["serving_default"]
     (output,) = signature.structured_outputs
     frozen = convert_variables_to_constants_v2(signature, lower_control_flow=False)
-    taken = {tensor.name.partition(":")[0]: tensor.name for tensor in frozen.inputs}
+    # TensorFlow makes the names of placeholders lower case; their order is that of the names.
+    names = sorted(signature.structured_input_signature[1])
+    taken = dict(zip(names, (tensor.name for tensor in frozen.inputs), strict=True))
     try:
         with _quiet():
             model = _converted(frozen.graph, list(taken.values()), frozen.outputs[0].name)

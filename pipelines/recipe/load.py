@@ -15,6 +15,9 @@ from towermill.pipelines.recipe.errors import explain
 from towermill.pipelines.recipe.recipe import Recipe
 
 
+_SEPARATORS = (",", ";", "|")
+
+
 def shipped_recipes() -> dict[str, str]:
     """Return the name and description of each recipe that ships."""
     files = _shipped_files()
@@ -132,7 +135,8 @@ def _set(content: dict[str, Any], change: str) -> None:
     if not isinstance(target, dict):
         raise RecipeError(f"--set {change}: {'.'.join(parts[:-1])} is not a section.")
     try:
-        target[parts[-1]] = yaml.load(value, _Loader)
+        # Separators need no quotes, whatever they mean in YAML.
+        target[parts[-1]] = value if value in _SEPARATORS else yaml.load(value, _Loader)
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise RecipeError(
             f"--set {change}: the value is not valid YAML: {_reason(error)}"

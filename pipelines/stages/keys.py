@@ -13,6 +13,8 @@ from towermill.errors import DataError
 #: A file up to this size is hashed whole; a larger one by its ends, size and time of change.
 WHOLE_FILE_BYTES = 64 * 2**20
 _END_BYTES = 2**20
+#: Letters of a value that a reason shows.
+_LONG = 60
 
 
 def fingerprint(path: Path) -> str:
@@ -63,7 +65,15 @@ def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
 
 def _changed_files(old: Mapping[str, str], new: Mapping[str, str]) -> list[str]:
     names = sorted({*old, *new})
-    return [f"raw file {Path(n).name} changed" for n in names if old.get(n) != new.get(n)]
+    return [
+        f"raw file {Path(name).name} {_became(name in old, name in new)}"
+        for name in names
+        if old.get(name) != new.get(name)
+    ]
+
+
+def _became(was: bool, is_now: bool) -> str:
+    return "changed" if was and is_now else "added" if is_now else "removed"
 
 
 def _changed_settings(old: Any, new: Any, at: Sequence[str]) -> list[str]:
@@ -72,4 +82,12 @@ def _changed_settings(old: Any, new: Any, at: Sequence[str]) -> list[str]:
         for name in sorted({*old, *new}):
             reasons += _changed_settings(old.get(name), new.get(name), (*at, name))
         return reasons
-    return [] if old == new else [f"{'.'.join(at)}: {old} → {new}"]
+    return [] if old == new else [f"{'.'.join(at)}: {_short(old)} → {_short(new)}"]
+
+
+def _short(value: Any) -> str:
+    """Return a value as text; of a section, its kind, and of long text its beginning."""
+    if isinstance(value, Mapping):
+        return str(value.get("kind", "{…}"))
+    text = str(value)
+    return text if len(text) <= _LONG else f"{text[:_LONG]}…"

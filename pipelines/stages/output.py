@@ -89,6 +89,8 @@ def made_again(manifest: StageManifest, inputs: Mapping[str, Path]) -> str | Non
 def require_target(out: Path) -> None:
     """Make the folder of a file that will be written; raise `DataError` if it cannot be."""
     problem = "it is a folder" if out.is_dir() else ""
+    if out.suffix in (".csv", ".tsv", ".json"):
+        problem = f"it is written as Parquet, and {out.suffix} says something else"
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
         if not os.access(out.parent, os.W_OK | os.X_OK):

@@ -75,7 +75,7 @@ FIELDS = [
         "# made by hand\n" + HEAD + "1,7\n2,8\n",
         refused="line|user_id",
     ),
-    log("another separator, not said", "user_id;item_id\n1;7\n2;8\n", refused="user_id"),
+    log("another separator, not said", "user_id;item_id\n1;7\n2;8\n", refused="separator: ';'"),
     log("another separator, as the recipe says", "user_id;item_id\n1;7\n2;8\n", TWO, separator=";"),
     log("bars", "user_id|item_id\n1|7\n2|8\n", TWO, separator="|"),
     log("tabs in a CSV", "user_id\titem_id\n1\t7\n2\t8\n", TWO, separator="\t"),

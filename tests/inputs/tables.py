@@ -196,4 +196,35 @@ FEATURES = [
         features={"out": "age"},
     ),
 ]
-CASES: list[Case] = [*ITEMS, *FEATURES]
+#: Names of columns that no model input can have.
+NAMES = [
+    items(
+        "a name with a blank and capitals",
+        "item_id,Price EUR\n7,1.5\n8,2.5\n9,3\n",
+        [(7, 1.5), (8, 2.5), (9, 3.0)],
+        features={"price": {"kind": "number", "column": "Price EUR"}},
+    ),
+    items(
+        "a name with an umlaut",
+        "item_id,Größe\n7,S\n8,M\n9,L\n",
+        [(7, "S"), (8, "M"), (9, "L")],
+        features={"size": {"kind": "category", "column": "Größe"}},
+    ),
+    items(
+        "a name with an umlaut, not renamed",
+        "item_id,Größe\n7,S\n8,M\n9,L\n",
+        refused="column: Größe",
+        features={"Größe": "category"},
+    ),
+    items(
+        "two features of one column",
+        "item_id,Price\n7,1\n8,2\n9,3\n",
+        [(7, 1, 1), (8, 2, 2), (9, 3, 3)],
+        features={
+            "price": {"kind": "number", "column": "Price"},
+            "band": {"kind": "number", "boundaries": [2], "column": "Price"},
+        },
+    ),
+]
+
+CASES: list[Case] = [*NAMES, *ITEMS, *FEATURES]

@@ -48,6 +48,23 @@ class TestRefused:
         with pytest.raises(RecipeError, match=name):
             over(context={name: "category"})
 
+    def test_names_that_no_input_can_have(self) -> None:
+        with pytest.raises(RecipeError) as error:
+            over(
+                item={"Listed On": "age", "größe": "number", "class": "category", "Price": "number"}
+            )
+        said = str(error.value)
+        assert "Received: 'Listed On', 'größe', 'class'" in said
+        assert "`listed_on: {kind: age, column: Listed On}`" in said
+
+    def test_names_that_differ_in_case_alone(self) -> None:
+        with pytest.raises(RecipeError, match=r"more than case\. Received: Age and age"):
+            over(user={"Age": "number"}, item={"age": "number"})
+
+    def test_columns_belong_to_the_source(self) -> None:
+        with pytest.raises(RecipeError, match="should have no `column`"):
+            over(item={"age": {"kind": "number", "column": "Age"}})
+
     @pytest.mark.parametrize("kind", ["hour", "weekday"])
     def test_moment_of_an_item(self, kind: str) -> None:
         with pytest.raises(RecipeError, match=r"under `features\.context`"):

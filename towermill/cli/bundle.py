@@ -59,12 +59,14 @@ def recommend(
     if sum([user is not None, history is not None, everyone, users is not None]) != 1:
         raise typer.BadParameter("Give one of --user, --history, --all and --users.")
     if (everyone or users is not None) != (out is not None):
-        raise typer.BadParameter("--out goes with --all or --users, and they with it.")
+        raise typer.BadParameter(
+            "--all and --users need --out; --user and --history do not take it."
+        )
     if out is not None:
         _recommend_all(bundle, out, k, not keep_seen, users, cluster, as_json)
         return
     if cluster:
-        raise typer.BadParameter("--cluster goes with --all or --users.")
+        raise typer.BadParameter("--cluster is for --all and --users.")
     opened = open_recommender(bundle)
     read = None if history is None else [name.strip() for name in history.split(",")]
     found = opened.recommend(user, k, filter_seen=not keep_seen, history=read)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import keyword
+import re
 from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field
@@ -40,6 +42,8 @@ class Feature(Section):
         Turn a number into the index of its interval, which is then a category.
     options
         Options of a kind from another package.
+    column
+        The raw column, if its name differs; only under `source` of kind ``table``.
     """
 
     kind: Annotated[str, PartName(KINDS, light=True)] = "category"
@@ -53,6 +57,7 @@ class Feature(Section):
     normalize: bool = True
     boundaries: tuple[float, ...] | None = None
     options: dict[str, Any] = Field(default_factory=dict)
+    column: str | None = None
 
     @property
     def encoder(self) -> FeatureKind:
@@ -72,3 +77,37 @@ def _from_kind(value: Any) -> Any:
 FeatureField = Annotated[Feature, BeforeValidator(_from_kind)]
 #: Raw column name to its feature.
 Features = dict[str, FeatureField]
+
+#: What TensorFlow takes as a name in a graph, Python as one of an argument, and a file system as
+#: one of a file; `labels` and `self` are names that Merlin and Python use themselves.
+_INPUT_NAME = re.compile(
+    rf"(?!(?:{'|'.join((*keyword.kwlist, 'labels', 'self'))})$)[A-Za-z](?:_?[A-Za-z0-9])*_?$"
+)
+
+
+def names_refused(features: Features) -> str | None:
+    """Return why names cannot be those of model inputs, and names that can; None if all can.
+
+    Examples
+    --------
+    >>> from towermill.features.config import Feature, names_refused
+    >>> names_refused({"Listed On": Feature(kind="age")})  # doctest: +ELLIPSIS
+    "the name of a model input should be of a to z, ... `listed_on: {kind: age, column: Listed On}`"
+    """
+    inputs = {name: feature for name, feature in features.items() if feature.encoder.is_input}
+    wrong = [name for name in inputs if not _INPUT_NAME.match(name)]
+    if not wrong:
+        return None
+    better = ", ".join(
+        f"`{_plain(name)}: {{kind: {inputs[name].kind}, column: {name}}}`" for name in wrong
+    )
+    return (
+        "the name of a model input should be of a to z, A to Z, 0 to 9 and single underscores, a "
+        f"letter first, and no word of Python. Received: {', '.join(map(repr, wrong))}. Under "
+        f"`source` of kind table, give another name: {better}"
+    )
+
+
+def _plain(name: str) -> str:
+    found = re.sub(r"[^a-z0-9]+", "_", name.lower()).strip("_")
+    return found if _INPUT_NAME.match(found) else "name"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ from pydantic import Field, field_validator, model_validator
 
 from towermill.columns import ITEM_ID, RATING, SPLIT, TIMESTAMP, USER_ID
 from towermill.errors import DataError
-from towermill.features.config import Features
+from towermill.features.config import Features, names_refused
 from towermill.features.shared.times import time_expr
 from towermill.section import Section
 from towermill.workflows.sources.base import SourceConfig
@@ -118,6 +119,14 @@ class Table(SourceConfig, ReadingOptions):
     users: UsersTable | None = None
     types: dict[str, Declared] = Field(default_factory=dict)
 
+    @model_validator(mode="after")
+    def _names(self) -> Table:
+        tables = (self.interactions, self.items, self.users)
+        features = {n: f for table in tables if table for n, f in table.features.items()}
+        if refused := names_refused(features):
+            raise ValueError(refused)
+        return self
+
     def files(self) -> list[Path]:
         """Return the files of all tables: interactions, items, users."""
         tables = {"interactions": self.interactions, "items": self.items, "users": self.users}
@@ -173,9 +182,9 @@ class Table(SourceConfig, ReadingOptions):
             items=sides[ITEM_ID],
             users=sides[USER_ID],
             features={
-                "user": dict(self.users.features) if self.users else {},
-                "item": dict(self.items.features) if self.items else {},
-                "context": dict(spec.features),
+                "user": _named(self.users.features) if self.users else {},
+                "item": _named(self.items.features) if self.items else {},
+                "context": _named(spec.features),
             },
         )
 
@@ -220,12 +229,26 @@ class Table(SourceConfig, ReadingOptions):
         roles = {**named}
         for name, feature in spec.features.items():
             # What is made from the timestamp need have no column.
-            if feature.encoder.from_column or name in held:
-                roles.setdefault(name, role_of(feature))
+            column = feature.column or name
+            if feature.encoder.from_column or column in held:
+                roles.setdefault(column, role_of(feature))
         for name, role in (optional or {}).items():
             if name in held:
                 roles.setdefault(name, role)
-        return open_table(files, what, options, self.types, roles, held, scratch)
+        table = open_table(files, what, options, self.types, roles, held, scratch)
+        columns = {name: f.column for name, f in spec.features.items() if f.column}
+        if clash := sorted(columns.keys() & roles.keys()):
+            raise DataError(
+                f"`{what}.features.{clash[0]}` is read from {columns[clash[0]]!r}, and the column "
+                f"{clash[0]!r} is read, too. Give the feature another name."
+            )
+        renamed = [pl.col(column).alias(name) for name, column in columns.items()]
+        return replace(table, frame=table.frame.with_columns(renamed))
+
+
+def _named(features: Features) -> Features:
+    """Return features whose columns have been given their names."""
+    return {name: feature.model_copy(update={"column": None}) for name, feature in features.items()}
 
 
 def _same_type(side: pl.LazyFrame, role: str, kind: pl.DataType, what: str) -> pl.LazyFrame:

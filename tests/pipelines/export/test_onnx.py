@@ -58,3 +58,23 @@ def test_a_pass_that_fails_is_left_out(
     write_onnx(saved, tmp_path / "one.onnx")
     assert "TF2ONNX_CATCH_ERRORS" not in os.environ
     doubled(tmp_path / "one.onnx")
+
+
+def test_names_with_capitals(tmp_path: Path) -> None:
+    """TensorFlow's placeholders are lower case; names may differ in case alone."""
+    import tensorflow as tf
+
+    names = ["Zeta", "alpha", "Alpha", "Beta__values", "beta__values"]
+
+    class Digits(tf.Module):
+        def call(self, **inputs: Any) -> Any:
+            return {"embedding": sum(inputs[n] * 10.0**i for i, n in enumerate(names))}
+
+    module = Digits()
+    specs = {name: tf.TensorSpec([None, 1], tf.float32, name=name) for name in names}
+    serve = tf.function(module.call).get_concrete_function(**specs)
+    tf.saved_model.save(module, str(tmp_path / "saved"), signatures=serve)
+    write_onnx(tmp_path / "saved", tmp_path / "one.onnx")
+    values = {name: np.full((1, 1), i + 1, np.float32) for i, name in enumerate(names)}
+    session = onnxruntime.InferenceSession(str(tmp_path / "one.onnx"))
+    assert session.run(["embedding"], values)[0].item() == 54321

@@ -257,13 +257,20 @@ class TestTwoTower:
 
     @pytest.mark.slow
     def test_text_cut_into_lists_and_ages(self, shop: Any, cli: Any, embed: Embed) -> None:
-        """As the recipe cuts it; ages count to the last moment of training."""
-        films = ["film,genre,year,tags,out"] + [
+        """As the recipe cuts it; ages count to the last moment of training. Names have capitals."""
+        films = ["film,Genre,year,Tags,Out"] + [
             f"f{n},g{n % 3},{1990 + n},{n % 2}|{n % 3},2023-0{n % 9 + 1}-01" for n in range(11)
         ]
         shop.write("films.csv", "\n".join(films))
-        shop.content["source"]["items"]["features"] |= {
-            **{"tags": "list", "out": "age", "year": {"kind": "number", "boundaries": [1993, 1997]}}
+        features = shop.content["source"]["items"]["features"]
+        del features["genre"]
+        features |= {
+            "Genre": "category",
+            **{
+                "Tags": "list",
+                "Out": "age",
+                "year": {"kind": "number", "boundaries": [1993, 1997]},
+            },
         }
         made = cli("run", shop.recipe(), "--out", shop.folder / "runs", "--json")
         assert made.code == 0, made.err
@@ -276,4 +283,4 @@ class TestTwoTower:
             found = embed(bundle, raw, name)
             for item, vector in zip(found["item_id"], embeddings(found), strict=True):
                 np.testing.assert_allclose(vector, expected[item], atol=1e-5)
-        assert json.loads((bundle / "manifest.json").read_text())["item_columns"]["tags"]
+        assert json.loads((bundle / "manifest.json").read_text())["item_columns"]["Tags"]

@@ -180,11 +180,11 @@ class TestCommand:
     @pytest.mark.parametrize(
         ("arguments", "said"),
         [
-            (["--all"], "--out goes with"),
+            (["--all"], "need --out"),
             (["--out", "x"], "Give one of"),
             (["--all", "--user", "1", "--out", "x"], "Give one of"),
-            (["--user", "1", "--out", "x"], "--out goes with"),
-            (["--user", "1", "--cluster", "local"], "--cluster goes with"),
+            (["--user", "1", "--out", "x"], "do not take it"),
+            (["--user", "1", "--cluster", "local"], "--cluster is for"),
         ],
     )
     def test_what_does_not_go_together(

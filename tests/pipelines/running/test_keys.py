@@ -85,7 +85,7 @@ class TestDifferences:
             ({"code": "2"}, ["code changed"]),
             ({"inputs": {"process": "k2"}}, ["process changes"]),
             ({"files": {"/data/a.csv": "f9", "/data/b.csv": "f2"}}, ["raw file a.csv changed"]),
-            ({"files": {"/data/a.csv": "f1"}}, ["raw file b.csv changed"]),
+            ({"files": {"/data/a.csv": "f1"}}, ["raw file b.csv removed"]),
             (
                 {"settings": {"train": {"epochs": 4, "schedule": {"kind": "cosine"}}}},
                 ["train.epochs: 3 → 4", "train.schedule.kind: constant → cosine"],

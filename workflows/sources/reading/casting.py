@@ -15,8 +15,18 @@ def require(names: Sequence[str], columns: Sequence[str], what: str) -> None:
         if column not in names:
             raise DataError(
                 f"`{what}` should have a column {column!r}.{did_you_mean(column, names)} "
-                f"Found: {', '.join(names)}."
+                f"Found: {', '.join(names)}.{_separator(column, names)}"
             )
+
+
+def _separator(column: str, names: Sequence[str]) -> str:
+    """Return what to set if the only name looks like a header with another separator."""
+    if len(names) != 1:
+        return ""
+    found = next((sign for sign in ";\t|," if column in names[0].split(sign)), None)
+    if found is None:
+        return ""
+    return f" The file looks separated by {found!r}: set `source.separator: {found!r}`."
 
 
 def id_expr(frame: pl.LazyFrame, column: str, what: str) -> pl.Expr:
