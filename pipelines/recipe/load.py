@@ -14,7 +14,6 @@ from towermill.errors import RecipeError, did_you_mean
 from towermill.pipelines.recipe.errors import explain
 from towermill.pipelines.recipe.recipe import Recipe
 
-
 _SEPARATORS = (",", ";", "|")
 
 
