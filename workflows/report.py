@@ -28,7 +28,7 @@ def summary_lines(stage: str, summary: Summary) -> list[str]:
     >>> summary = Summary(events="interactions", read=9, rows=8, users=2, items=3, dropped=dropped)
     >>> print(*summary_lines("prepare", summary), sep="\\n")
     prepare: 9 interactions read, 8 kept
-      dropped  interactions: 1 (null id 1)
+      dropped  interactions: 1 (1 null id)
       ids      2 users, 3 items
       times    none
       matched  no other table
@@ -59,7 +59,7 @@ def percent(share: float) -> str:
 
 
 def _reasons(place: str, found: Mapping[str, int]) -> str:
-    listed = ", ".join(f"{reason} {rows:,}" for reason, rows in found.items())
+    listed = ", ".join(f"{rows:,} {reason}" for reason, rows in found.items())
     return f"{place}: {sum(found.values()):,} ({listed})"
 
 

@@ -21,7 +21,7 @@ logger = logging.getLogger(__name__)
 #: Warn where a split keeps less than this share of its rows or users.
 _LEAST = 0.5
 NOT_POSITIVE = "below `features.positive`"
-_OWN_ROWS = "{kind: leave_one_out} (or {kind: random, by: user})"
+_OWN_ROWS = "`split: {kind: leave_one_out}`, or `{kind: random, by: user}`"
 
 
 @dataclass(frozen=True)
@@ -104,10 +104,10 @@ def warn_of_losses(summary: Summary, split: Split) -> None:
             continue
         main = max(reasons, key=lambda reason: reasons[reason])
         logger.warning(
-            "WARNING: %s keeps %d of %d rows (%s) and %d of %d users. Most dropped rows: %s (%d). "
-            "Metrics on so little say hardly anything, and longer training does not help. %s",
-            *(name, part.rows, part.assigned_rows, percent(part.rows / part.assigned_rows)),
-            *(part.users, part.assigned_users, main, reasons[main], _remedy(main, split)),
+            f"WARNING: {name} keeps {part.rows:,} of {part.assigned_rows:,} rows "
+            f"({percent(part.rows / part.assigned_rows)}) and {part.users:,} of "
+            f"{part.assigned_users:,} users. {reasons[main]:,} rows were dropped: {main}. Metrics "
+            "on so few say little, and longer training does not help. " + _remedy(main, split)
         )
 
 
@@ -119,13 +119,13 @@ def _remedy(reason: str, split: Split) -> str:
             "given": "The parts of the source have few users in common",
         }.get(split.kind, "Most users have all their rows in this split")
         return (
-            f"{cause}: set `split: {_OWN_ROWS}`, which tests each user on rows of its own. For a "
+            f"{cause}: set {_OWN_ROWS}, which tests each user on rows of its own. For a "
             "model that knows new users by their features, set `split.cold: keep`."
         )
     if reason == COLD_ITEMS:
         return (
             "Most items of this split are new: shorten validation and test (`split.validation`, "
-            f"`split.test`), so that training reaches nearer to them, or set `split: {_OWN_ROWS}`."
+            f"`split.test`), so that training reaches nearer to them, or set {_OWN_ROWS}."
         )
     key = {BELOW_SIGNAL: "split.min_signal", NOT_POSITIVE: "features.positive"}[reason]
     return f"Lower `{key}`, or leave it out."

@@ -50,8 +50,8 @@ def test_prepare_counts_rows_that_reading_drops(
     assert stats.matched == {"items": 2 / 3}
     assert info.messages[-5:] == [
         "prepare: 6 interactions read, 3 kept",
-        "  dropped  interactions: 3 (wrong number of fields 1, unreadable value 1, null id 1); "
-        "items: 2 (unreadable value 1, null id 1)",
+        "  dropped  interactions: 3 (1 wrong number of fields, 1 unreadable value, 1 null id); "
+        "items: 2 (1 unreadable value, 1 null id)",
         "  ids      2 users, 3 items",
         "  times    none",
         "  matched  of the interactions, 66.6% in items",
@@ -77,7 +77,7 @@ class TestProcess:
         made = mill(self.LOG, split=split)
         (warning,) = [r.getMessage() for r in info.records if r.levelno == logging.WARNING]
         assert "test keeps 1 of 21 rows (4.7%) and 1 of 3 users" in warning
-        assert "user without training rows (20)" in warning
+        assert "20 rows were dropped: user without training rows" in warning
         assert "longer training does not help" in warning
         assert "set `split: {kind: leave_one_out}" in warning
         summary = Summary.model_validate(made.stats["summary"])
