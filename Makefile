@@ -9,7 +9,7 @@ BIN := $(VENV)/bin
 UV := $(or $(shell command -v uv 2>/dev/null),$(VENV)/uv/bin/uv)
 INSTALL := $(UV) pip install --quiet --python $(BIN)/python --no-deps
 
-.PHONY: demo test test-fast coverage test-gpu lint check lock wheel results results-gpu clean
+.PHONY: demo test test-fast coverage test-gpu lint audit check lock wheel results results-gpu clean
 
 demo: $(VENV)/ready-demo  ## MovieLens-100K to a served two-tower
 	$(BIN)/towermill run demo
@@ -29,11 +29,20 @@ coverage: $(VENV)/ready-dev  ## the whole test suite, and the lines and branches
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report
 
-lint: $(VENV)/ready-dev  ## ruff, import contracts, types
+lint: $(VENV)/ready-dev  ## ruff, import contracts, types, bandit
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/lint-imports --no-cache
 	$(BIN)/mypy -p towermill
+	$(BIN)/bandit --quiet --recursive towermill $(FOLDERS) setup.py
+
+# Advisories are looked up at PyPI, one request a package.
+AUDITED := cpu gpu dev mlflow
+REACHABLE := timeout 20 $(BIN)/python -m pip index versions pip
+audit: $(VENV)/ready-dev  ## known vulnerabilities of the locked packages; needs a network
+	@if $(REACHABLE) >/dev/null 2>&1; \
+	then $(BIN)/pip-audit --disable-pip --require-hashes $(AUDITED:%=-r requirements/%.txt); \
+	else echo "audit: PyPI cannot be reached, so no vulnerabilities were looked up"; fi
 
 check: lint test
 

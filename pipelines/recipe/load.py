@@ -61,7 +61,7 @@ def load_recipe(name: str, changes: list[str] | None = None) -> Recipe:
             )
         text, stem = _shipped_files()[name].read_text(), name
     try:
-        content = yaml.load(text, _Loader)
+        content = yaml.load(text, _Loader)  # nosec B506
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise RecipeError(f"{name} is not valid YAML: {_reason(error)}") from error
     if not isinstance(content, dict):
@@ -132,7 +132,7 @@ def _set(content: dict[str, Any], change: str) -> None:
     if not isinstance(target, dict):
         raise RecipeError(f"--set {change}: {'.'.join(parts[:-1])} is not a section.")
     try:
-        target[parts[-1]] = yaml.load(value, _Loader)
+        target[parts[-1]] = yaml.load(value, _Loader)  # nosec B506
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise RecipeError(
             f"--set {change}: the value is not valid YAML: {_reason(error)}"
