@@ -11,7 +11,7 @@ UV := $(or $(shell command -v uv 2>/dev/null),$(VENV)/uv/bin/uv)
 EDITABLE := --editable . --config-setting editable_mode=compat
 INSTALL := $(UV) pip install --quiet --python $(BIN)/python --no-deps
 
-.PHONY: demo test test-fast test-faults coverage test-gpu lint check lock wheel results results-gpu clean
+.PHONY: demo test test-fast test-faults coverage test-gpu lint audit check lock wheel results results-gpu clean
 
 demo: $(VENV)/ready-demo  ## MovieLens-100K to a served two-tower
 	$(BIN)/towermill run demo
@@ -35,11 +35,20 @@ test-faults: $(VENV)/ready-dev  ## commands killed, or refused changes of files,
 	$(BIN)/pytest -n 2 --all-faults --junit-xml $(VENV)/faults.xml tests/faults
 	$(BIN)/python tests/project/reliability.py $(VENV)/faults.xml  # docs/reliability.md
 
-lint: $(VENV)/ready-dev  ## ruff, import contracts, types
+lint: $(VENV)/ready-dev  ## ruff, import contracts, types, bandit
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/lint-imports --no-cache
 	$(BIN)/mypy -p towermill
+	$(BIN)/bandit --quiet --recursive towermill $(FOLDERS) setup.py
+
+# Advisories are looked up at PyPI, one request a package.
+AUDITED := cpu gpu dev mlflow
+REACHABLE := timeout 20 $(BIN)/python -m pip index versions pip
+audit: $(VENV)/ready-dev  ## known vulnerabilities of the locked packages; needs a network
+	@if $(REACHABLE) >/dev/null 2>&1; \
+	then $(BIN)/pip-audit --disable-pip --require-hashes $(AUDITED:%=-r requirements/%.txt); \
+	else echo "audit: PyPI cannot be reached, so no vulnerabilities were looked up"; fi
 
 check: lint test
 

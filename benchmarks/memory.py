@@ -121,7 +121,8 @@ def _run(case: str, folder: Path, scratch: Path) -> None:
     tables = read_tables(folder)
     assert isinstance(tables, Tables)
     if case == "prepare":
-        write_tables(tables, InteractionChecks.check(tables), out)
+        InteractionChecks.check(tables).write(out)
+        write_tables(tables, out)
     elif case == "seen":
         for key, table in (("user_id", tables.users), ("item_id", tables.items)):
             assert table is not None

@@ -1,4 +1,4 @@
-"""The processed folder: what `workflows` writes and `models` reads."""
+"""The processed folder, which `workflows` writes and `models` reads, and counts of its data."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Final
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from towermill.columns import HIDDEN, Entity
+from towermill.columns import HIDDEN, Entity, Events
 from towermill.errors import DataError
 from towermill.features.config import Features
 
@@ -17,8 +17,9 @@ from towermill.features.config import Features
 SPLITS: Final = ("train", "validation", "test", HIDDEN)
 #: In the folder of text: the given word vectors.
 WORDS: Final = "words.npy"
-#: Version of ``stats.json``; another one is not read.
-VERSION: Final = 1
+#: Version of ``stats.json``. Version 1 had no summary.
+VERSION: Final = 2
+_READABLE: Final = (1, VERSION)
 
 
 class ProcessedFolder:
@@ -103,6 +104,80 @@ class TextStats(BaseModel):
     mean_length: float = 0.0
 
 
+class SplitCounts(BaseModel):
+    """The rows of a split, before and after rows were dropped from it.
+
+    Parameters
+    ----------
+    assigned_rows, assigned_users
+        Rows that the split began with, and their distinct users.
+    rows, users
+        What is left of them.
+    first, last
+        First and last timestamp of the rows left; None without times.
+    cold_users, cold_items
+        Of the rows begun with, those whose user, or else whose item, has no training row.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    assigned_rows: int
+    assigned_users: int
+    rows: int
+    users: int
+    first: datetime | None = None
+    last: datetime | None = None
+    cold_users: int = 0
+    cold_items: int = 0
+
+
+class Summary(BaseModel):
+    """The rows that a stage read and dropped, and what the rest holds.
+
+    Parameters
+    ----------
+    events
+        What a row is: see `Events`.
+    read
+        Rows of events that were read.
+    rows
+        Rows that are left.
+    dropped
+        Dropped rows by reason, for each place that dropped some: a table of the source
+        (``interactions``, ``items`` …), ``filters``, or a split.
+    users, items
+        Distinct ids of the rows that are left; after `process`, those that training knows.
+    first, last
+        First and last timestamp of the rows that are left; None without times.
+    matched
+        Shares of rows: after `prepare`, those that find their id in ``items`` and ``users``; after
+        `process`, for each split, those whose user and item have a training row (before any were
+        dropped).
+    splits
+        The splits; after `process` only.
+
+    Examples
+    --------
+    >>> from towermill.processed import Summary
+    >>> dropped = {"interactions": {"null id": 1, "number of fields": 1}}
+    >>> Summary(events="interactions", read=9, rows=7, users=2, items=3, dropped=dropped).rows
+    7
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    events: Events
+    read: int
+    rows: int
+    dropped: dict[str, dict[str, int]] = {}
+    users: int
+    items: int
+    first: datetime | None = None
+    last: datetime | None = None
+    matched: dict[str, float] = {}
+    splits: dict[str, SplitCounts] = {}
+
+
 class Stats(BaseModel):
     """Statistics of the data that `process` writes: ``stats.json``.
 
@@ -124,12 +199,14 @@ class Stats(BaseModel):
         Counts of the articles' text; None where no text was tokenised.
     parts
         Part of the source that competitions have predicted (validation, test) to its split.
+    summary
+        Rows read and dropped; None in version 1.
 
     Examples
     --------
     >>> from towermill.processed import Stats
     >>> Stats(rows={"train": 8}, users=2, items=3).version
-    1
+    2
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -144,6 +221,7 @@ class Stats(BaseModel):
     columns: dict[Entity, Features] = {}
     text: TextStats | None = None
     parts: dict[str, str] = {}
+    summary: Summary | None = None
 
     @classmethod
     def read(cls, folder: ProcessedFolder) -> Stats:
@@ -157,7 +235,7 @@ class Stats(BaseModel):
         try:
             content = json.loads(folder.stats.read_text())
             version = content.get("version") if isinstance(content, dict) else None
-            if version == VERSION:
+            if version in _READABLE:
                 return cls.model_validate(content)
             found = f"version {version}" if version else "no version: it is of an older Towermill"
         except (OSError, ValidationError, ValueError) as error:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import MISSING, dataclass, field, fields
 from pathlib import Path
 from typing import Any, ClassVar, Literal
@@ -10,6 +9,7 @@ from typing import Any, ClassVar, Literal
 import polars as pl
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from towermill.columns import Events
 from towermill.errors import DataError
 from towermill.features.config import Features
 
@@ -34,14 +34,17 @@ class Tables:
         One row an id: ``item_id`` or ``user_id``, then feature columns. None where there are none.
     features
         For ``user``, ``item`` and ``context``: which columns are features, and of what kind.
+    dropped
+        Rows left out so far, by table (or ``filters``) and reason. Not written.
     """
 
-    events: ClassVar[str] = "interactions"
+    events: ClassVar[Events] = "interactions"
 
     interactions: pl.LazyFrame
     items: pl.LazyFrame | None = None
     users: pl.LazyFrame | None = None
     features: dict[str, Features] = field(default_factory=dict)
+    dropped: dict[str, dict[str, int]] = field(default_factory=dict)
 
     @property
     def log(self) -> pl.LazyFrame:
@@ -77,9 +80,11 @@ class ImpressionTables:
         For ``item`` and ``context``: which columns are features, and of what kind.
     parts
         Part of the source that competitions have predicted (validation, test) to its ``split``.
+    dropped
+        See `Tables`.
     """
 
-    events: ClassVar[str] = "impressions"
+    events: ClassVar[Events] = "impressions"
 
     impressions: pl.LazyFrame
     histories: pl.LazyFrame
@@ -87,6 +92,7 @@ class ImpressionTables:
     vectors: pl.LazyFrame | None = None
     features: dict[str, Features] = field(default_factory=dict)
     parts: dict[str, str] = field(default_factory=dict)
+    dropped: dict[str, dict[str, int]] = field(default_factory=dict)
 
     @property
     def log(self) -> pl.LazyFrame:
@@ -100,6 +106,7 @@ _LONG = ("histories", "vectors")
 FEATURES_FILE = "features.json"
 #: What tables have in that file, not as frames.
 _ABOUT = ("features", "parts")
+_NOT_FRAMES = (*_ABOUT, "dropped")
 
 
 def sink(frame: pl.LazyFrame, path: Path, group: int = ROW_GROUP) -> None:
@@ -148,11 +155,8 @@ class Proposal(BaseModel):
         (folder / FEATURES_FILE).write_text(self.model_dump_json(indent=2, exclude_defaults=True))
 
 
-def write_tables(tables: Tables | ImpressionTables, counts: dict[str, Any], folder: Path) -> None:
-    """Write ``<table>.parquet``, ``features.json`` and ``stats.json``, streaming.
-
-    ``stats.json`` is for people: no stage reads it.
-    """
+def write_tables(tables: Tables | ImpressionTables, folder: Path) -> None:
+    """Write ``<table>.parquet`` and ``features.json``, streaming."""
     for name in _frames(type(tables)):
         frame = getattr(tables, name)
         if frame is not None:
@@ -160,7 +164,6 @@ def write_tables(tables: Tables | ImpressionTables, counts: dict[str, Any], fold
             sink(frame, folder / f"{name}.parquet", group)
     about = {name: getattr(tables, name) for name in _ABOUT if hasattr(tables, name)}
     Proposal(version=1, **about).write(folder)
-    (folder / "stats.json").write_text(json.dumps(counts, indent=2, default=str))
 
 
 def read_tables(folder: Path) -> Tables | ImpressionTables:
@@ -191,4 +194,4 @@ def read_tables(folder: Path) -> Tables | ImpressionTables:
 
 def _frames(kind: type[Tables | ImpressionTables]) -> dict[str, bool]:
     """Return the names of a kind's frames, and whether each must be there."""
-    return {f.name: f.default is MISSING for f in fields(kind) if f.name not in _ABOUT}
+    return {f.name: f.default is MISSING for f in fields(kind) if f.name not in _NOT_FRAMES}

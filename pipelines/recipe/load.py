@@ -63,7 +63,7 @@ def load_recipe(name: str, changes: list[str] | None = None) -> Recipe:
             )
         text, stem = _shipped_files()[name].read_text(), name
     try:
-        content = yaml.load(text, _Loader)
+        content = yaml.load(text, _Loader)  # nosec B506
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise RecipeError(f"{name} is not valid YAML: {_reason(error)}") from error
     if not isinstance(content, dict):
@@ -135,7 +135,8 @@ def _set(content: dict[str, Any], change: str) -> None:
         raise RecipeError(f"--set {change}: {'.'.join(parts[:-1])} is not a section.")
     try:
         # Separators need no quotes, whatever they mean in YAML.
-        target[parts[-1]] = value if value in _SEPARATORS else yaml.load(value, _Loader)
+        is_sign = value in _SEPARATORS
+        target[parts[-1]] = value if is_sign else yaml.load(value, _Loader)  # nosec B506
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise RecipeError(
             f"--set {change}: the value is not valid YAML: {_reason(error)}"

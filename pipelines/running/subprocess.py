@@ -11,7 +11,7 @@ import json
 import logging
 import os
 import signal
-import subprocess
+import subprocess  # nosec B404
 import sys
 import tempfile
 import threading
@@ -99,7 +99,7 @@ def run_in_child(
     with tempfile.TemporaryDirectory(prefix="towermill-stage-") as scratch:
         told, answer = Path(scratch) / "order.json", Path(scratch) / "answer.json"
         told.write_text(json.dumps({**order, "answer": str(answer)}, default=str))
-        with subprocess.Popen(
+        with subprocess.Popen(  # nosec B603
             [sys.executable, *_COMMAND, str(told)],
             stdin=subprocess.PIPE,
             cwd=folder,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import pickle
+import pickle  # nosec B403
 import threading
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping, Sequence

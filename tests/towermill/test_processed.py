@@ -39,7 +39,7 @@ def test_order_of_features_stays(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("changes", "found"),
     [
-        ({"version": 2}, "version 2"),
+        ({"version": 3}, "version 3"),
         ({"version": None}, "older Towermill"),
         ({"users": "many"}, "users"),
         ({"speed": 3}, "speed"),
@@ -48,7 +48,7 @@ def test_order_of_features_stays(tmp_path: Path) -> None:
 def test_another_content(changes: dict[str, Any], found: str, tmp_path: Path) -> None:
     file = ProcessedFolder(tmp_path).stats
     file.write_text(json.dumps({**WHOLE.model_dump(mode="json"), **changes}))
-    with pytest.raises(DataError, match=rf"(?s)statistics of version 1.*{found}.*stage again"):
+    with pytest.raises(DataError, match=rf"(?s)statistics of version 2.*{found}.*stage again"):
         Stats.read(ProcessedFolder(tmp_path))
 
 

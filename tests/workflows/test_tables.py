@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from datetime import datetime
 from pathlib import Path
 
@@ -31,7 +30,7 @@ class TestRoundTrip:
         }
         users = pl.DataFrame({"user_id": ["a", "b"]})
         tables = Tables(INTERACTIONS.lazy(), ITEMS.lazy(), users.lazy(), features)
-        write_tables(tables, {"rows": 2}, tmp_path)
+        write_tables(tables, tmp_path)
         read = read_tables(tmp_path)
         assert isinstance(read, Tables)
         assert read.interactions.collect().equals(INTERACTIONS)
@@ -41,10 +40,9 @@ class TestRoundTrip:
         assert read.users is not None
         assert read.users.collect().equals(users)
         assert read.features == features
-        assert json.loads((tmp_path / "stats.json").read_text()) == {"rows": 2}
 
     def test_interactions_alone(self, tmp_path: Path) -> None:
-        write_tables(Tables(INTERACTIONS.lazy()), {}, tmp_path)
+        write_tables(Tables(INTERACTIONS.lazy()), tmp_path)
         read = read_tables(tmp_path)
         assert isinstance(read, Tables)
         assert read.items is None
@@ -53,7 +51,7 @@ class TestRoundTrip:
 
     def test_order_of_rows_is_kept(self, tmp_path: Path) -> None:
         frame = pl.DataFrame({"user_id": range(10_000), "item_id": range(10_000, 0, -1)})
-        write_tables(Tables(frame.lazy()), {}, tmp_path)
+        write_tables(Tables(frame.lazy()), tmp_path)
         read = read_tables(tmp_path)
         assert isinstance(read, Tables)
         assert read.interactions.collect().equals(frame)
@@ -84,7 +82,7 @@ class TestImpressions:
             self.vectors.lazy(),
             features,
         )
-        write_tables(tables, {"rows": 2}, tmp_path)
+        write_tables(tables, tmp_path)
         read = read_tables(tmp_path)
         assert isinstance(read, ImpressionTables)
         for name, frame in (
@@ -98,7 +96,7 @@ class TestImpressions:
         assert read.features == features
 
     def test_no_sides(self, tmp_path: Path) -> None:
-        write_tables(ImpressionTables(self.impressions.lazy(), self.histories.lazy()), {}, tmp_path)
+        write_tables(ImpressionTables(self.impressions.lazy(), self.histories.lazy()), tmp_path)
         read = read_tables(tmp_path)
         assert isinstance(read, ImpressionTables)
         assert read.items is None
@@ -108,7 +106,7 @@ class TestImpressions:
 class TestRefused:
     @pytest.mark.parametrize("missing", ["interactions.parquet", "features.json"])
     def test_incomplete_folder(self, tmp_path: Path, missing: str) -> None:
-        write_tables(Tables(INTERACTIONS.lazy()), {}, tmp_path)
+        write_tables(Tables(INTERACTIONS.lazy()), tmp_path)
         (tmp_path / missing).unlink()
         with pytest.raises(DataError, match="the output of the `prepare` stage"):
             read_tables(tmp_path)
@@ -118,7 +116,7 @@ class TestRefused:
         tables = ImpressionTables(
             TestImpressions.impressions.lazy(), TestImpressions.histories.lazy()
         )
-        write_tables(tables, {}, tmp_path)
+        write_tables(tables, tmp_path)
         (tmp_path / missing).unlink()
         with pytest.raises(DataError, match=r"Expected impressions.parquet, histories.parquet"):
             read_tables(tmp_path)
@@ -129,7 +127,7 @@ class TestRefused:
 
     @pytest.mark.parametrize("text", ["", "{}", "[]", '{"version": 2, "features": {}}'])
     def test_features_of_another_version(self, tmp_path: Path, text: str) -> None:
-        write_tables(Tables(INTERACTIONS.lazy()), {}, tmp_path)
+        write_tables(Tables(INTERACTIONS.lazy()), tmp_path)
         (tmp_path / "features.json").write_text(text)
         with pytest.raises(DataError, match=r"(?s)features of version 1.*`prepare` stage again"):
             read_tables(tmp_path)

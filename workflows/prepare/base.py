@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import Any, ClassVar, Generic, Literal, TypeVar
+from collections.abc import Mapping
+from typing import ClassVar, Generic, Literal, TypeVar
 
 import polars as pl
 
 from towermill.errors import DataError
+from towermill.workflows.prepare.stats import PreparedStats
 from towermill.workflows.streaming.group_by import COUNT
 from towermill.workflows.tables import ImpressionTables, Tables
 
@@ -16,6 +18,8 @@ T = TypeVar("T", bound=Tables | ImpressionTables)
 #: Range of valid timestamps: from the first to before the second.
 _EARLIEST = pl.datetime(1970, 1, 1, time_unit="us")
 _LATEST = pl.datetime(2101, 1, 1, time_unit="us")
+#: Why a row was dropped, in the statistics.
+NULL_ID = "null id"
 #: Ids that an error names.
 _EXAMPLES = 3
 
@@ -27,8 +31,8 @@ class TableChecks(ABC, Generic[T]):
 
     @staticmethod
     @abstractmethod
-    def check(tables: T, on_null_id: Literal["error", "drop"] = "error") -> dict[str, Any]:
-        """Look through the tables, streaming, and return counts for ``stats.json``."""
+    def check(tables: T, on_null_id: Literal["error", "drop"] = "error") -> PreparedStats:
+        """Look through the tables, streaming, and return the statistics of ``stats.json``."""
 
     @staticmethod
     @abstractmethod
@@ -68,3 +72,14 @@ def require_distinct(tallied: pl.DataFrame, column: str, table: str) -> None:
             f"The {table} should have one row an id. {twice.height} ids have more, such as "
             f"{examples}. Keep one row of each."
         )
+
+
+def with_nulls(
+    dropped: Mapping[str, Mapping[str, int]], nulls: Mapping[str, int]
+) -> dict[str, dict[str, int]]:
+    """Return rows dropped by table and reason, with those of each table that lack an id."""
+    found = {table: dict(reasons) for table, reasons in dropped.items()}
+    for table, rows in nulls.items():
+        if rows:
+            found.setdefault(table, {})[NULL_ID] = rows
+    return found

@@ -24,8 +24,10 @@ from towermill.workflows.prepare.base import (
     require_distinct,
     require_times,
     time_counts,
+    with_nulls,
 )
 from towermill.workflows.prepare.consistency import repeated, require_consistent
+from towermill.workflows.prepare.stats import ImpressionStats
 from towermill.workflows.streaming.group_by import COUNT, counted, tallies
 from towermill.workflows.tables import ImpressionTables, row_count
 
@@ -41,8 +43,8 @@ class ImpressionChecks(TableChecks[ImpressionTables]):
     @staticmethod
     def check(
         tables: ImpressionTables, on_null_id: Literal["error", "drop"] = "error"
-    ) -> dict[str, Any]:
-        """Look through the tables, streaming, and return counts for ``stats.json``.
+    ) -> ImpressionStats:
+        """Look through the tables, streaming, and return the statistics of ``stats.json``.
 
         Impressions are read five times and histories twice. Memory grows with the distinct users
         and items, not with what was shown or read.
@@ -54,20 +56,6 @@ class ImpressionChecks(TableChecks[ImpressionTables]):
         on_null_id
             With ``drop``, impressions without a user are counted, and everything else is counted
             without them; `drop_null_ids` takes them away.
-
-        Returns
-        -------
-        dict
-            Of the impressions ``rows``, ``users``, ``first``, ``last`` (ISO text),
-            ``null_ids_dropped``, ``repeated`` (again the same id, user and time), and how many are
-            ``unlabelled`` (clicks unknown), ``without_click`` (known to have none),
-            ``without_negative`` (all shown was clicked),
-            ``without_history``, ``without_inview`` (nothing shown) and ``with_click_not_shown``;
-            ``clicks_not_shown`` (an item in ``clicked`` that is not in ``inview``, once per
-            impression) and ``null_inview`` (nulls among the items shown). ``items_shown``,
-            ``items_clicked`` and ``items_read`` (in histories) are distinct ids, and with an items
-            table each with ``_without_row``, and ``item_rows``. ``histories`` (rows), and with
-            vectors ``vector_rows``, ``vector_size``.
 
         Raises
         ------
@@ -105,25 +93,34 @@ class ImpressionChecks(TableChecks[ImpressionTables]):
             "clicked": _distinct(tables.impressions, CLICKED),
             "read": _distinct(tables.histories, HISTORY),
         }
-        stats: dict[str, Any] = {
-            "rows": counts.pop("rows"),
-            "users": _distinct(tables.impressions, USER_ID).height,
-            "null_ids_dropped": nulls,
-            "repeated": repeats,
-            **counts,
-            "histories": histories,
-            **{f"items_{name}": ids.height for name, ids in seen.items()},
-        }
+        rows = counts.pop("rows")
+        sides: dict[str, int] = {f"items_{name}": ids.height for name, ids in seen.items()}
+        matched = {}
         if tables.items is not None:
             items = _check_ids(tables.items, "items")
-            stats["item_rows"] = items.height
+            sides["item_rows"] = items.height
             for name, ids in seen.items():
                 lone = ids.join(items, on=ITEM_ID, how="anti")
-                stats[f"items_{name}_without_row"] = lone.height
+                sides[f"items_{name}_without_row"] = lone.height
+            shown = seen["shown"].height
+            matched["items"] = (shown - sides["items_shown_without_row"]) / max(shown, 1)
         if tables.vectors is not None:
-            stats["vector_rows"] = _check_ids(tables.vectors, "vectors").height
-            stats["vector_size"] = _check_vectors(tables.vectors)
-        return stats
+            sides["vector_rows"] = _check_ids(tables.vectors, "vectors").height
+            sides["vector_size"] = _check_vectors(tables.vectors)
+        return ImpressionStats(
+            events="impressions",
+            read=rows + nulls + sum(tables.dropped.get("impressions", {}).values()),
+            rows=rows,
+            dropped=with_nulls(tables.dropped, {"impressions": nulls}),
+            users=_distinct(tables.impressions, USER_ID).height,
+            items=seen["shown"].height,
+            matched=matched,
+            null_ids_dropped=nulls,
+            repeated=repeats,
+            histories=histories,
+            **counts,
+            **sides,
+        )
 
     @staticmethod
     def drop_null_ids(tables: ImpressionTables) -> ImpressionTables:

@@ -14,8 +14,10 @@ from towermill.workflows.prepare.base import (
     require_distinct,
     require_times,
     time_counts,
+    with_nulls,
 )
 from towermill.workflows.prepare.matches import require_match
+from towermill.workflows.prepare.stats import InteractionStats
 from towermill.workflows.streaming.group_by import COUNT, counted, tallies
 from towermill.workflows.tables import Tables
 
@@ -31,8 +33,8 @@ class InteractionChecks(TableChecks[Tables]):
     kind: ClassVar[str] = "interactions"
 
     @staticmethod
-    def check(tables: Tables, on_null_id: Literal["error", "drop"] = "error") -> dict[str, Any]:
-        """Look through the tables, streaming, and return counts for ``stats.json``.
+    def check(tables: Tables, on_null_id: Literal["error", "drop"] = "error") -> InteractionStats:
+        """Look through the tables, streaming, and return the statistics of ``stats.json``.
 
         Interactions are read twice. Memory grows with the distinct users and items, not with the
         rows.
@@ -44,15 +46,6 @@ class InteractionChecks(TableChecks[Tables]):
         on_null_id
             With ``drop``, rows without an id are counted, and everything else is counted without
             them; `drop_null_ids` takes them away.
-
-        Returns
-        -------
-        dict
-            ``rows``, ``users``, ``items`` (distinct ids) of the interactions; ``null_user_ids``,
-            ``null_item_ids``, ``null_ids_dropped`` (their rows); ``first``, ``last`` (ISO text;
-            with a timestamp). With an items table ``item_rows``, ``item_rows_dropped``,
-            ``items_without_row`` (ids) and ``interactions_without_item_row``; the same with
-            ``user``.
 
         Raises
         ------
@@ -99,20 +92,12 @@ class InteractionChecks(TableChecks[Tables]):
         by_user, by_item = tallies(
             counted(kept.select(USER_ID, ITEM_ID)), [USER_ID, ITEM_ID], pl.col(COUNT).sum()
         )
-        stats: dict[str, Any] = {
-            "rows": counts["rows"],
-            "users": by_user.height,
-            "items": by_item.height,
-            "null_user_ids": counts["null_user_ids"],
-            "null_item_ids": counts["null_item_ids"],
-            "null_ids_dropped": dropped,
-        }
-        if TIMESTAMP in schema:
-            stats |= _check_times(kept, counts)
+        times = _check_times(kept, counts) if TIMESTAMP in schema else {}
+        sides: dict[str, int] = {}
         if tables.items is not None:
-            stats |= _check_side(by_item, tables.items, ITEM_ID, "item", on_null_id)
+            sides |= _check_side(by_item, tables.items, ITEM_ID, "item", on_null_id)
         if tables.users is not None:
-            stats |= _check_side(by_user, tables.users, USER_ID, "user", on_null_id)
+            sides |= _check_side(by_user, tables.users, USER_ID, "user", on_null_id)
         for ids, name in ((by_user, "user"), (by_item, "item")):
             if ids.height < _FEWEST:
                 raise DataError(
@@ -120,7 +105,23 @@ class InteractionChecks(TableChecks[Tables]):
                     f"{counts['rows']} rows have the {name} {ids.item(0, 0)!r}. Look whether "
                     "`source` names the right column."
                 )
-        return stats
+        rows, nulls = counts["rows"], {"interactions": dropped}
+        nulls |= {f"{name}s": sides.get(f"{name}_rows_dropped", 0) for name in ("item", "user")}
+        lone = {name: sides.get(f"interactions_without_{name}_row") for name in ("item", "user")}
+        return InteractionStats(
+            events="interactions",
+            read=counts["all"] + sum(tables.dropped.get("interactions", {}).values()),
+            rows=rows,
+            dropped=with_nulls(tables.dropped, nulls),
+            users=by_user.height,
+            items=by_item.height,
+            **times,
+            matched={f"{n}s": (rows - lost) / rows for n, lost in lone.items() if lost is not None},
+            null_ids_dropped=dropped,
+            null_user_ids=counts["null_user_ids"],
+            null_item_ids=counts["null_item_ids"],
+            **sides,
+        )
 
     @staticmethod
     def drop_null_ids(tables: Tables) -> Tables:
@@ -163,7 +164,7 @@ def _time_scalars(schema: pl.Schema, whole: pl.Expr) -> list[pl.Expr]:
     return time_counts(pl.col(TIMESTAMP).filter(whole))
 
 
-def _check_times(kept: pl.LazyFrame, counts: dict[str, Any]) -> dict[str, str]:
+def _check_times(kept: pl.LazyFrame, counts: dict[str, Any]) -> dict[str, Any]:
     if counts["null_times"]:
         example = kept.filter(pl.col(TIMESTAMP).is_null()).select(USER_ID, ITEM_ID).head(1)
         shown = example.collect(engine="streaming").row(0, named=True)

@@ -9,12 +9,16 @@ import polars as pl
 
 from towermill.errors import DataError, StageError
 from towermill.workflows.prepare import CHECKS
+from towermill.workflows.prepare.base import NULL_ID
+from towermill.workflows.report import report
 from towermill.workflows.sources.base import SourceConfig
 from towermill.workflows.tables import write_tables
 
 
 def prepare(source: SourceConfig, out: Path) -> None:
-    """Write the canonical tables into the empty folder `out`: see `write_tables`.
+    """Write the canonical tables into the empty folder `out`, and log a summary.
+
+    See `write_tables`, and `PreparedStats` for ``stats.json``.
 
     Raises
     ------
@@ -34,10 +38,11 @@ def prepare(source: SourceConfig, out: Path) -> None:
                 f"{type(source).__name__}."
             )
         checks = CHECKS.get(tables.events)
-        counts = checks.check(tables, source.on_null_id)
-        if counts["null_ids_dropped"]:
+        stats = checks.check(tables, source.on_null_id)
+        # Items and users may lack ids as well.
+        if any(NULL_ID in reasons for reasons in stats.dropped.values()):
             tables = checks.drop_null_ids(tables)
-        write_tables(tables, counts, out)
+        write_tables(tables, out)
     # Tables are lazy: a damaged file or a text among numbers shows only when its rows are read.
     except pl.exceptions.PolarsError as error:
         raise DataError(
@@ -46,3 +51,5 @@ def prepare(source: SourceConfig, out: Path) -> None:
             f"`source` of the recipe (kind {getattr(source, 'kind', type(source).__name__)})."
         ) from error
     shutil.rmtree(scratch)
+    stats.write(out)
+    report("prepare", stats)

@@ -20,6 +20,7 @@ from towermill.processed import ProcessedFolder
 from towermill.workflows.config import FeatureConfig
 from towermill.workflows.graph.workflow import Workflow
 from towermill.workflows.process.earlier_run import Earlier
+from towermill.workflows.process.summary import RawSplits
 from towermill.workflows.selecting.split import Split
 from towermill.workflows.tables import ImpressionTables, Tables
 from towermill.workflows.text.config import TextConfig
@@ -72,7 +73,7 @@ class EventKind(ABC, Generic[T]):
         """Refuse sections and tables that do not fit together, before any long work."""
 
     @abstractmethod
-    def write_raw(self, scratch: Path, before: Earlier | None) -> Mapping[str, Path]:
+    def write_raw(self, scratch: Path, before: Earlier | None) -> RawSplits:
         """Write what the workflow reads: each split, and ``fit``, what it is fitted on."""
 
     @abstractmethod

@@ -25,8 +25,10 @@ from towermill.columns import (
 from towermill.errors import DataError
 from towermill.features.config import Features
 from towermill.workflows.process.inputs import filled, typed, with_columns
+from towermill.workflows.process.summary import RawSplits
+from towermill.workflows.selecting.counts import Splits, count_all
 from towermill.workflows.selecting.split import Split, split
-from towermill.workflows.tables import ImpressionTables, row_count, sink
+from towermill.workflows.tables import ImpressionTables, sink
 
 
 def write_raw_impressions(
@@ -35,7 +37,7 @@ def write_raw_impressions(
     config: Split,
     history_size: int,
     folder: Path,
-) -> dict[str, Path]:
+) -> RawSplits:
     """Write what the workflow reads: each split, histories, and all that it is fitted on.
 
     Each file has every column of ``fit``; those that it has nothing for are null, or empty lists.
@@ -56,7 +58,7 @@ def write_raw_impressions(
 
     Returns
     -------
-    dict of str to Path
+    RawSplits
         ``train``, ``validation``, ``test`` and ``hidden`` as far as they are there, ``histories``
         (row 0 the empty one), ``trained_on`` (the ids of the articles in training), and ``fit``:
         the training impressions, the histories they look up, and all articles.
@@ -77,7 +79,8 @@ def write_raw_impressions(
         *(n for n, f in context.items() if f.encoder.is_input),
         *([SPLIT] if SPLIT in tables.impressions.collect_schema() else []),
     )
-    parts = split_impressions(labelled(impressions), config, folder)
+    found = split_impressions(labelled(impressions), config, folder)
+    parts = found.parts
     read = tables.histories.sort(HISTORY_ID).select(
         pl.col(HISTORY_ID).cast(pl.Int32) + 1,
         pl.col(HISTORY).list.drop_nulls().list.tail(history_size),
@@ -98,7 +101,7 @@ def write_raw_impressions(
     types = pl.read_parquet_schema(paths["fit"])
     for name, frame in {**parts, "histories": pl.concat([empty, read])}.items():
         sink(filled(with_columns(frame, types)), paths[name])
-    return paths
+    return RawSplits(paths, found.counts, found.dropped)
 
 
 def _articles(items: pl.LazyFrame, features: Features, trained_on: pl.LazyFrame) -> pl.LazyFrame:
@@ -136,9 +139,7 @@ def _labelled(rows: pl.DataFrame) -> pl.DataFrame:
     return rows.with_columns(found[CLICKED], found[LABELS])
 
 
-def split_impressions(
-    impressions: pl.LazyFrame, config: Split, folder: Path
-) -> dict[str, pl.LazyFrame]:
+def split_impressions(impressions: pl.LazyFrame, config: Split, folder: Path) -> Splits:
     """Return ``train``, ``validation``, ``test`` and, where the source has some, ``hidden``.
 
     Hidden ones are those of the source's split ``hidden``. New users are kept.
@@ -148,19 +149,23 @@ def split_impressions(
     DataError
         The source's own parts are asked for and it has none, or a split is empty.
     """
-    told, parts = impressions, {}
+    told, hidden = impressions, None
     if SPLIT in impressions.collect_schema():
-        hidden = pl.col(SPLIT) == HIDDEN
-        told = impressions.filter(~hidden)
-        if row_count(impressions.filter(hidden)):
-            parts[HIDDEN] = impressions.filter(hidden).drop(SPLIT)
+        is_hidden = pl.col(SPLIT) == HIDDEN
+        told, hidden = impressions.filter(~is_hidden), impressions.filter(is_hidden)
     elif config.kind == "given":
         raise DataError(
             "`split.kind: given` needs a source that has parts; this one has none. Use "
             "`split.kind: time`."
         )
-    parts |= split(told, config.model_copy(update={"cold": "keep"}), folder)
-    return {name: part.drop(SPLIT, strict=False) for name, part in parts.items()}
+    found = split(told, config.model_copy(update={"cold": "keep"}), folder)
+    counts = found.counts
+    if hidden is not None and (counted := count_all(hidden)).rows:
+        parts, counts = {HIDDEN: hidden, **found.parts}, {**counts, HIDDEN: counted}
+    else:
+        parts = found.parts
+    parts = {name: part.drop(SPLIT, strict=False) for name, part in parts.items()}
+    return Splits(parts, counts, found.dropped)
 
 
 def _inner(frame: pl.LazyFrame, name: str) -> Any:

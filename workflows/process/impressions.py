@@ -43,6 +43,7 @@ from towermill.workflows.process.earlier_run import Earlier, over
 from towermill.workflows.process.impression_inputs import write_raw_impressions
 from towermill.workflows.process.inputs import filled, lacks_column, typed, with_columns
 from towermill.workflows.process.replay import replay
+from towermill.workflows.process.summary import RawSplits
 from towermill.workflows.tables import ImpressionTables, sink
 from towermill.workflows.text.items import EncodedText, encode_articles
 
@@ -88,7 +89,7 @@ class Impressions(EventKind[ImpressionTables]):
         check_for_impressions(self.features, self.split)
         _check(self.tables, self.columns)
 
-    def write_raw(self, scratch: Path, before: Earlier | None) -> Mapping[str, Path]:
+    def write_raw(self, scratch: Path, before: Earlier | None) -> RawSplits:
         """Write splits, histories, and what the workflow is fitted on."""
         size = self.features.history_size
         return write_raw_impressions(self.tables, self.columns, self.split, size, scratch)

@@ -10,6 +10,7 @@ import polars as pl
 from towermill.columns import COLD_ITEM, COLD_USER, ID_OF, ITEM_ID, USER_ID, Entity
 from towermill.features.config import Features
 from towermill.workflows.process.inputs import filled, typed
+from towermill.workflows.process.summary import RawSplits
 from towermill.workflows.selecting.split import Split, split
 from towermill.workflows.tables import Tables, sink
 
@@ -20,7 +21,7 @@ def write_raw_splits(
     config: Split,
     folder: Path,
     earlier: Mapping[str, pl.LazyFrame] | None = None,
-) -> dict[str, Path]:
+) -> RawSplits:
     """Join the side tables to each split's interactions and write them to ``<split>.parquet``.
 
     In streaming passes: memory grows with the distinct users and items, whose ids and features are
@@ -33,7 +34,7 @@ def write_raw_splits(
     folder
         Where the files, and meanwhile what the split needs, are written.
     earlier
-        See `towermill.workflows.selecting.cold.treat_cold`.
+        See `towermill.workflows.selecting.split.split`.
 
     Raises
     ------
@@ -43,7 +44,8 @@ def write_raw_splits(
     users = _side(tables.users, "user", features.get("user", {}))
     items = _side(tables.items, "item", features.get("item", {}))
     paths = {}
-    for name, frame in split(tables.interactions, config, folder, earlier).items():
+    found = split(tables.interactions, config, folder, earlier)
+    for name, frame in found.parts.items():
         for side, key in ((users, USER_ID), (items, ITEM_ID)):
             if side is not None:
                 frame = frame.join(side, on=key, how="left", maintain_order="left")
@@ -54,7 +56,7 @@ def write_raw_splits(
             frame = frame.with_columns(pl.lit(False).alias(c) for c in (COLD_USER, COLD_ITEM))
         paths[name] = folder / f"{name}.parquet"
         sink(frame, paths[name])
-    return paths
+    return RawSplits(paths, found.counts, found.dropped)
 
 
 def _side(table: pl.LazyFrame | None, entity: Entity, features: Features) -> pl.LazyFrame | None:

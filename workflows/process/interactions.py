@@ -39,6 +39,7 @@ from towermill.workflows.process.inputs import filled, typed
 from towermill.workflows.process.interaction_checks import check_columns, check_numbers
 from towermill.workflows.process.interaction_inputs import write_raw_splits
 from towermill.workflows.process.replay import replay
+from towermill.workflows.process.summary import RawSplits
 from towermill.workflows.selecting.filters import Filters, apply_filters
 from towermill.workflows.tables import Tables
 from towermill.workflows.text.items import EncodedText, add_vectors, check_text
@@ -114,7 +115,7 @@ class Interactions(EventKind[Tables]):
         check_columns(self.tables, self.columns, self.features.positive)
         check_text(self.tables.items, self.text)
 
-    def write_raw(self, scratch: Path, before: Earlier | None) -> Mapping[str, Path]:
+    def write_raw(self, scratch: Path, before: Earlier | None) -> RawSplits:
         """Write each split with its features; the workflow is fitted on ``train``."""
         tables, known = apply_filters(self.tables, self.filters, scratch), None
         if before is not None:  # users and items without new rows keep their ids
@@ -122,7 +123,11 @@ class Interactions(EventKind[Tables]):
             known = {key: before.known(entity) for entity, key in ID_OF.items()}
         check_numbers(tables, self.columns)
         raw = write_raw_splits(tables, self.columns, self.split, scratch, known)
-        return {**raw, "fit": raw["train"]}
+        return replace(
+            raw,
+            paths={**raw.paths, "fit": raw.paths["train"]},
+            dropped={**tables.dropped, **raw.dropped},
+        )
 
     def build(self, fit: Path, categories: Path) -> Workflow:
         """Return a graph of ``user``, ``item`` and ``context``; other columns pass unchanged."""

@@ -19,6 +19,8 @@ from towermill.workflows.process.base import EventKind
 from towermill.workflows.process.earlier_run import Earlier
 from towermill.workflows.process.inputs import require_values
 from towermill.workflows.process.seen import write_seen
+from towermill.workflows.process.summary import summarize, warn_of_losses
+from towermill.workflows.report import report
 from towermill.workflows.tables import row_count
 
 
@@ -56,14 +58,15 @@ def process(
     shutil.rmtree(scratch, ignore_errors=True)
     scratch.mkdir(parents=True)
 
-    raw = events.write_raw(scratch, before)
+    splits = events.write_raw(scratch, before)
+    raw = splits.paths
     if before is None:
         require_values(raw["fit"], events.columns)
     workflow = events.build(raw["fit"], scratch / "vocabularies")
     workflow.fit(open_dataset(raw["fit"]), None if before is None else before.folder.workflow)
 
     encode = events.rows(workflow)
-    rows = {
+    rows: dict[str, int] = {
         name: write(encode, open_dataset(raw[name]), folder.split(name))
         for name in SPLITS
         if name in raw
@@ -74,6 +77,7 @@ def process(
             "Lower the threshold, or choose another split."
         )
     as_of = _last_moment(events.dated(raw), before)
+    written = dict(rows)
     text = events.write_tables(workflow, raw, as_of, folder, before)
     write_seen(events.met(), out, scratch, None if before is None else before.seen)
     if before is not None and (replayed := events.add_earlier(before, folder, share)):
@@ -82,17 +86,23 @@ def process(
     write_schema(events.schema(workflow, text, before), out)
     workflow.save(folder.workflow)
     domains = {c.name: c.int_domain for c in workflow.output_schema}
+    users, items = (row_count(pl.scan_parquet(path)) for path in (folder.users, folder.items))
+    read = row_count(events.tables.log)
+    summary = summarize(events.tables.events, read, splits, written, users, items)
     Stats(
         rows=rows,
-        users=row_count(pl.scan_parquet(folder.users)),
-        items=row_count(pl.scan_parquet(folder.items)),
+        users=users,
+        items=items,
         title=next((n for n, f in events.columns["item"].items() if not f.encoder.is_input), None),
         vocabularies={n: int(domain.max) + 1 for n, domain in domains.items() if domain},
         as_of=as_of,
         columns=events.columns,
         text=text.stats,
         parts=events.parts,
+        summary=summary,
     ).write(folder)
+    report("process", summary)
+    warn_of_losses(summary, events.split)
     # Lookup tables would stay in memory beside the training, or in the workers.
     workflow.executor._clear_worker_cache()
     shutil.rmtree(scratch)

@@ -8,44 +8,36 @@ from typing import Literal
 import polars as pl
 
 from towermill.columns import COLD_ITEM, COLD_USER, ITEM_ID, USER_ID
-from towermill.workflows.streaming.group_by import tallies
 
 
 def treat_cold(
     parts: dict[str, pl.LazyFrame],
     cold: Literal["drop", "flag"],
-    earlier: Mapping[str, pl.LazyFrame] | None = None,
+    known: Mapping[str, pl.DataFrame],
 ) -> dict[str, pl.LazyFrame]:
     """Return the splits with cold rows dropped, or flagged, in all but ``train``.
 
     Parameters
     ----------
     parts
-        Split name to interactions; ``train`` is one of them. Its distinct ids are collected.
+        Split name to interactions.
     cold
-        ``drop`` takes away rows of which the user or the item has no row in training; ``flag``
-        adds the Boolean columns ``cold_user`` and ``cold_item``. A null id is cold.
-    earlier
-        Column to the ids that an earlier training knows: they are not cold either.
+        ``drop`` takes away rows of which the user or the item is not known; ``flag`` adds the
+        Boolean columns ``cold_user`` and ``cold_item``. A null id is cold.
+    known
+        The ids of users and items that are not cold: see `known_ids`.
     """
     flags = {USER_ID: COLD_USER, ITEM_ID: COLD_ITEM}
-    train = parts["train"]
-    known = tallies(train.select(list(flags)), list(flags))
-    if earlier is not None:
-        known = [
-            pl.concat([ids, earlier[ids.columns[0]].collect()]).unique(maintain_order=True)
-            for ids in known
-        ]
-    treated = {"train": train}
+    treated = {}
     for name, part in parts.items():
-        if name == "train":
-            continue
-        for ids, (column, flag) in zip(known, flags.items(), strict=True):
-            if cold == "drop":
-                part = part.join(ids.lazy(), on=column, how="semi", maintain_order="left")
-            else:
-                seen = ids.lazy().with_columns(pl.lit(False).alias(flag))
-                part = part.join(seen, on=column, how="left", maintain_order="left")
-                part = part.with_columns(pl.col(flag).fill_null(True))
+        if name != "train":
+            for column, ids in known.items():
+                if cold == "drop":
+                    part = part.join(ids.lazy(), on=column, how="semi", maintain_order="left")
+                else:
+                    flag = flags[column]
+                    seen = ids.lazy().with_columns(pl.lit(False).alias(flag))
+                    part = part.join(seen, on=column, how="left", maintain_order="left")
+                    part = part.with_columns(pl.col(flag).fill_null(True))
         treated[name] = part
     return treated

@@ -73,18 +73,25 @@ def apply_filters(tables: Tables, filters: Filters, scratch: Path) -> Tables:
     if filters == Filters():
         return tables
     conditions = _conditions(filters)
-    rows = _still_some(frame, conditions)
+    dropped, rows = _dropped_by(frame, conditions)
     frame = frame.filter(*conditions.values())
+    dense = filters.min_user > 1 or filters.min_item > 1
     if filters.deduplicate != "none":
         frame = deduplicated(frame, filters.deduplicate, scratch)
-    dense = filters.min_user > 1 or filters.min_item > 1
+        left = row_count(frame)
+        dropped["deduplicate"], rows = rows - left, left
     if dense:
         frame = _dense(frame, filters)
     sink(frame, scratch / "filtered.parquet")
     frame = pl.scan_parquet(scratch / "filtered.parquet")
-    if dense and row_count(frame) == 0:
+    remaining = row_count(frame)
+    if dense:
         name = f"min_user: {filters.min_user}, min_item: {filters.min_item}"
-        raise _nothing_left(name + (", core: true" if filters.core else ""), rows)
+        name += ", core: true" if filters.core else ""
+        if remaining == 0:
+            raise _nothing_left(name, rows)
+        dropped[name] = rows - remaining
+    dropped = {name: count for name, count in dropped.items() if count}
 
     ids = {ITEM_ID: tables.items, USER_ID: tables.users}
     named = tallies(frame.select(list(ids)), list(ids))
@@ -92,7 +99,8 @@ def apply_filters(tables: Tables, filters: Filters, scratch: Path) -> Tables:
         None if side is None else _keep(side, kept.lazy(), column)
         for (column, side), kept in zip(ids.items(), named, strict=True)
     )
-    return replace(tables, interactions=frame, items=items, users=users)
+    gone = {**tables.dropped, "filters": dropped} if dropped else tables.dropped
+    return replace(tables, interactions=frame, items=items, users=users, dropped=gone)
 
 
 def _require(frame: pl.LazyFrame, filters: Filters) -> None:
@@ -114,19 +122,26 @@ def _conditions(filters: Filters) -> dict[str, pl.Expr]:
     return conditions
 
 
-def _still_some(frame: pl.LazyFrame, conditions: dict[str, pl.Expr]) -> int:
-    """Return the number of rows that all `conditions` leave; refuse the first that leaves none."""
+def _dropped_by(frame: pl.LazyFrame, conditions: dict[str, pl.Expr]) -> tuple[dict[str, int], int]:
+    """Return the rows that each condition drops after those before it, and the rows that are left.
+
+    Raises
+    ------
+    DataError
+        A condition leaves none.
+    """
     # Each with all before it, in one pass.
     together = list(accumulate(conditions.values(), lambda before, one: before & one))
     counts = frame.select(
         pl.len().alias("0"), *(e.sum().alias(str(i)) for i, e in enumerate(together, 1))
     )
     before, *left = counts.collect(engine="streaming").row(0)
+    dropped = {}
     for name, rows in zip(conditions, left, strict=True):
         if rows == 0:
             raise _nothing_left(name, before)
-        before = rows
-    return int(before)
+        dropped[name], before = before - rows, rows
+    return dropped, int(before)
 
 
 def _nothing_left(name: str, before: int) -> DataError:

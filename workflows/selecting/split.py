@@ -14,6 +14,13 @@ from towermill.columns import SPLIT
 from towermill.errors import DataError
 from towermill.section import Section
 from towermill.workflows.selecting.cold import treat_cold
+from towermill.workflows.selecting.counts import (
+    BELOW_SIGNAL,
+    Splits,
+    count_all,
+    count_held_out,
+    known_ids,
+)
 from towermill.workflows.selecting.cuts import (
     TRAIN,
     Cut,
@@ -24,7 +31,6 @@ from towermill.workflows.selecting.cuts import (
     leave_one_out,
 )
 from towermill.workflows.selecting.signals import at_least, require_signals
-from towermill.workflows.tables import row_count
 
 
 class Split(Section):
@@ -100,8 +106,8 @@ def split(
     config: Split,
     scratch: Path,
     earlier: Mapping[str, pl.LazyFrame] | None = None,
-) -> dict[str, pl.LazyFrame]:
-    """Return ``train``, ``validation`` and ``test`` rows, each in the source's order.
+) -> Splits:
+    """Return ``train``, ``validation`` and ``test`` rows, each in the source's order, and counts.
 
     The same rows in the same order give the same splits. ``validation`` is absent where none is
     asked for, and with kind ``given`` where the source has none; that kind takes the ``split``
@@ -114,7 +120,7 @@ def split(
     scratch
         A folder for what must be written on the way; nothing stays in it.
     earlier
-        See `treat_cold`.
+        Column to the ids that an earlier training knows: they are not cold.
 
     Raises
     ------
@@ -126,26 +132,41 @@ def split(
     names = interactions.collect_schema().names()
     if config.kind == "given":
         names.remove(SPLIT)
-    conditions = dict(cut.conditions)
-    for signal, least in config.min_signal.items():
-        for name in conditions.keys() - {TRAIN}:
-            conditions[name] &= at_least(signal, least).fill_null(False)
-    parts = {name: cut.frame.filter(rows).select(names) for name, rows in conditions.items()}
-    counts = cut.frame.select(rows.sum().alias(name) for name, rows in conditions.items())
-    found = counts.collect(engine="streaming").row(0, named=True)
-    if config.cold != "keep" and found[TRAIN]:
-        parts = treat_cold(parts, config.cold, earlier)
-    sizes = _sizes(parts) if config.cold == "drop" else found
-    if empty := [name for name, rows in sizes.items() if rows == 0]:
+    signals = config.min_signal.items()
+    answers = [at_least(signal, least).fill_null(False) for signal, least in signals]
+    assigned = {name: cut.frame.filter(rows) for name, rows in cut.conditions.items()}
+    parts = {
+        name: (rows if name == TRAIN else rows.filter(*answers)).select(names)
+        for name, rows in assigned.items()
+    }
+    known = known_ids(assigned[TRAIN], earlier)
+    if config.cold != "keep":
+        parts = treat_cold(parts, config.cold, known)
+    # One after the other: together they would keep rows of their common scan for one another.
+    counts, dropped = {}, {}
+    for name, rows in assigned.items():
+        if name == TRAIN:
+            counts[name] = count_all(rows)
+            continue
+        drop_cold = config.cold == "drop" and counts[TRAIN].rows > 0
+        counts[name], lost = count_held_out(rows, answers, known, drop_cold)
+        if lost:
+            dropped[name] = lost
+    if empty := [name for name, found in counts.items() if found.rows == 0]:
         hint = ", or lower `min_signal`" if config.min_signal else ""
-        lost = sum(found.values()) - sum(sizes.values())
+        lost_rows = sum(
+            rows
+            for reasons in dropped.values()
+            for reason, rows in reasons.items()
+            if reason != BELOW_SIGNAL
+        )
         raise DataError(
             f"`split` (kind {config.kind}) should leave rows in each split, but {empty[0]} is "
-            f"empty. Sizes: {', '.join(f'{name} {rows}' for name, rows in sizes.items())}; "
-            f"{lost} rows with a cold user or item were dropped. Change `validation` and `test`, "
-            f"choose another `kind`, or `cold: keep`{hint}."
+            f"empty. Sizes: {', '.join(f'{name} {found.rows}' for name, found in counts.items())}; "
+            f"{lost_rows} rows with a cold user or item were dropped. Change `validation` and "
+            f"`test`, choose another `kind`, or `cold: keep`{hint}."
         )
-    return parts
+    return Splits(parts, counts, dropped)
 
 
 def _cut(interactions: pl.LazyFrame, config: Split, scratch: Path) -> Cut:
@@ -163,8 +184,3 @@ def _cut(interactions: pl.LazyFrame, config: Split, scratch: Path) -> Cut:
     if config.by == "user":
         return by_user(interactions, config.validation, config.test, config.seed, scratch)
     return by_row(interactions, config.validation, config.test, config.seed)
-
-
-def _sizes(parts: dict[str, pl.LazyFrame]) -> dict[str, int]:
-    # One after the other: together they would keep rows of their common scan for one another.
-    return {name: row_count(part) for name, part in parts.items()}

@@ -171,10 +171,11 @@ class Table(SourceConfig, ReadingOptions):
             columns.append(pl.col(spec.split).cast(pl.String).alias(SPLIT))
         columns += [_number(raw, col, what).alias(name) for name, col in spec.signals.items()]
         columns += _features(raw, spec.features, taken, what)
-        sides = {
-            ITEM_ID: None if self.items is None else self._side(self.items, ITEM_ID, scratch),
-            USER_ID: None if self.users is None else self._side(self.users, USER_ID, scratch),
-        }
+        dropped = {"interactions": opened.dropped}
+        sides: dict[str, pl.LazyFrame | None] = {ITEM_ID: None, USER_ID: None}
+        for name, role, side in (("items", ITEM_ID, self.items), ("users", USER_ID, self.users)):
+            if side is not None:
+                sides[role], dropped[name] = self._side(side, role, scratch)
         interactions = raw.select(columns)
         interactions, sides = self._joined(interactions, sides, opened.is_text)
         return Tables(
@@ -186,14 +187,18 @@ class Table(SourceConfig, ReadingOptions):
                 "item": _named(self.items.features) if self.items else {},
                 "context": _named(spec.features),
             },
+            dropped={name: reasons for name, reasons in dropped.items() if reasons},
         )
 
-    def _side(self, spec: ItemsTable | UsersTable, role: str, scratch: Path) -> pl.LazyFrame:
+    def _side(
+        self, spec: ItemsTable | UsersTable, role: str, scratch: Path
+    ) -> tuple[pl.LazyFrame, dict[str, int]]:
+        """Return a side table, and the rows that were dropped from it."""
         what = "source.items" if role == ITEM_ID else "source.users"
         column = spec.item_id if isinstance(spec, ItemsTable) else spec.user_id
         opened = self._open(spec, what, {column: "id"}, scratch)
         features = _features(opened.frame, spec.features, {role: column}, what)
-        return opened.frame.select(opened.id(column).alias(role), *features)
+        return opened.frame.select(opened.id(column).alias(role), *features), opened.dropped
 
     def _joined(
         self,

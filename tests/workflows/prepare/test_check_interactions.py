@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -10,6 +11,7 @@ import pytest
 
 from towermill.errors import DataError
 from towermill.workflows.prepare.check_interactions import InteractionChecks
+from towermill.workflows.prepare.stats import InteractionStats
 from towermill.workflows.tables import Tables
 
 WHEN = datetime(2024, 1, 1)
@@ -39,29 +41,28 @@ class TestCounts:
             items=["a", "c", "z"],
             users=[2, 1],
         )
-        assert InteractionChecks.check(tables) == {
-            "rows": 5,
-            "users": 2,
-            "items": 4,
-            "null_user_ids": 0,
-            "null_item_ids": 0,
-            "null_ids_dropped": 0,
-            "first": "2024-01-01 00:00:00.000000",
-            "last": "2024-01-09 00:00:00.000000",
-            "item_rows": 3,
-            "item_rows_dropped": 0,
-            "items_without_row": 2,
-            "interactions_without_item_row": 2,
-            "user_rows": 2,
-            "user_rows_dropped": 0,
-            "users_without_row": 0,
-            "interactions_without_user_row": 0,
-        }
+        assert InteractionChecks.check(tables) == InteractionStats(
+            events="interactions",
+            read=5,
+            rows=5,
+            users=2,
+            items=4,
+            first=datetime(2024, 1, 1),
+            last=datetime(2024, 1, 9),
+            matched={"items": 0.6, "users": 1.0},
+            item_rows=3,
+            item_rows_dropped=0,
+            items_without_row=2,
+            interactions_without_item_row=2,
+            user_rows=2,
+            user_rows_dropped=0,
+            users_without_row=0,
+            interactions_without_user_row=0,
+        )
 
     def test_interactions_alone(self) -> None:
-        assert set(InteractionChecks.check(make([1, 2], ["a", "b"]))) == {
-            *("rows", "users", "items", "null_user_ids", "null_item_ids", "null_ids_dropped"),
-        }
+        found = InteractionChecks.check(make([1, 2], ["a", "b"]))
+        assert found == InteractionStats(events="interactions", read=2, rows=2, users=2, items=2)
 
     def test_order_of_rows_does_not_matter(self) -> None:
         tables = make([1, 2, 3], ["a", "b", "b"], [WHEN] * 3, items=["b"])
@@ -78,9 +79,17 @@ class TestNullIds:
 
     def test_drop_counts_and_counts_the_rest_without_them(self) -> None:
         stats = InteractionChecks.check(self.TABLES, "drop")
-        assert (stats["null_user_ids"], stats["null_item_ids"]) == (2, 2)
-        assert (stats["null_ids_dropped"], stats["rows"], stats["users"]) == (3, 2, 2)
-        assert (stats["user_rows"], stats["user_rows_dropped"]) == (1, 1)
+        assert (stats.null_user_ids, stats.null_item_ids) == (2, 2)
+        assert (stats.null_ids_dropped, stats.rows, stats.users) == (3, 2, 2)
+        assert (stats.user_rows, stats.user_rows_dropped) == (1, 1)
+        assert stats.dropped == {"interactions": {"null id": 3}, "users": {"null id": 1}}
+        assert (stats.read, stats.rows) == (5, 2)
+
+    def test_rows_that_reading_dropped_are_counted(self) -> None:
+        tables = replace(self.TABLES, dropped={"interactions": {"unreadable value": 4}})
+        stats = InteractionChecks.check(tables, "drop")
+        assert stats.dropped["interactions"] == {"unreadable value": 4, "null id": 3}
+        assert (stats.read, stats.rows) == (9, 2)
 
     def test_drop_null_ids(self) -> None:
         out = InteractionChecks.drop_null_ids(self.TABLES)
@@ -141,7 +150,7 @@ class TestTimes:
 
     def test_just_inside(self) -> None:
         times = [datetime(1970, 1, 1), datetime(2100, 12, 31, 23, 59)]
-        assert InteractionChecks.check(make([1, 2], ["a", "b"], times))["rows"] == 2
+        assert InteractionChecks.check(make([1, 2], ["a", "b"], times)).rows == 2
 
     def test_null_names_a_row(self) -> None:
         with pytest.raises(DataError, match=r"1 are null.*'user_id': 1, 'item_id': 'b'"):
@@ -149,7 +158,7 @@ class TestTimes:
 
     def test_a_row_that_is_dropped_does_not_count(self) -> None:
         tables = make([1, 2, None], ["a", "b", "b"], [WHEN, WHEN, None])
-        assert InteractionChecks.check(tables, "drop")["rows"] == 2
+        assert InteractionChecks.check(tables, "drop").rows == 2
 
     def test_type(self) -> None:
         frame = pl.LazyFrame({"user_id": [1], "item_id": [1], "timestamp": [5]})
@@ -187,5 +196,5 @@ class TestMatches:
 
     def test_other_losses_are_reported(self, caplog: pytest.LogCaptureFixture) -> None:
         stats = InteractionChecks.check(make([1, 2, 3], ["a", "b", "c"], items=["a", "b", "z"]))
-        assert stats["interactions_without_item_row"] == 1
+        assert stats.interactions_without_item_row == 1
         assert "Of 3 rows, 1 have no row in the items for their item_id" in caplog.text

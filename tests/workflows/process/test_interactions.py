@@ -277,8 +277,10 @@ class TestFolder:
             **{"genre": "category", "tags": "list", "price": "number", "title": "title"},
         }
         assert made.stats == {
-            "version": 1,
+            "version": 2,
             "text": None,
+            "parts": {},
+            "summary": made.stats["summary"],
             "columns": made.stats["columns"],
             "rows": {"train": 5, "test": 2},
             "title": "title",

@@ -34,7 +34,7 @@ def make(users: list[Any], days: list[int] | None = None, **columns: list[Any]) 
 def rows(frame: pl.DataFrame, **config: Any) -> dict[str, list[int]]:
     before = frame.clone()
     with tempfile.TemporaryDirectory() as scratch:
-        parts = split(frame.lazy(), Split(**config), Path(scratch))
+        parts = split(frame.lazy(), Split(**config), Path(scratch)).parts
     assert frame.equals(before)
     assert list(parts) in (["train", "validation", "test"], ["train", "test"])
     return {name: part.collect(engine="streaming")["row"].to_list() for name, part in parts.items()}
@@ -190,7 +190,7 @@ class TestGiven:
     def test_column_is_taken_and_taken_away(self, tmp_path: Path) -> None:
         frame = make([0] * 3, split=["test", "train", "validation"])
         assert rows(frame, kind="given") == {"train": [1], "validation": [2], "test": [0]}
-        parts = split(frame.lazy(), Split(kind="given"), tmp_path)
+        parts = split(frame.lazy(), Split(kind="given"), tmp_path).parts
         assert "split" not in parts["train"].collect_schema()
 
     def test_no_valid(self) -> None:
@@ -225,7 +225,7 @@ class TestCold:
         assert found == {"train": [0, 1, 2], "validation": [3, 4], "test": [5, 6, 7]}
 
     def test_flag(self, tmp_path: Path) -> None:
-        parts = split(self.FRAME.lazy(), Split(kind="given", cold="flag"), tmp_path)
+        parts = split(self.FRAME.lazy(), Split(kind="given", cold="flag"), tmp_path).parts
         flags = {
             name: part.select("row", "cold_user", "cold_item").collect().rows()
             for name, part in parts.items()
@@ -369,11 +369,11 @@ class TestReal:
     )
     def test_partition(self, config: dict[str, Any], tmp_path: Path) -> None:
         frame = MovieLens(path=str(SHARED)).read(tmp_path).interactions
-        parts = split(frame, Split(**config, cold="keep"), tmp_path)
+        parts = split(frame, Split(**config, cold="keep"), tmp_path).parts
         together = pl.concat([part.collect(engine="streaming") for part in parts.values()])
         key = ["user_id", "item_id"]
         assert together.sort(key).equals(frame.collect().sort(key))
-        again = split(frame, Split(**config, cold="keep"), tmp_path)
+        again = split(frame, Split(**config, cold="keep"), tmp_path).parts
         assert all(parts[name].collect().equals(again[name].collect()) for name in parts)
 
 
@@ -389,7 +389,7 @@ class TestMinSignal:
 
     def test_answers_are_at_least_so_much(self, tmp_path: Path) -> None:
         config = Split(kind="time", validation=0.25, test=0.25, min_signal={"rating": 4})
-        found = split(self.frame, config, tmp_path)
+        found = split(self.frame, config, tmp_path).parts
         ratings = {name: part.collect()["rating"].to_list() for name, part in found.items()}
         assert ratings == {"train": [1.0, 5.0, 2.0, 5.0], "validation": [4.0], "test": [5.0]}
 

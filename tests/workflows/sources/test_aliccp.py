@@ -80,8 +80,8 @@ class TestRaw:
         tables = source.read(raw)
         assert source.on_null_id == "drop"
         stats = InteractionChecks.check(tables, source.on_null_id)
-        assert stats["null_user_ids"] == stats["null_ids_dropped"] == 1
-        assert (stats["rows"], stats["users"], stats["user_rows"]) == (3, 2, 2)
+        assert stats.null_user_ids == stats.null_ids_dropped == 1
+        assert (stats.rows, stats.users, stats.user_rows) == (3, 2, 2)
         with pytest.raises(DataError, match="Of 4 rows, 1 have no user_id"):
             InteractionChecks.check(tables)
 
@@ -172,7 +172,7 @@ class TestNumberedCsv:
         tables = AliCCP(path=str(SHARED)).read(tmp_path)
         with pytest.raises(DataError, match="All 200 rows have the user 1"):
             InteractionChecks.check(tables, "drop")
-        parts = split(tables.interactions, Split(kind="given", cold="keep"), tmp_path)
+        parts = split(tables.interactions, Split(kind="given", cold="keep"), tmp_path).parts
         assert {k: v.collect().height for k, v in parts.items()} == {
             "train": 100,
             "validation": 50,

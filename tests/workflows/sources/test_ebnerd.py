@@ -185,7 +185,7 @@ class TestParts:
         assert hidden["is_beyond_accuracy"].to_list() == [False, True]
         assert frame["is_beyond_accuracy"].null_count() == 6
         stats = ImpressionChecks.check(tables)
-        assert (stats["rows"], stats["unlabelled"], stats["histories"]) == (8, 2, 4)
+        assert (stats.rows, stats.unlabelled, stats.histories) == (8, 2, 4)
 
     def test_test_folder_beside_the_others(
         self, folder: Path, test_set: Path, tmp_path: Path
@@ -347,7 +347,7 @@ class TestClicks:
         ]
         assert "history_id" not in frame.columns
         assert frame["age"].to_list() == [40] * 6
-        assert InteractionChecks.check(tables)["items_without_row"] == 1  # 5
+        assert InteractionChecks.check(tables).items_without_row == 1  # 5
 
 
 class TestRefused:
@@ -403,6 +403,6 @@ class TestRealSample:
             (tmp_path / "part" / f"{name}.parquet").symlink_to(target)
         stats = ImpressionChecks.check(read(tmp_path / "s", path=str(tmp_path / "part")))
         keys = ("rows", "users", "histories", "items_shown", "items_clicked", "items_read")
-        assert tuple(stats[key] for key in keys) == expected
+        assert tuple(getattr(stats, key) for key in keys) == expected
         clean = ("without_history", "clicks_not_shown", "without_click", "null_inview")
-        assert [stats[key] for key in clean] == [0, 0, 0, 0]
+        assert [getattr(stats, key) for key in clean] == [0, 0, 0, 0]

@@ -60,8 +60,8 @@ class TestRetail:
         tables = source.read(tmp_path)
         assert source.files() == []
         stats = InteractionChecks.check(tables)
-        assert (stats["rows"], stats["user_rows"], stats["item_rows"]) == (20_000, 200, 100)
-        assert stats["users_without_row"] == stats["items_without_row"] == 0
+        assert (stats.rows, stats.user_rows, stats.item_rows) == (20_000, 200, 100)
+        assert stats.users_without_row == stats.items_without_row == 0
         assert tables.items is not None
         assert tables.users is not None
         for entity, frame in (("item", tables.items), ("user", tables.users)):

@@ -75,15 +75,15 @@ class TestImpressions:
         source, tables = made
         assert source.files() == []
         stats = ImpressionChecks.check(tables)
-        assert stats["rows"] == 2000 + 400 + 800 + 100
-        assert stats["unlabelled"] == 100
-        assert stats["item_rows"] == 1000
+        assert stats.rows == 2000 + 400 + 800 + 100
+        assert stats.unlabelled == 100
+        assert stats.item_rows == 1000
         for clean in (
             *("without_click", "without_negative", "clicks_not_shown", "null_inview"),
             *("items_shown_without_row", "items_read_without_row"),
         ):
-            assert stats[clean] == 0, clean
-        assert 0.01 < stats["without_history"] / stats["rows"] < 0.1
+            assert getattr(stats, clean) == 0, clean
+        assert 0.01 < stats.without_history / stats.rows < 0.1
 
     def test_periods(self, made: tuple[News, ImpressionTables]) -> None:
         frame = made[1].impressions.collect()
@@ -138,7 +138,7 @@ class TestImpressions:
         assert isinstance(tables, Tables)
         stats = InteractionChecks.check(tables)
         clicks = source.oracle().filter(pl.col("split") != "hidden")["clicked"].list.len().sum()
-        assert (stats["rows"], stats["items_without_row"]) == (clicks, 0)
+        assert (stats.rows, stats.items_without_row) == (clicks, 0)
 
 
 class TestHistories:
@@ -175,7 +175,7 @@ class TestHistories:
             s for s in range(200) if News(**{**SMALL, "users": 1, "seed": s}).world().anonymous[0]
         )
         _, tables = generate(tmp_path, users=1, seed=seed, impressions=50)
-        assert ImpressionChecks.check(tables)["without_history"] == 50 + 10 + 20 + 100
+        assert ImpressionChecks.check(tables).without_history == 50 + 10 + 20 + 100
 
 
 class TestArticles:

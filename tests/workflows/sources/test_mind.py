@@ -96,7 +96,7 @@ class TestImpressions:
         ]
         assert frame["split"].to_list() == splits
         stats = ImpressionChecks.check(tables)
-        assert (stats["rows"], stats["without_click"], stats["unlabelled"]) == (8, 1, 2)
+        assert (stats.rows, stats.without_click, stats.unlabelled) == (8, 1, 2)
 
     def test_histories(self, with_test: Path, tmp_path: Path) -> None:
         tables = read(tmp_path / "s", path=str(with_test))
@@ -161,7 +161,7 @@ class TestItems:
         assert tables.vectors.collect().rows() == [("N1", [2.0, 3.0]), ("N6", [5.0, 6.0])]
         assert tables.vectors.collect_schema()["vector"] == pl.List(pl.Float32)
         assert [file.name for file in source.files()[-2:]] == ["entity_embedding.vec"] * 2
-        assert ImpressionChecks.check(tables)["vector_size"] == 2
+        assert ImpressionChecks.check(tables).vector_size == 2
 
 
 class TestRefused:
@@ -211,7 +211,7 @@ class TestRealSample:
             "without_click": 0,
             "clicks_not_shown": 0,
         }
-        assert {key: stats[key] for key in expected} == expected
+        assert {key: getattr(stats, key) for key in expected} == expected
 
 
 class TestLabels:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import polars as pl
@@ -22,6 +22,9 @@ from towermill.workflows.sources.reading.text.delimited import read_text
 from towermill.workflows.sources.reading.text.text_files import TextFile
 from towermill.workflows.sources.reading.text.text_types import Role, TextColumns
 
+#: Reasons for which `on_bad_row: drop` leaves out a row.
+_BAD_FIELDS, _BAD_VALUE = "wrong number of fields", "unreadable value"
+
 
 @dataclass(frozen=True)
 class RawTable:
@@ -37,6 +40,8 @@ class RawTable:
         As in `TextColumns`.
     is_text
         Whether they were read from CSV or TSV.
+    dropped
+        Rows left out, by reason; reasons without a row are absent.
     """
 
     frame: pl.LazyFrame
@@ -44,6 +49,7 @@ class RawTable:
     options: ReadingOptions
     types: Mapping[str, Declared]
     is_text: bool
+    dropped: dict[str, int] = field(default_factory=dict)
 
     def id(self, column: str) -> pl.Expr:
         """Return a column of ids as Int64 or String."""
@@ -111,13 +117,21 @@ def open_table(
     if form_of(files[0], options) != "parquet":
         text = read_text(files, options, list(roles), scratch)
         columns = TextColumns(text.frame, what, options, types, text.place)
-        return RawTable(columns.typed(roles), what, options, types, True)
+        typed = columns.typed(roles)
+        dropped = _some({_BAD_FIELDS: text.dropped, _BAD_VALUE: typed.dropped})
+        return RawTable(typed.frame, what, options, types, True, dropped)
     frame = scan_parquet_files(files, list(roles), types)
     check_pages(files, list(roles))
     schema = frame.collect_schema()
     as_text = [n for n, role in roles.items() if role == "time" and schema[n] == pl.String]
     declared = [n for n in types if roles.get(n, "id") != "id" and schema[n] != pl.List]
     if (as_text and options.date_format) or declared:
-        typed = TextColumns(frame, what, options, types)
-        frame = typed.replaced({name: roles[name] for name in {*as_text, *declared}})
+        columns = TextColumns(frame, what, options, types)
+        typed = columns.replaced({name: roles[name] for name in {*as_text, *declared}})
+        dropped = _some({_BAD_VALUE: typed.dropped})
+        return RawTable(typed.frame, what, options, types, False, dropped)
     return RawTable(frame, what, options, types, False)
+
+
+def _some(dropped: dict[str, int]) -> dict[str, int]:
+    return {reason: rows for reason, rows in dropped.items() if rows}

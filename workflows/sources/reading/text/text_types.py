@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import polars as pl
@@ -23,6 +23,14 @@ _ROW = "__row"
 #: Of a number with a zero before its digits, which is a code rather than a number.
 _CODE = r"^[+-]?0\d"
 _NUMBERS = "numbers (or true and false)"
+
+
+@dataclass(frozen=True)
+class TypedColumns:
+    """Columns in their types, and how many rows were dropped to get them."""
+
+    frame: pl.LazyFrame
+    dropped: int = 0
 
 
 @dataclass(frozen=True)
@@ -49,7 +57,7 @@ class TextColumns:
     types: Mapping[str, Declared]
     place: Callable[[int], str] | None = None
 
-    def typed(self, roles: Mapping[str, Role]) -> pl.LazyFrame:
+    def typed(self, roles: Mapping[str, Role]) -> TypedColumns:
         """Return the columns that have a role, in their types.
 
         Raises
@@ -58,12 +66,13 @@ class TextColumns:
             A value is not what its column should hold (unless such rows are dropped), or ids have
             two readings.
         """
-        return self.replaced(roles).select(list(roles))
+        typed = self.replaced(roles)
+        return replace(typed, frame=typed.frame.select(list(roles)))
 
-    def replaced(self, roles: Mapping[str, Role]) -> pl.LazyFrame:
+    def replaced(self, roles: Mapping[str, Role]) -> TypedColumns:
         """Return all columns, those that have a role in their types; see `typed`."""
         found = {name: self._column(name, role) for name, role in roles.items()}
-        frame = self.frame
+        frame, dropped = self.frame, 0
         parsed = [
             name
             for name, role in roles.items()
@@ -81,7 +90,9 @@ class TextColumns:
                     self.what,
                     dropped,
                 )
-        return frame.with_columns(column.alias(name) for name, column in found.items())
+        return TypedColumns(
+            frame.with_columns(column.alias(name) for name, column in found.items()), dropped
+        )
 
     def _column(self, name: str, role: Role) -> pl.Expr:
         declared = self.types.get(name)
