@@ -53,3 +53,5 @@ Entity = Literal["user", "item", "context"]
 ENTITIES: Final[tuple[Entity, ...]] = ("user", "item", "context")
 #: What names one of them.
 ID_OF: Final[dict[Entity, str]] = {"user": USER_ID, "item": ITEM_ID}
+#: Share of the interactions that find their id in a table; below it, the two are of unlike ids.
+LEAST_MATCH: Final = 0.5

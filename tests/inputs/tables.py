@@ -39,14 +39,21 @@ ITEMS = [
     items(
         "most are missing",
         "item_id\n8\n20\n21\n",
-        refused="At least half of the rows.*such as 7, 9",
+        refused="At least 50% of the rows.*such as 7, 9",
     ),
-    items("none is there", "item_id\n70\n80\n", refused="(?s)half|match"),
+    items("none is there", "item_id\n70\n80\n", refused="(?s)min_match"),
     items(
         "an id twice", "item_id\n7\n7\n8\n9\n", refused="one row an id. 1 ids have more, such as 7"
     ),
     items("an id is missing", "item_id\n7\n\n8\n9\n", [(7,), (8,), (9,)]),
-    items("no rows", "item_id\n", refused="(?i)match|half|rows"),
+    items(
+        "most are missing, as the recipe allows",
+        "item_id\n8\n20\n21\n",
+        [(8,), (20,), (21,)],
+        rows=ROWS,
+        min_match=0.2,
+    ),
+    items("no rows", "item_id\n", refused="(?i)min_match|rows"),
     items("another name of the id", "film\n7\n8\n9\n", refused="item_id.*film"),
     items("fractions of whole ids", "item_id\n7.0\n8.0\n9.0\n", refused="types"),
     items(
@@ -55,7 +62,7 @@ ITEMS = [
         [(7,), (8,), (9,)],
         types={"item_id": "integer"},
     ),
-    items("leading zeros on one side", "item_id\n007\n008\n009\n", refused="(?s)match|half|types"),
+    items("leading zeros on one side", "item_id\n007\n008\n009\n", refused="(?s)min_match|types"),
     items(
         "leading zeros, integers as the recipe says",
         "item_id\n007\n008\n009\n",
@@ -66,7 +73,7 @@ ITEMS = [
         "capitals on one side",
         "item_id\nA\nB\n",
         log="user_id,item_id\n1,a\n2,b\n",
-        refused="(?s)match|half",
+        refused="(?s)min_match",
     ),
     items(
         "capitals made small",
@@ -80,7 +87,7 @@ ITEMS = [
         "blanks on one side",
         "item_id\n a\n b\n",
         log="user_id,item_id\n1,a\n2,b\n",
-        refused="(?s)match|half|blank",
+        refused="(?s)min_match|blank",
     ),
     items(
         "blanks stripped",
@@ -89,7 +96,7 @@ ITEMS = [
         log="user_id,item_id\n1,a\n2,b\n",
         normalize_ids=["strip"],
     ),
-    items("a prefix on one side", "item_id\nm7\nm8\nm9\n", refused="(?s)match|half"),
+    items("a prefix on one side", "item_id\nm7\nm8\nm9\n", refused="(?s)min_match"),
 ]
 
 #: Values of features are read as what they are for, by all rows.

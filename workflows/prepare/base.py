@@ -8,6 +8,7 @@ from typing import ClassVar, Generic, Literal, TypeVar
 
 import polars as pl
 
+from towermill.columns import LEAST_MATCH
 from towermill.errors import DataError
 from towermill.workflows.prepare.stats import PreparedStats
 from towermill.workflows.streaming.group_by import COUNT
@@ -31,7 +32,9 @@ class TableChecks(ABC, Generic[T]):
 
     @staticmethod
     @abstractmethod
-    def check(tables: T, on_null_id: Literal["error", "drop"] = "error") -> PreparedStats:
+    def check(
+        tables: T, on_null_id: Literal["error", "drop"] = "error", min_match: float = LEAST_MATCH
+    ) -> PreparedStats:
         """Look through the tables, streaming, and return the statistics of ``stats.json``."""
 
     @staticmethod

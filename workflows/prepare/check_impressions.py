@@ -14,6 +14,7 @@ from towermill.columns import (
     IMPRESSION_ID,
     INVIEW,
     ITEM_ID,
+    LEAST_MATCH,
     TIMESTAMP,
     USER_ID,
     VECTOR,
@@ -42,7 +43,9 @@ class ImpressionChecks(TableChecks[ImpressionTables]):
 
     @staticmethod
     def check(
-        tables: ImpressionTables, on_null_id: Literal["error", "drop"] = "error"
+        tables: ImpressionTables,
+        on_null_id: Literal["error", "drop"] = "error",
+        min_match: float = LEAST_MATCH,
     ) -> ImpressionStats:
         """Look through the tables, streaming, and return the statistics of ``stats.json``.
 
@@ -56,6 +59,8 @@ class ImpressionChecks(TableChecks[ImpressionTables]):
         on_null_id
             With ``drop``, impressions without a user are counted, and everything else is counted
             without them; `drop_null_ids` takes them away.
+        min_match
+            Not used: impressions name items that have no row.
 
         Raises
         ------
@@ -66,6 +71,7 @@ class ImpressionChecks(TableChecks[ImpressionTables]):
             impressions that no history has; duplicate or null ids in `items` or `vectors`; vectors
             of different lengths, or not finite.
         """
+        del min_match
         _check_types(tables)
         nulls = _null_users(tables)
         if nulls and on_null_id == "error":

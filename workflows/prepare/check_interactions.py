@@ -7,7 +7,7 @@ from typing import Any, ClassVar, Literal
 
 import polars as pl
 
-from towermill.columns import ITEM_ID, TIMESTAMP, USER_ID
+from towermill.columns import ITEM_ID, LEAST_MATCH, TIMESTAMP, USER_ID
 from towermill.errors import DataError
 from towermill.workflows.prepare.base import (
     TableChecks,
@@ -33,7 +33,11 @@ class InteractionChecks(TableChecks[Tables]):
     kind: ClassVar[str] = "interactions"
 
     @staticmethod
-    def check(tables: Tables, on_null_id: Literal["error", "drop"] = "error") -> InteractionStats:
+    def check(
+        tables: Tables,
+        on_null_id: Literal["error", "drop"] = "error",
+        min_match: float = LEAST_MATCH,
+    ) -> InteractionStats:
         """Look through the tables, streaming, and return the statistics of ``stats.json``.
 
         Interactions are read twice. Memory grows with the distinct users and items, not with the
@@ -46,13 +50,15 @@ class InteractionChecks(TableChecks[Tables]):
         on_null_id
             With ``drop``, rows without an id are counted, and everything else is counted without
             them; `drop_null_ids` takes them away.
+        min_match
+            Share of the rows that must find their id in `items`, and in `users`.
 
         Raises
         ------
         DataError
             No interactions, or of a single user or item; null or NaN ids (unless dropped);
             infinite numbers; null timestamps, or any before 1970 or after 2100; duplicate ids in
-            `items` or `users`; ids of different types; less than half of the interactions find
+            `items` or `users`; ids of different types; too few interactions find
             their id in `items` or `users`.
         """
         frame = tables.interactions
@@ -95,9 +101,9 @@ class InteractionChecks(TableChecks[Tables]):
         times = _check_times(kept, counts) if TIMESTAMP in schema else {}
         sides: dict[str, int] = {}
         if tables.items is not None:
-            sides |= _check_side(by_item, tables.items, ITEM_ID, "item", on_null_id)
+            sides |= _check_side(by_item, tables.items, ITEM_ID, "item", on_null_id, min_match)
         if tables.users is not None:
-            sides |= _check_side(by_user, tables.users, USER_ID, "user", on_null_id)
+            sides |= _check_side(by_user, tables.users, USER_ID, "user", on_null_id, min_match)
         for ids, name in ((by_user, "user"), (by_item, "item")):
             if ids.height < _FEWEST:
                 raise DataError(
@@ -178,7 +184,12 @@ def _check_times(kept: pl.LazyFrame, counts: dict[str, Any]) -> dict[str, Any]:
 
 
 def _check_side(
-    seen: pl.DataFrame, side: pl.LazyFrame, column: str, name: str, on_null_id: str
+    seen: pl.DataFrame,
+    side: pl.LazyFrame,
+    column: str,
+    name: str,
+    on_null_id: str,
+    min_match: float,
 ) -> dict[str, int]:
     """Check one side table against `seen`: an id and the `COUNT` of its interactions a row."""
     schema = side.collect_schema()
@@ -197,7 +208,7 @@ def _check_side(
         )
     by_id = by_id.filter(~missing)
     require_distinct(by_id, column, f"{name}s")
-    require_match(seen, by_id.select(column), column, f"{name}s")
+    require_match(seen, by_id.select(column), column, f"{name}s", min_match)
     lone = seen.join(by_id, on=column, how="anti")
     return {
         f"{name}_rows": by_id.height,

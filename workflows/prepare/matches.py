@@ -6,13 +6,12 @@ import logging
 
 import polars as pl
 
+from towermill.columns import LEAST_MATCH
 from towermill.errors import DataError
 from towermill.workflows.streaming.group_by import COUNT
 
 logger = logging.getLogger(__name__)
 
-#: Below this share of rows that match, two tables are not of one set of ids.
-_LEAST = 0.5
 _EXAMPLES = 3
 #: What may tell the ids of two tables apart, and the recipe's remedy.
 _REMEDIES = {
@@ -22,8 +21,10 @@ _REMEDIES = {
 }
 
 
-def require_match(seen: pl.DataFrame, held: pl.DataFrame, column: str, table: str) -> None:
-    """Refuse a table that less than half of the rows of a log find an id in; report other losses.
+def require_match(
+    seen: pl.DataFrame, held: pl.DataFrame, column: str, table: str, least: float = LEAST_MATCH
+) -> None:
+    """Refuse a table that too few rows of a log find an id in; report other losses.
 
     Parameters
     ----------
@@ -35,18 +36,20 @@ def require_match(seen: pl.DataFrame, held: pl.DataFrame, column: str, table: st
         The ids' column in both.
     table
         What it is called: ``items``, ``users``.
+    least
+        The share of rows that must match.
 
     Raises
     ------
     DataError
-        Less than half of the rows match.
+        Fewer rows match.
     """
     lone = seen.join(held, on=column, how="anti").sort(COUNT, column, descending=[True, False])
     if lone.is_empty():
         return
     rows, lost = int(seen[COUNT].sum()), int(lone[COUNT].sum())
     examples = _named(lone[column])
-    if rows - lost >= _LEAST * rows:
+    if rows - lost >= least * rows:
         logger.warning(
             "Of %d rows, %d have no row in the %s for their %s (%d ids, such as %s)",
             *(rows, lost, table, column, lone.height, examples),
@@ -54,9 +57,10 @@ def require_match(seen: pl.DataFrame, held: pl.DataFrame, column: str, table: st
         return
     others = _named(held.join(seen, on=column, how="anti").sort(column)[column]) or "none"
     raise DataError(
-        f"At least half of the rows should find their {column} in the {table}. {rows - lost} of "
-        f"{rows} do. Ids without a row are such as {examples}; ids of the {table} that no row has: "
-        f"{others}. {_remedy(seen, held, column, table)}"
+        f"At least {least:.0%} of the rows should find their {column} in the {table} "
+        f"(`source.min_match`). {rows - lost} of {rows} do. Ids without a row are such as "
+        f"{examples}; ids of the {table} that no row has: {others}. "
+        f"{_remedy(seen, held, column, table)}"
     )
 
 
@@ -78,6 +82,6 @@ def _remedy(seen: pl.DataFrame, held: pl.DataFrame, column: str, table: str) -> 
         known = held.select(way.alias(column)).drop_nulls().unique()
         found = seen.with_columns(way.alias(column)).join(known, on=column, how="semi")
         matched = int(found[COUNT].sum())
-        if matched >= _LEAST * int(seen[COUNT].sum()):
+        if matched >= LEAST_MATCH * int(seen[COUNT].sum()):
             return f"Read {name}, {matched} would: set {_REMEDIES[name]}."
     return f"Look whether `source` names the right file and column, or leave the {table} out."

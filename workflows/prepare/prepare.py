@@ -38,7 +38,7 @@ def prepare(source: SourceConfig, out: Path) -> None:
                 f"{type(source).__name__}."
             )
         checks = CHECKS.get(tables.events)
-        stats = checks.check(tables, source.on_null_id)
+        stats = checks.check(tables, source.on_null_id, source.min_match)
         # Items and users may lack ids as well.
         if any(NULL_ID in reasons for reasons in stats.dropped.values()):
             tables = checks.drop_null_ids(tables)

@@ -6,7 +6,9 @@ from abc import abstractmethod
 from pathlib import Path
 from typing import ClassVar, Literal
 
-from towermill.columns import Events
+from pydantic import Field
+
+from towermill.columns import LEAST_MATCH, Events
 from towermill.section import Section
 from towermill.workflows.tables import ImpressionTables, Tables
 
@@ -18,10 +20,14 @@ class SourceConfig(Section):
     ----------
     on_null_id
         What a row without a user or item id is: an ``error``, or one to ``drop`` and count.
+    min_match
+        Share of the interactions that must find their user among the users and their item among the
+        items, where there are such tables.
     """
 
     kind: str
     on_null_id: Literal["error", "drop"] = "error"
+    min_match: float = Field(LEAST_MATCH, ge=0, le=1)
 
     #: What competitions on this data call the file of predictions.
     predictions_file: ClassVar[str] = "predictions.txt"
