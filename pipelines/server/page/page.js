@@ -115,7 +115,7 @@ async function userView(id) {
       return { user: {}, history: [], history_length: 0 };
     }),
   ]);
-  const more = about.history_length > about.history.length ? `, ${about.history.length} shown` : "";
+  const more = about.history_length > about.history.length ? `, the ${about.history.length} most popular shown` : "";
   const view = element(
     "section",
     { className: "result" },
@@ -128,7 +128,7 @@ async function userView(id) {
       element(
         "div",
         {},
-        element("h3", {}, `History (${about.history_length}${more})`),
+        element("h3", {}, `Seen items (${about.history_length}${more})`),
         about.history.length
           ? itemList(about.history, title)
           : element("p", { className: "quiet" }, "Nothing is known of it."),

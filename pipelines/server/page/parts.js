@@ -17,11 +17,11 @@ export const titleOf = (item, title) => {
   return found === null || found === undefined || found === "" ? `${item.item_id}` : `${found}`;
 };
 
-// The raw features of an item or a user as [name, text], without what is empty.
+// The raw features of an item or a user as [name, text, value], without what is empty.
 export function facts(thing, ...without) {
   return Object.entries(thing)
     .filter(([name]) => !["score", "because", ...without].includes(name))
-    .map(([name, value]) => [name, written(value)])
+    .map(([name, value]) => [name.replaceAll("_", " "), written(value), value])
     .filter(([, text]) => text !== "");
 }
 
@@ -31,17 +31,19 @@ function written(value) {
     const shown = value.slice(0, 6).map(written).filter((text) => text !== "");
     return shown.join(", ") + (value.length > 6 ? ` … (${value.length})` : "");
   }
-  if (typeof value === "number" && !Number.isInteger(value)) return value.toFixed(3);
-  const text = `${value}`;
+  if (typeof value === "number") return `${Number(value.toFixed(3))}`;
+  const text = `${value}`.replace(/T00:00:00(\.0+)?(Z|[+]00:00)?$/, ""); // a date
   return text.length > 140 ? `${text.slice(0, 140)}…` : text;
 }
 
 export const brief = (thing, ...without) =>
-  facts(thing, ...without).map(([, text]) => text).join(" · ");
+  facts(thing, ...without)
+    .map(([name, text, value]) => (typeof value === "number" ? `${name} ${text}` : text))
+    .join(" · ");
 
 export function factList(thing, ...without) {
   const rows = facts(thing, ...without).map(([name, text]) =>
-    element("div", {}, element("dt", {}, name.replaceAll("_", " ")), element("dd", {}, text)),
+    element("div", {}, element("dt", {}, name), element("dd", {}, text)),
   );
   return rows.length ? element("dl", { className: "facts" }, ...rows) : "";
 }
