@@ -47,7 +47,9 @@ AUDITED := cpu gpu dev mlflow
 REACHABLE := timeout 20 $(BIN)/python -m pip index versions pip
 audit: $(VENV)/ready-dev  ## known vulnerabilities of the locked packages; needs a network
 	@if $(REACHABLE) >/dev/null 2>&1; \
-	then $(BIN)/pip-audit --disable-pip --require-hashes $(AUDITED:%=-r requirements/%.txt); \
+	then failed=0; for name in $(AUDITED); do \
+	  $(BIN)/pip-audit --progress-spinner off --disable-pip --require-hashes -r requirements/$$name.txt || failed=1; \
+	done; exit $$failed; \
 	else echo "audit: PyPI cannot be reached, so no vulnerabilities were looked up"; fi
 
 check: lint test
