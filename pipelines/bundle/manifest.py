@@ -9,7 +9,15 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any, Final
 
-from towermill.columns import FIRST_ID, NULL_ID, OOV_ID, PADDING_ID, TIMESTAMP
+from towermill.columns import (
+    FIRST_ID,
+    ID_OF,
+    NULL_ID,
+    OOV_ID,
+    PADDING_ID,
+    TIMESTAMP,
+    Entity,
+)
 from towermill.errors import BundleError
 from towermill.features.inputs import ModelInput, RawInput
 from towermill.files import file_digest, replacing
@@ -144,6 +152,20 @@ class Manifest:
     def ranks(self) -> bool:
         """Whether it is a ranker's, which scores pairs; else it is a retriever's."""
         return self.kind == "ranker"
+
+    def raw_columns(self, entity: Entity) -> dict[str, str]:
+        """Return the columns of the recipe's own table of users or items that have other names.
+
+        Name, ``user_id`` or ``item_id`` among them, to the column. Only the source ``table`` names
+        columns.
+        """
+        source: dict[str, Any] = self.recipe["source"]
+        if source["kind"] != "table":
+            return {}
+        table, key = source.get(f"{entity}s") or {}, ID_OF[entity]
+        found = {name: feature["column"] for name, feature in table.get("features", {}).items()}
+        found[key] = table.get(key) or source["interactions"][key]
+        return {name: column for name, column in found.items() if column not in (None, name)}
 
     @property
     def recipe_name(self) -> str:

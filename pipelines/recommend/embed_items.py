@@ -43,8 +43,8 @@ def embed_items(bundle: Path, items: Path, out: Path, trust: bool = False) -> in
     bundle
         A bundle's folder.
     items
-        Parquet, CSV or TSV with the raw columns that the training's items had; what the model does
-        not take may be left out.
+        Parquet, CSV or TSV with the raw columns of the training's items, under their names in the
+        recipe or in its source's table. Columns that the model does not take may be left out.
     out
         The Parquet file to write, whole or not at all.
     trust
@@ -88,10 +88,15 @@ def embed_items(bundle: Path, items: Path, out: Path, trust: bool = False) -> in
 def _read(items: Path, bundle: Bundle) -> pl.DataFrame:
     # Text that looks like a number is text if it was in training.
     text = {name: pl.String for name, kind in _raw_types(bundle).items() if kind == pl.String}
+    columns = bundle.manifest.raw_columns("item")
+    text |= {columns[name]: kind for name, kind in text.items() if name in columns}
     try:
         table = scan(find_files(items, "items"), text).collect()
+        table = table.rename(
+            {c: n for n, c in columns.items() if n not in table.columns}, strict=False
+        )
     except pl.exceptions.PolarsError as error:
-        raise DataError(f"Cannot read {items}: {error}. Mend the file.") from error
+        raise DataError(f"Cannot read {items}: {error}. Fix the file.") from error
     ids = table[ITEM_ID] if ITEM_ID in table.columns else None
     if ids is None or ids.null_count() or ids.is_duplicated().any():
         raise DataError(

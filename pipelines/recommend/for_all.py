@@ -147,7 +147,11 @@ def _rows_of(bundle: Bundle, users: Path) -> tuple[NDArray[np.int64], int]:
     held = pl.Series(USER_ID, bundle.users.raw(USER_ID))
     kind = held.dtype
     # Text that looks like a number is text if it was in training.
-    table = scan(find_files(users, "users"), {USER_ID: pl.String} if kind == pl.String else {})
+    own = bundle.manifest.raw_columns("user").get(USER_ID, USER_ID)
+    text = {USER_ID: pl.String, own: pl.String} if kind == pl.String else {}
+    table = scan(find_files(users, "users"), text)
+    if USER_ID not in table.collect_schema():
+        table = table.rename({own: USER_ID}, strict=False)
     columns = table.collect_schema()
     if USER_ID not in columns:
         near = did_you_mean(USER_ID, columns)

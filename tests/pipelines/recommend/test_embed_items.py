@@ -275,7 +275,7 @@ class TestTwoTower:
         made = cli("run", shop.recipe(), "--out", shop.folder / "runs", "--json")
         assert made.code == 0, made.err
         bundle = shop.folder / "runs" / "shop" / "latest" / "bundle"
-        raw = pl.read_csv(shop.folder / "films.csv").rename({"film": "item_id"})
+        raw = pl.read_csv(shop.folder / "films.csv")  # with the recipe's own names
         kept = pl.read_parquet(bundle / "item_embeddings.parquet")
         ids = pl.read_parquet(bundle / "item_features.parquet")["raw_item_id"]
         expected = dict(zip(ids, embeddings(kept), strict=True))
