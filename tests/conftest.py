@@ -54,6 +54,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def _is_costly_test(item: pytest.Function, seen: dict[Any, bool]) -> bool:
+    if getattr(item.function, "is_hypothesis_test", False):  # hundreds of examples
+        return True
     fixtures = [one for found in item._fixtureinfo.name2fixturedefs.values() for one in found]
     functions = [item.function, *(fixture.func for fixture in fixtures)]
     return any(_is_costly(function, item.cls, seen) for function in functions)
