@@ -87,7 +87,7 @@ def _changed_settings(old: Any, new: Any, at: Sequence[str]) -> list[str]:
 
 def _short(value: Any) -> str:
     """Return a value as text; of a section, its kind, and of long text its beginning."""
-    if isinstance(value, Mapping):
+    if isinstance(value, Mapping) and value:
         return str(value.get("kind", "{…}"))
     text = str(value)
     return text if len(text) <= _LONG else f"{text[:_LONG]}…"

@@ -182,7 +182,7 @@ CASES: list[tuple[Callable[[Any], None], str]] = [
     (item_twice, r"one row an id\. 1 ids have more, such as 'f3'"),
     (null_id, r"0 have no user_id and 1 no item_id.*on_null_id: drop"),
     (nan_id, r"1 have no user_id and 0 no item_id"),
-    (empty_csv, r"ratings\.csv should begin with a header.*It is empty"),
+    (empty_csv, r"ratings\.csv: it should begin with a header.*is empty"),
     (header_only, r"should hold rows"),
     (garbage_parquet, r"Cannot read .*ratings\.parquet as parquet"),
     (damaged_parquet, r"raw data should be readable throughout.*Fix the file"),

@@ -255,7 +255,9 @@ class TestRefused:
         held = check_against_live(Bundle.open(bundle), data, model, 1e-4)
         assert held["same_top_k"]["swapped_ties"] == 0
         stale_index(bundle)
-        with pytest.raises(BundleError, match=r"should recommend what the trained model does\. To"):
+        with pytest.raises(
+            BundleError, match=r"should recommend the same items as the trained model\. To"
+        ):
             check_against_live(Bundle.open(bundle), data, model, 1e-4)
 
     def test_another_ranker(self, ranker: Path, tmp_path: Path) -> None:
@@ -320,7 +322,7 @@ class TestExamine:
         found = {gate["gate"]: gate for gate in examine(bundle)}
         refused = {name for name, gate in found.items() if not gate["passed"]}
         assert refused == {"vocabularies", "encoding"}
-        assert "broke off" in found["vocabularies"]["problem"]
+        assert "should be the Parquet file" in found["vocabularies"]["problem"]
         assert found["item_tower"]["measured"]["items"] == 48
 
     def test_command(self, trained: Any, bundle: Path, cli: Any) -> None:

@@ -61,10 +61,10 @@ def test_a_pass_that_fails_is_left_out(
 
 
 def test_names_with_capitals(tmp_path: Path) -> None:
-    """TensorFlow's placeholders are lower case; names may differ in case alone."""
+    """TensorFlow makes the names of placeholders lower case."""
     import tensorflow as tf
 
-    names = ["Zeta", "alpha", "Alpha", "Beta__values", "beta__values"]
+    names = ["Zeta", "alpha", "Price_EUR", "Beta__values", "x"]
 
     class Digits(tf.Module):
         def call(self, **inputs: Any) -> Any:

@@ -96,7 +96,11 @@ recipes = st.fixed_dictionaries(
         "split": _splits,
         "features": section(item=_features, user=_features, positive=st.just({"click": 1})),
         "model": st.one_of(
-            section(kind=st.just("two_tower"), tower=_widths, embedding_dim=st.integers(1, 64)),
+            section(
+                kind=st.just("two_tower"),
+                tower=_widths.filter(bool),
+                embedding_dim=st.integers(1, 64),
+            ),
             section(kind=st.just("ncf"), mlp=_widths.filter(bool), num_negatives=st.integers(1, 9)),
         ),
         "train": section(

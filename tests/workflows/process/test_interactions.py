@@ -389,7 +389,7 @@ class TestRefused:
         "name", ["release date", "a.b", "é", "1abc", "class", "self", "labels", "x__values", "_x"]
     )
     def test_names_that_no_model_can_take(self, name: str) -> None:
-        with pytest.raises(RecipeError, match="Rename the column"):
+        with pytest.raises(RecipeError, match="name of a model input should be"):
             FeatureConfig().over({"item": {name: Feature()}})
 
     @pytest.mark.parametrize("name", ["year", "item_year", "a1", "Year_2", "x_"])

@@ -1,6 +1,6 @@
 """Serve for a long time under load, reloads and bad clients: memory, answers and latencies.
 
-    python benchmarks/soak.py RUNS/A/latest/bundle RUNS/B/latest/bundle --minutes 20
+    python tests/faults/soak.py RUNS/A/latest/bundle RUNS/B/latest/bundle --minutes 20
 
 Both bundles are of one catalogue. First the top rate is measured: requests of eight clients, one
 after the other each. Then, at half of it, all at once: requests for known users, whose answers are

@@ -1,6 +1,6 @@
 """Share of small changes of the code that its tests notice.
 
-    python benchmarks/mutation.py splits --mutants 60
+    python tests/project/mutation.py splits --mutants 60
 
 A mutant differs from the code in one place: a comparison, an operator, a constant, a condition. Its
 functions take the place of the real ones in a process that has everything loaded, and the part's
