@@ -52,5 +52,7 @@ def set_up_logging(level: int) -> None:
     logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)
     logging.getLogger("towermill").setLevel(level)
     if level > logging.DEBUG:
+        # Merlin logs the traceback of what it raises; the error itself is reported once.
+        logging.getLogger("merlin").setLevel(logging.CRITICAL)
         # Distributed sets its own loggers to "info" as it is imported.
         os.environ.setdefault("DASK_LOGGING__DISTRIBUTED", "warning")
