@@ -15,7 +15,7 @@ import sys
 #: Events of the interpreter that change files; ``open`` if it may write.
 _CHANGES = {
     *("os.rename", "os.remove", "os.mkdir", "os.rmdir", "os.symlink", "os.link", "os.truncate"),
-    *("shutil.rmtree", "shutil.copyfile", "shutil.move"),
+    *("shutil.copyfile", "shutil.move"),
 }
 _WRITE = os.O_WRONLY | os.O_RDWR | os.O_CREAT
 
