@@ -86,7 +86,7 @@ def faults(results: Path) -> str:
         count[1] += case.find("failure") is None and case.find("error") is None
     rows = [
         f"| {scenario} | {'killed' if fault == 'kill' else 'refused'} | {points} | {passed} |"
-        for (scenario, fault), (points, passed) in counts.items()
+        for (scenario, fault), (points, passed) in sorted(counts.items())
     ]
     points, passed = (sum(count[i] for count in counts.values()) for i in (0, 1))
     head = ["| command | | points | passed |", "|---|---|---|---|"]
