@@ -182,10 +182,9 @@ def _from_raw(bundle: Bundle, table: pl.DataFrame, wanted: list[str]) -> list[pl
     own = {name: features[name] for name in columns if name in features}
     found = typed(table.lazy(), own, "item").select(columns).collect()
     trained = typed(pl.LazyFrame(schema=_raw_types(bundle)), own, "item").collect_schema()
-    as_of = bundle.manifest.as_of
     rows = found.with_columns(
         *(_in_type(found[n], trained[n]) for n in columns if kinds[n].shares_vocabulary),
-        pl.lit(as_of and datetime.fromisoformat(as_of)).alias(TIMESTAMP),
+        _end_of_training(bundle),
     ).to_dicts()
     made = []
     for name in wanted:
@@ -259,13 +258,18 @@ def _left_out(
 ) -> pl.Expr:
     """Return a column that the workflow asks for and the model does not take."""
     if name == TIMESTAMP:  # ages are taken at the end of training, as those of its items
-        as_of = bundle.manifest.as_of
-        moment = None if as_of is None else datetime.fromisoformat(as_of)
-        return pl.lit(moment, pl.Datetime("us")).alias(name)
+        return _end_of_training(bundle)
     kind = known.get(name, known[ITEM_ID])  # a list of interactions holds ids of items
     if is_list:
         return pl.lit([], kind if isinstance(kind, pl.List) else pl.List(kind)).alias(name)
     return pl.lit(None, kind).alias(name)
+
+
+def _end_of_training(bundle: Bundle) -> pl.Expr:
+    """Return the moment to which ages count, as the timestamp of every row."""
+    as_of = bundle.manifest.as_of
+    moment = None if as_of is None else datetime.fromisoformat(as_of)
+    return pl.lit(moment, pl.Datetime("us")).alias(TIMESTAMP)
 
 
 def _through_tower(

@@ -208,8 +208,7 @@ def _check_side(
         )
     by_id = by_id.filter(~missing)
     require_distinct(by_id, column, f"{name}s")
-    require_match(seen, by_id.select(column), column, f"{name}s", min_match)
-    lone = seen.join(by_id, on=column, how="anti")
+    lone = require_match(seen, by_id.select(column), column, f"{name}s", min_match)
     return {
         f"{name}_rows": by_id.height,
         f"{name}_rows_dropped": nulls,

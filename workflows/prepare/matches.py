@@ -8,6 +8,7 @@ import polars as pl
 
 from towermill.columns import LEAST_MATCH
 from towermill.errors import DataError
+from towermill.workflows.sources.reading.ids import whole_number
 from towermill.workflows.streaming.group_by import COUNT
 
 logger = logging.getLogger(__name__)
@@ -23,8 +24,8 @@ _REMEDIES = {
 
 def require_match(
     seen: pl.DataFrame, held: pl.DataFrame, column: str, table: str, least: float = LEAST_MATCH
-) -> None:
-    """Refuse a table that too few rows of a log find an id in; report other losses.
+) -> pl.DataFrame:
+    """Refuse a table that too few rows of a log find an id in; report and return other losses.
 
     Parameters
     ----------
@@ -39,6 +40,10 @@ def require_match(
     least
         The share of rows that must match.
 
+    Returns
+    -------
+    The rows of `seen` whose ids the table lacks.
+
     Raises
     ------
     DataError
@@ -46,7 +51,7 @@ def require_match(
     """
     lone = seen.join(held, on=column, how="anti").sort(COUNT, column, descending=[True, False])
     if lone.is_empty():
-        return
+        return lone
     rows, lost = int(seen[COUNT].sum()), int(lone[COUNT].sum())
     examples = _named(lone[column])
     if rows - lost >= least * rows:
@@ -54,7 +59,7 @@ def require_match(
             "Of %d rows, %d have no row in the %s for their %s (%d ids, such as %s)",
             *(rows, lost, table, column, lone.height, examples),
         )
-        return
+        return lone
     others = _named(held.join(seen, on=column, how="anti").sort(column)[column]) or "none"
     raise DataError(
         f"At least {least:.0%} of the rows should find their {column} in the {table} "
@@ -72,9 +77,7 @@ def _remedy(seen: pl.DataFrame, held: pl.DataFrame, column: str, table: str) -> 
     """Return what to do: how the ids would match, if there is a way."""
     text = pl.col(column).cast(pl.String)
     ways = {
-        "as integers": text.str.extract(r"^\s*([+-]?\d+)(?:\.0*)?\s*$").cast(
-            pl.Int64, strict=False
-        ),
+        "as integers": whole_number(text),
         "without blanks": text.str.strip_chars(),
         "in lower case": text.str.to_lowercase(),
     }
