@@ -1,4 +1,4 @@
-"""Items and users beside the interactions: joins, features, and what is told of losses."""
+"""Items and users beside the interactions: joins, features, and the losses reported."""
 
 from __future__ import annotations
 

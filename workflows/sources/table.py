@@ -16,6 +16,7 @@ from towermill.features.shared.times import time_expr
 from towermill.section import Section
 from towermill.workflows.sources.base import SourceConfig
 from towermill.workflows.sources.reading.files import find_files
+from towermill.workflows.sources.reading.ids import is_integer_text
 from towermill.workflows.sources.reading.options import Declared, ReadingOptions
 from towermill.workflows.sources.reading.raw_table import (
     RawTable,
@@ -262,9 +263,7 @@ def _same_type(side: pl.LazyFrame, role: str, kind: pl.DataType, what: str) -> p
         return side
     if kind == pl.Int64:
         # These ids are text: one that is no number could meet no interaction, and 007 is not 7.
-        integer = pl.col(role).cast(pl.Int64, strict=False)
-        same = (integer.cast(pl.String) == pl.col(role)).fill_null(False)
-        bad = side.filter(pl.col(role).is_not_null() & ~same)
+        bad = side.filter(pl.col(role).is_not_null() & ~is_integer_text(pl.col(role)))
         example = bad.select(role).head(1).collect(engine="streaming")
         if example.height:
             raise DataError(

@@ -13,10 +13,15 @@ def require(names: Sequence[str], columns: Sequence[str], what: str) -> None:
     """Raise a DataError unless `names` has all `columns`; `what` names the table."""
     for column in columns:
         if column not in names:
-            raise DataError(
-                f"`{what}` should have a column {column!r}.{did_you_mean(column, names)} "
-                f"Found: {', '.join(names)}.{_separator(column, names)}"
-            )
+            raise DataError(missing(column, names, f"`{what}`") + _separator(column, names))
+
+
+def missing(column: str, names: Sequence[str], what: str) -> str:
+    """Return the message that `what` lacks a column."""
+    return (
+        f"{what} should have a column {column!r}.{did_you_mean(column, names)} Found: "
+        f"{', '.join(names)}."
+    )
 
 
 def _separator(column: str, names: Sequence[str]) -> str:

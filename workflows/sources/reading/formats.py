@@ -55,6 +55,12 @@ def kind_of(path: Path) -> FileKind | None:
     return FileKind("tsv", compression) if name.endswith(".tsv") else None
 
 
+def form_of(path: Path, given: Form | None) -> Form:
+    """Return the format of a data file: the one given, else by its name."""
+    kind = kind_of(path)
+    return given or (kind.form if kind else "csv")
+
+
 def is_metadata(path: Path) -> bool:
     """Tell whether a file is one that tools write beside data, such as a checksum or a README.
 

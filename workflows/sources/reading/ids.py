@@ -12,6 +12,16 @@ MISSING_IDS = ("NULL", "Null", "null", "None", "NaN", "nan", "NAN", "<NA>", r"\N
 _NUMBER = r"^\s*[+-]?\d+(\.0*)?\s*$"
 
 
+def whole_number(text: pl.Expr) -> pl.Expr:
+    """Return text as Int64, also whole numbers that a float column was written as (``12.0``)."""
+    return text.str.extract(r"^\s*([+-]?\d+)(?:\.0*)?\s*$").cast(pl.Int64, strict=False)
+
+
+def is_integer_text(text: pl.Expr) -> pl.Expr:
+    """Return whether text is an integer to the letter: read as one, it is written the same."""
+    return (text.cast(pl.Int64, strict=False).cast(pl.String) == text).fill_null(False)
+
+
 def id_text(column: str, options: ReadingOptions) -> pl.Expr:
     """Return ids as text, normalised as the recipe says; missing ones are null.
 
@@ -53,19 +63,18 @@ def id_of_text(
         return _declared_integers(frame, text, column, what)
     # Most ids are integers without further ado, and need nothing done to their text.
     for ids in (pl.col(column), text):
-        integer = ids.cast(pl.Int64, strict=False)
-        whole = (integer.cast(pl.String) == ids).sum().alias("whole")
+        whole = is_integer_text(ids).sum().alias("whole")
         counts = frame.select(ids.count().alias("all"), whole).collect(engine="streaming")
         every, integers = counts.row(0)
         if integers == every > 0:
-            return integer
+            return ids.cast(pl.Int64, strict=False)
     if every:
         _refuse_two_readings(frame, text, column, what)
     return text
 
 
 def _declared_integers(frame: pl.LazyFrame, text: pl.Expr, column: str, what: str) -> pl.Expr:
-    integer = text.str.extract(r"^\s*([+-]?\d+)(?:\.0*)?\s*$").cast(pl.Int64, strict=False)
+    integer = whole_number(text)
     bad = frame.select(text.filter(text.is_not_null() & integer.is_null()).first().alias("bad"))
     example = bad.collect(engine="streaming").item()
     if example is not None:

@@ -10,7 +10,8 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from towermill.errors import DataError, did_you_mean
+from towermill.errors import DataError
+from towermill.workflows.sources.reading.casting import missing
 from towermill.workflows.sources.reading.options import Declared
 
 #: Rows read at a time.
@@ -47,10 +48,7 @@ def scan_parquet_files(
     for file, schema in schemas.items():
         for name in columns:
             if name not in schema:
-                raise DataError(
-                    f"{file} should have a column {name!r}.{did_you_mean(name, schema)} Found: "
-                    f"{', '.join(schema)}."
-                )
+                raise DataError(missing(name, schema.names(), str(file)))
     common = {name: _common(name, schemas, types or {}) for name in columns}
     parts = []
     for kinds, group in groupby(files, lambda file: [schemas[file][name] for name in columns]):

@@ -10,7 +10,7 @@ import polars as pl
 
 from towermill.features.config import Feature
 from towermill.workflows.sources.reading.casting import id_expr, require
-from towermill.workflows.sources.reading.formats import Form, kind_of
+from towermill.workflows.sources.reading.formats import form_of
 from towermill.workflows.sources.reading.ids import id_of_text, id_text
 from towermill.workflows.sources.reading.options import Declared, ReadingOptions
 from towermill.workflows.sources.reading.parquet import (
@@ -71,15 +71,9 @@ def role_of(feature: Feature) -> Role:
     return "text" if encoder.reads_text else encoder.text_holds
 
 
-def form_of(file: Path, options: ReadingOptions) -> Form:
-    """Return the format of a file that `find_files` found."""
-    kind = kind_of(file)
-    return options.format or (kind.form if kind else "csv")
-
-
 def column_names(files: Sequence[Path], options: ReadingOptions) -> list[str]:
     """Return the names of the columns of the first file."""
-    if form_of(files[0], options) == "parquet":
+    if form_of(files[0], options.format) == "parquet":
         return parquet_schema(files[0]).names()
     return TextFile.of(files[0], options).header()
 
@@ -114,7 +108,7 @@ def open_table(
         A column is missing, or cannot be read as what it is for.
     """
     require(held, list(roles), what)
-    if form_of(files[0], options) != "parquet":
+    if form_of(files[0], options.format) != "parquet":
         text = read_text(files, options, list(roles), scratch)
         columns = TextColumns(text.frame, what, options, types, text.place)
         typed = columns.typed(roles)

@@ -1,4 +1,4 @@
-"""Which files a folder or glob stands for: none read twice, none left out without a word."""
+"""The files that a folder or glob names: none is read twice, none left out silently."""
 
 from __future__ import annotations
 

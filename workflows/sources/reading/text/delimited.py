@@ -11,7 +11,8 @@ from typing import Any
 import polars as pl
 import pyarrow as pa
 
-from towermill.errors import DataError, did_you_mean
+from towermill.errors import DataError
+from towermill.workflows.sources.reading.casting import missing
 from towermill.workflows.sources.reading.options import ReadingOptions
 from towermill.workflows.sources.reading.text.batches import batches
 from towermill.workflows.sources.reading.text.endings import check_end
@@ -110,10 +111,7 @@ def read_text(
     for file, names in headers.items():
         for name in columns:
             if name not in names:
-                raise DataError(
-                    f"{file.path} should have a column {name!r}.{did_you_mean(name, names)} Found: "
-                    f"{', '.join(names)}."
-                )
+                raise DataError(missing(name, names, str(file.path)))
     target = scratch / f"text-{len(list(scratch.iterdir()))}.arrow"
     schema = pa.schema([(name, pa.string()) for name in columns])
     rows: dict[TextFile, int] = {}

@@ -11,7 +11,7 @@ from towermill.errors import DataError
 
 logger = logging.getLogger(__name__)
 
-#: Rows that must agree before the last one is held against them.
+#: Rows that must agree before the last one is compared with them.
 _ENOUGH = 3
 
 

@@ -17,7 +17,7 @@ import numpy as np
 import pyarrow as pa
 
 from towermill.errors import DataError
-from towermill.workflows.sources.reading.formats import Compression, Form, kind_of
+from towermill.workflows.sources.reading.formats import Compression, Form, form_of, kind_of
 from towermill.workflows.sources.reading.options import ReadingOptions
 
 #: Bytes read at a time: few enough to stay in a processor's cache.
@@ -42,7 +42,7 @@ class TextFile:
     def of(cls, path: Path, options: ReadingOptions) -> TextFile:
         """Return the file as its name and `options` describe it."""
         kind = kind_of(path)
-        form = options.format or (kind.form if kind else "csv")
+        form = form_of(path, options.format)
         compression = options.compression or (kind.compression if kind else "none")
         encoding = options.encoding.lower()
         return cls(

@@ -11,7 +11,7 @@ import polars as pl
 
 from towermill.errors import DataError
 from towermill.features.shared.times import TIMES, best_way, text_times
-from towermill.workflows.sources.reading.ids import id_of_text
+from towermill.workflows.sources.reading.ids import id_of_text, is_integer_text, whole_number
 from towermill.workflows.sources.reading.options import Declared, ReadingOptions
 
 logger = logging.getLogger(__name__)
@@ -104,7 +104,7 @@ class TextColumns:
         if declared == "text" or (declared is None and role == "text"):
             return pl.col(name)
         if declared == "integer":
-            return self._checked(name, _integer(name), "whole numbers")
+            return self._checked(name, whole_number(pl.col(name)), "whole numbers")
         if declared == "number" or role == "number":
             return self._number(name)
         if role == "time":
@@ -158,11 +158,6 @@ class TextColumns:
         return f"Mend the rows, or set {', '.join(ways)}, or `source.on_bad_row: drop`."
 
 
-def _integer(name: str) -> pl.Expr:
-    """Return whole numbers, also those that float columns were written as (``12.0``)."""
-    return pl.col(name).str.extract(r"^\s*([+-]?\d+)(?:\.0*)?\s*$").cast(pl.Int64, strict=False)
-
-
 def _numbers(text: pl.Expr) -> dict[str, pl.Expr]:
     """Return the ways to read text as numbers or Booleans."""
     lower = text.str.to_lowercase()
@@ -175,8 +170,8 @@ def _numbers(text: pl.Expr) -> dict[str, pl.Expr]:
 
 def _value(frame: pl.LazyFrame, name: str) -> pl.Expr:
     """Return integers if all values are integers to the letter, so that nothing is lost."""
-    same = pl.col(name).cast(pl.Int64, strict=False).cast(pl.String) == pl.col(name)
-    whole = (pl.col(name).is_null() | same.fill_null(False)).all() & (pl.col(name).count() > 0)
+    same = pl.col(name).is_null() | is_integer_text(pl.col(name))
+    whole = same.all() & (pl.col(name).count() > 0)
     # Most text shows in its first rows.
     is_whole = all(
         part.select(whole).collect(engine="streaming").item()
