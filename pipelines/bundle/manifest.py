@@ -163,7 +163,9 @@ class Manifest:
         if source["kind"] != "table":
             return {}
         table, key = source.get(f"{entity}s") or {}, ID_OF[entity]
-        found = {name: feature["column"] for name, feature in table.get("features", {}).items()}
+        # Recipes of older bundles name no columns.
+        features = table.get("features", {})
+        found = {name: feature.get("column") for name, feature in features.items()}
         found[key] = table.get(key) or source["interactions"][key]
         return {name: column for name, column in found.items() if column not in (None, name)}
 
@@ -264,13 +266,12 @@ def check_paths(bundle: Path, manifest: Manifest) -> None:
             f"The bundle at {bundle} should refer to files in it alone; {outside[0]!r} leads out "
             "of it. Do not use this bundle: get it again from where it was exported."
         )
-    for features in (manifest.query_features, manifest.item_features):
-        for feature in features.values():
-            if feature.raw.vocabulary not in {None, *manifest.files}:
-                raise BundleError(
-                    f"The manifest of {bundle} should name vocabularies among its files. Received: "
-                    f"{feature.raw.vocabulary!r}. Export the bundle again."
-                )
+    for feature in (*manifest.query_features.values(), *manifest.item_features.values()):
+        if feature.raw.vocabulary is not None and feature.raw.vocabulary not in manifest.files:
+            raise BundleError(
+                f"The manifest of {bundle} should name vocabularies among its files. Received: "
+                f"{feature.raw.vocabulary!r}. Export the bundle again."
+            )
 
 
 def parse_manifest(bundle: Path) -> Manifest:

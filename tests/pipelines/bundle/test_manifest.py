@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable
-from dataclasses import fields, is_dataclass
+from dataclasses import fields, is_dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 
@@ -41,6 +41,31 @@ def as_format_3(plain: dict[str, Any]) -> None:
     for raw in plain["raw_inputs"].values():
         del raw["time"]
     del plain["index"]["library"], plain["index"]["parameters"]
+
+
+class TestRawColumns:
+    TABLE: ClassVar[dict[str, Any]] = {
+        "kind": "table",
+        "interactions": {"user_id": "reader", "item_id": "film"},
+        "items": {
+            "item_id": "id",
+            "features": {
+                "price": {"kind": "number", "column": "Price EUR"},
+                "year": {"kind": "number", "column": None},
+                "old": {"kind": "number"},  # as recipes were before they could name columns
+            },
+        },
+        "users": None,
+    }
+
+    def test_names_that_differ(self, copy: Path) -> None:
+        manifest = load_manifest(copy)
+        table = replace(manifest, recipe={**manifest.recipe, "source": self.TABLE})
+        assert table.raw_columns("item") == {"item_id": "id", "price": "Price EUR"}
+        assert table.raw_columns("user") == {"user_id": "reader"}
+
+    def test_other_sources_name_none(self, copy: Path) -> None:
+        assert load_manifest(copy).raw_columns("item") == {}
 
 
 class TestFormats:
