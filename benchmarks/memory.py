@@ -31,7 +31,7 @@ from rich.table import Table
 from towermill.workflows.config import FeatureConfig
 from towermill.workflows.prepare.check_interactions import InteractionChecks
 from towermill.workflows.process.interaction_inputs import write_raw_splits
-from towermill.workflows.process.seen import write_seen
+from towermill.workflows.process.user_lists import write_seen
 from towermill.workflows.selecting.filters import Filters, apply_filters
 from towermill.workflows.selecting.split import Split
 from towermill.workflows.tables import FEATURES_FILE, Proposal, Tables, read_tables, write_tables

@@ -15,6 +15,8 @@ from towermill.features.config import Features
 
 #: Splits that a processed folder may hold. Only impressions have hidden ones.
 SPLITS: Final = ("train", "validation", "test", HIDDEN)
+#: Those of interactions, oldest first.
+RANKED_SPLITS: Final = SPLITS[:3]
 #: In the folder of text: the given word vectors.
 WORDS: Final = "words.npy"
 #: Version of ``stats.json``. Version 1 had no summary.
@@ -37,12 +39,15 @@ class ProcessedFolder:
     users, items
         Parquet, one row per known id, by encoded id from 3: encoded features, raw columns as
         ``raw_<name>``, and ``train_count``, the occurrences of the id in training (of articles:
-        their clicks). Users of impressions have their latest ``history``; items may have
-        ``vector``, and of impressions ``tokens`` and ``published``.
+        their clicks). Users of impressions, and with `features.history`, have their latest
+        ``history``; items may have ``vector``, and of impressions ``tokens`` and ``published``.
     seen
         Parquet: the known items that each known user has interacted with, over the whole log.
     seen_before
         The same of the run being continued; only in a continued run of interactions.
+    sequences
+        Parquet, only of interactions with `features.history`: ``user_id``, and for each split the
+        list of the user's items, oldest first.
     histories
         Parquet, only of impressions: row i is what ``history_id`` i had read, the most recent
         article last. Row 0 is the empty history.
@@ -67,7 +72,7 @@ class ProcessedFolder:
         self.path = path
         self.users, self.items = self.table("user"), self.table("item")
         self.seen, self.seen_before = path / "seen.parquet", path / "seen_before.parquet"
-        self.histories = path / "histories.parquet"
+        self.sequences, self.histories = path / "sequences.parquet", path / "histories.parquet"
         self.schema, self.workflow = path / "schema.pbtxt", path / "workflow"
         self.text, self.words = path / "text", path / "text" / WORDS
         self.stats = path / "stats.json"

@@ -32,8 +32,12 @@ class FeatureConfig(Section):
     graph
         ``module:Name`` of a function that returns your own NVTabular graph: see
         docs/extending/features.md. It can be combined with titles only.
+    history
+        For interactions: write each user's items in the order of time, for models whose query is a
+        history. Left out, they are written if `model` reads them.
     history_size
-        For impressions: keep at most this many articles that a user read, the last ones.
+        Keep at most this many items of a history, the last ones: 20 of impressions, 500 of
+        interactions, unless it is set.
     """
 
     user: Features | None = None
@@ -42,7 +46,8 @@ class FeatureConfig(Section):
     ids: dict[Literal["user_id", "item_id"], Feature] = Field(default_factory=dict)
     positive: dict[str, float] = Field(default_factory=dict)
     graph: Annotated[str | None, PartName()] = None
-    history_size: PositiveInt = 20
+    history: bool | None = None
+    history_size: PositiveInt | None = None
 
     @model_validator(mode="after")
     def _one_graph(self) -> FeatureConfig:

@@ -23,6 +23,8 @@ class ModelConfig(Section):
         The events that it can be trained on.
     contract
         What `create` returns: a retriever, or a ranker. None if that is not known before.
+    reads_history
+        Whether its query is the user's history: of interactions, `process` then writes them.
     trains
         Whether it has weights to fit; without, `batches` is never called.
     online
@@ -39,6 +41,7 @@ class ModelConfig(Section):
     kind: str
     learns_from: ClassVar[tuple[Events, ...]] = ("interactions",)
     contract: ClassVar[Literal["retriever", "ranker"] | None] = "retriever"
+    reads_history: ClassVar[bool] = False
     trains: ClassVar[bool] = True
     online: ClassVar[str | None] = None
 

@@ -15,10 +15,18 @@ from merlin.schema import ColumnSchema, Schema, Tags
 from merlin.schema.io.tensorflow_metadata import TensorflowMetadata
 from numpy.typing import NDArray
 
-from towermill.columns import COLD_USER, FIRST_ID, ITEM_ID, TRAIN_ROWS, USER_ID, Events
+from towermill.columns import (
+    COLD_USER,
+    FIRST_ID,
+    HISTORY,
+    ITEM_ID,
+    TRAIN_ROWS,
+    USER_ID,
+    Events,
+)
 from towermill.errors import DataError, SchemaError
 from towermill.models.data.lists import Lists
-from towermill.processed import ProcessedFolder, Stats
+from towermill.processed import RANKED_SPLITS, ProcessedFolder, Stats
 
 #: Feature name to values; a list feature is ``<name>__values`` and ``<name>__offsets``, as
 #: Merlin's dataloader gives it.
@@ -138,13 +146,55 @@ class Processed:
         """The users seen in training, by encoded id."""
         return pl.read_parquet(self.folder.users)
 
+    @cached_property
+    def sequences(self) -> pl.DataFrame:
+        """The items of each training user in each split, oldest first: ``user_id``, ``train`` ….
+
+        Raises
+        ------
+        SchemaError
+            `process` wrote none.
+        """
+        if not self.has_histories:
+            raise SchemaError(
+                "The model needs the users' histories; the processed data has none. Set "
+                "`features.history: true` and process the data again."
+            )
+        return pl.read_parquet(self.folder.sequences)
+
+    @property
+    def has_histories(self) -> bool:
+        """Whether the users' histories were written."""
+        return self.folder.sequences.is_file()
+
+    @property
+    def history_size(self) -> int:
+        """Items that a history holds at most."""
+        return int(self.column(HISTORY).properties["value_count"]["max"])
+
+    def with_history(self, rows: pl.DataFrame, split: str) -> pl.DataFrame:
+        """Add each row's ``history``: its user's latest items before a split.
+
+        That is of the splits before it; `rows` of ``train`` get the items of ``train``. Unknown
+        users have none. Without histories in the processed data, `rows` are returned unchanged.
+        """
+        if not self.has_histories:
+            return rows
+        held = [name for name in RANKED_SPLITS if name in self.sequences.columns]
+        before = held[: max(held.index(split), 1)]
+        lists = self.sequences.select(
+            USER_ID, pl.concat_list(before).list.tail(self.history_size).alias(HISTORY)
+        )
+        found = rows.join(lists, on=USER_ID, how="left", maintain_order="left")
+        return found.with_columns(pl.col(HISTORY).fill_null(pl.lit([], pl.List(pl.Int32))))
+
     def query_sample(self, rows: int) -> pl.DataFrame:
         """Return a few rows with the inputs of the query tower."""
-        return self.scan("train").head(rows).collect()
+        return self.with_history(self.scan("train").head(rows).collect(), "train")
 
     def held_out_sample(self, rows: int) -> pl.DataFrame:
         """Return a few rows of the test split, likewise."""
-        return self.scan("test").head(rows).collect()
+        return self.with_history(self.scan("test").head(rows).collect(), "test")
 
     def has(self, split: str) -> bool:
         """Return whether the split was made and holds rows."""
@@ -249,8 +299,9 @@ class Processed:
             excluded = Lists.from_pairs(
                 pairs["__query"].to_numpy(), self.positions(pairs[ITEM_ID]), first.height
             )
+        features = self.with_history(first.select(self.query_schema.column_names), split)
         return Queries(
-            features=first.select(self.query_schema.column_names),
+            features=features,
             relevant=relevant,
             seen=excluded,
             total=total,

@@ -81,6 +81,25 @@ class Recipe(Section):
         return self
 
     @model_validator(mode="after")
+    def _histories_are_written(self) -> Recipe:
+        of_interactions = self.events == "interactions"
+        needed = of_interactions and self.model.reads_history
+        if needed and self.features.history is False:
+            raise ValueError(
+                f"`features.history` should be true for `model.kind: {self.model.kind}`, whose "
+                "query is the user's history. Set it, or leave it out"
+            )
+        if self.features.history and not of_interactions:
+            raise ValueError(
+                "`features.history` is for interactions: impressions have histories of their own. "
+                "Leave it out, or set `source.rows: clicks`"
+            )
+        if self.features.history is None:
+            told = self.features.model_copy(update={"history": needed})
+            object.__setattr__(self, "features", told)
+        return self
+
+    @model_validator(mode="after")
     def _sections_agree(self) -> Recipe:
         given = self.events == "impressions" and getattr(self.source, "vectors", None)
         if given and self.text.vectors:

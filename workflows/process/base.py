@@ -99,6 +99,9 @@ class EventKind(ABC, Generic[T]):
     ) -> EncodedText:
         """Write users, items and their side files; return the encoded text of the articles."""
 
+    def write_histories(self, out: ProcessedFolder, scratch: Path, before: Earlier | None) -> None:
+        """Write the histories of users that are made of the encoded splits; by default none."""
+
     @abstractmethod
     def met(self) -> pl.LazyFrame:
         """Return all known (user, item) pairs, under raw ids."""

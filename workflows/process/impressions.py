@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, Final
 
 import polars as pl
 from merlin.schema import Schema
@@ -48,6 +48,9 @@ from towermill.workflows.tables import ImpressionTables, sink
 from towermill.workflows.text.items import EncodedText, encode_articles
 
 #: What passes through the workflow unchanged.
+#: Articles of a history at most, unless the recipe says (`features.history_size`).
+HISTORY_SIZE: Final = 20
+
 _PASSED = (IMPRESSION_ID, HISTORY_ID, TIMESTAMP, LABELS)
 _TAKEN = (*_PASSED, USER_ID, ITEM_ID, INVIEW, CLICKED, HISTORY, PUBLISHED, TOKENS, VECTOR)
 
@@ -91,7 +94,7 @@ class Impressions(EventKind[ImpressionTables]):
 
     def write_raw(self, scratch: Path, before: Earlier | None) -> RawSplits:
         """Write splits, histories, and what the workflow is fitted on."""
-        size = self.features.history_size
+        size = self.features.history_size or HISTORY_SIZE
         return write_raw_impressions(self.tables, self.columns, self.split, size, scratch)
 
     def build(self, fit: Path, categories: Path) -> Workflow:
@@ -149,7 +152,7 @@ class Impressions(EventKind[ImpressionTables]):
         columns = []
         for column in workflow.output_schema:
             if column.name == HISTORY:
-                longest = {"min": 0, "max": self.features.history_size}
+                longest = {"min": 0, "max": self.features.history_size or HISTORY_SIZE}
                 column = column.with_properties({"value_count": longest})
             columns.append(column)
         return Schema([*columns, *text.schema])

@@ -8,14 +8,15 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import cached_property
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, Final
 
 import polars as pl
-from merlin.schema import Schema
+from merlin.schema import ColumnSchema, Schema, Tags
 from merlin.schema.io.tensorflow_metadata import TensorflowMetadata
 
 from towermill.columns import (
     FIRST_ID,
+    HISTORY,
     ID_OF,
     ITEM_ID,
     RAW_PREFIX,
@@ -40,9 +41,13 @@ from towermill.workflows.process.interaction_checks import check_columns, check_
 from towermill.workflows.process.interaction_inputs import write_raw_splits
 from towermill.workflows.process.replay import replay
 from towermill.workflows.process.summary import RawSplits
+from towermill.workflows.process.user_lists import write_sequences
 from towermill.workflows.selecting.filters import Filters, apply_filters
 from towermill.workflows.tables import Tables
 from towermill.workflows.text.items import EncodedText, add_vectors, check_text
+
+#: Items of a history at most, unless the recipe says (`features.history_size`).
+HISTORY_SIZE: Final = 500
 
 
 @dataclass(frozen=True)
@@ -206,6 +211,14 @@ class Interactions(EventKind[Tables]):
             how="horizontal",
         )
 
+    def write_histories(self, out: ProcessedFolder, scratch: Path, before: Earlier | None) -> None:
+        """Write ``sequences.parquet`` and the users' ``history``, if the recipe asks for them."""
+        if not self.features.history:
+            return
+        earlier = None if before is None else before.folder.sequences
+        held = earlier if earlier is not None and earlier.is_file() else None
+        write_sequences(out.path, scratch, self.features.history_size or HISTORY_SIZE, held)
+
     def met(self) -> pl.LazyFrame:
         """Return the pairs of the whole log, also of rows that filters or splits leave out."""
         return self.tables.interactions.select(USER_ID, ITEM_ID)
@@ -215,6 +228,8 @@ class Interactions(EventKind[Tables]):
         made = workflow.output_schema
         if self._nodes is not None:
             made = tagged(workflow, self._nodes)
+        if self.features.history:
+            made = Schema([*made, self._history_column(made[ITEM_ID])])
         if before is None:
             return made
         earlier = TensorflowMetadata.from_proto_text_file(str(before.path)).to_merlin_schema()
@@ -225,6 +240,21 @@ class Interactions(EventKind[Tables]):
                 column = column.with_properties({"embedding_sizes": found})
             columns.append(column)
         return Schema(columns)
+
+    def _history_column(self, item: ColumnSchema) -> ColumnSchema:
+        """Return the column of histories: lists of the items' ids.
+
+        It is not tagged as a feature of the user: only models of histories read it.
+        """
+        longest = {"min": 0, "max": self.features.history_size or HISTORY_SIZE}
+        return ColumnSchema(
+            HISTORY,
+            dtype=item.dtype,
+            is_list=True,
+            is_ragged=True,
+            tags=[Tags.CATEGORICAL, Tags.SEQUENCE],
+            properties={"domain": item.properties["domain"], "value_count": longest},
+        )
 
     def add_earlier(self, before: Earlier, out: ProcessedFolder, share: float) -> int:
         """Add ``seen_before.parquet``, items' ``train_rows`` and replayed rows."""

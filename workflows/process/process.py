@@ -18,8 +18,8 @@ from towermill.workflows.graph.write import write, write_schema
 from towermill.workflows.process.base import EventKind
 from towermill.workflows.process.earlier_run import Earlier
 from towermill.workflows.process.inputs import require_values
-from towermill.workflows.process.seen import write_seen
 from towermill.workflows.process.summary import summarize, warn_of_losses
+from towermill.workflows.process.user_lists import write_seen
 from towermill.workflows.report import report
 from towermill.workflows.tables import row_count
 
@@ -80,6 +80,7 @@ def process(
     written = dict(rows)
     text = events.write_tables(workflow, raw, as_of, folder, before)
     write_seen(events.met(), out, scratch, None if before is None else before.seen)
+    events.write_histories(folder, scratch, before)
     if before is not None and (replayed := events.add_earlier(before, folder, share)):
         rows["replayed"] = replayed
 
