@@ -64,6 +64,11 @@ class ModelConfig(Section):
             The processed schema lacks what the model needs.
         """
 
+    def training_rows(self, data: Any) -> int:
+        """Return the number of training rows, from which a batch size of 0 is chosen."""
+        rows: int = data.rows("train")
+        return rows
+
     def batches(self, data: Any, *, batch_size: int, seed: int) -> Batches | None:
         """Return what the model is trained on; None is refused if the kind `trains`."""
         return None

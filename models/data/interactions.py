@@ -108,6 +108,11 @@ class Processed:
         return select_inputs(self.schema, (Tags.USER, Tags.CONTEXT), USER_ID)
 
     @cached_property
+    def user_schema(self) -> Schema:
+        """The model inputs that belong to the user alone: tagged USER."""
+        return select_inputs(self.schema, (Tags.USER,), USER_ID)
+
+    @cached_property
     def item_schema(self) -> Schema:
         """The model inputs on the item side: tagged ITEM."""
         return select_inputs(self.schema, (Tags.ITEM,), ITEM_ID)
@@ -155,11 +160,7 @@ class Processed:
         SchemaError
             `process` wrote none.
         """
-        if not self.has_histories:
-            raise SchemaError(
-                "The model needs the users' histories; the processed data has none. Set "
-                "`features.history: true` and process the data again."
-            )
+        self._require_histories()
         return pl.read_parquet(self.folder.sequences)
 
     @property
@@ -167,12 +168,22 @@ class Processed:
         """Whether the users' histories were written."""
         return self.folder.sequences.is_file()
 
+    def _require_histories(self) -> None:
+        if not self.has_histories:
+            raise SchemaError(
+                "The model needs the users' histories; the processed data has none. Set "
+                "`features.history: true` and process the data again."
+            )
+
     @property
     def history_size(self) -> int:
-        """Items that a history holds at most."""
+        """Items that a history holds at most; raise `SchemaError` if there are no histories."""
+        self._require_histories()
         return int(self.column(HISTORY).properties["value_count"]["max"])
 
-    def with_history(self, rows: pl.DataFrame, split: str) -> pl.DataFrame:
+    def with_history(
+        self, rows: pl.DataFrame, split: Literal["train", "validation", "test"]
+    ) -> pl.DataFrame:
         """Add each row's ``history``: its user's latest items before a split.
 
         That is of the splits before it; `rows` of ``train`` get the items of ``train``. Unknown

@@ -10,6 +10,13 @@ from towermill.registry import Registry
 TOWER_ENCODERS: Registry[Any] = Registry(
     "tower encoder", "towermill.models.encoders.towers", "towermill.tower_encoders"
 )
+#: `model.encoder` of a history model to its Keras layer.
+HISTORY_ENCODERS: Registry[Any] = Registry(
+    "history encoder",
+    "towermill.models.encoders.histories",
+    "towermill.history_encoders",
+    "towermill.models.encoders.histories.base:HistoryEncoder",
+)
 #: `model.news_encoder` of a news model to its Keras layer.
 NEWS_ENCODERS: Registry[Any] = Registry(
     "news encoder", "towermill.models.encoders.news", "towermill.news_encoders"

@@ -90,7 +90,7 @@ class Catalogue(_Sampler):
         super().__init__(max_num_samples=num_negatives, **kwargs)
         self.own = own
         self.item_tower = item_tower
-        self.items = _Table(items)
+        self.items = ItemTable(items)
         self.cumulative = tf.constant(np.cumsum(probability) / probability.sum(), tf.float64)
         # Padding, null and out of vocabulary are never drawn.
         shares = np.concatenate([np.zeros(FIRST_ID), probability / probability.sum()])
@@ -143,7 +143,7 @@ class Mixed(_Sampler):
         )
 
 
-class _Table:
+class ItemTable:
     """The catalogue's features on the device, gathered by position."""
 
     def __init__(self, features: Mapping[str, NDArray[Any]]) -> None:

@@ -62,7 +62,7 @@ def train_model(
     """
     data = open_data(processed)
     if not train.batch_size:
-        train = train.model_copy(update={"batch_size": batch_size_for(data.rows("train"))})
+        train = train.model_copy(update={"batch_size": batch_size_for(model.training_rows(data))})
     monitor = monitor_of(train, data.events)
     ranking = ranking or Ranking()
     check_monitor(monitor, data.events, ranking.metrics)

@@ -36,6 +36,7 @@ def describe_inputs(
     state = WorkflowState.read(bundle / WORKFLOW)
     moments = {n: (op.means[n], op.stds[n]) for op in state.moments for n in op.means}
     files = {n: f"{WORKFLOW}/{CATEGORIES}/{file}" for n, file in state.vocabularies.items()}
+    files.setdefault(HISTORY, files[ITEM_ID])  # made of the encoded items, not by the workflow
 
     def raw(name: str) -> RawEncoding:
         feature = features.get(name) or _IDS.get(name)

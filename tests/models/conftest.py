@@ -15,13 +15,33 @@ sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parent / "layers"
 pytest.register_assert_rewrite("contract")
 
 from news_worlds import mood_world, taste_world, topic_world  # noqa: E402
-from worlds import group_world  # noqa: E402
+from worlds import chain_world, group_world, with_histories  # noqa: E402
 
 
 @pytest.fixture(scope="session")
 def id_world(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The group is told by the ids alone."""
     return group_world(tmp_path_factory.mktemp("id-world"), features=False)
+
+
+@pytest.fixture(scope="session")
+def history_world(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The group is told by the ids alone; users have histories."""
+    world = group_world(tmp_path_factory.mktemp("history-world"), features=False)
+    return with_histories(world, size=15)
+
+
+@pytest.fixture(scope="session")
+def featured_histories(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Histories, and features of users and items."""
+    world = group_world(tmp_path_factory.mktemp("featured-histories"), features=True)
+    return with_histories(world, size=15)
+
+
+@pytest.fixture(scope="session")
+def chains(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Each item decides the next one."""
+    return chain_world(tmp_path_factory.mktemp("chains"))
 
 
 @pytest.fixture(scope="session")

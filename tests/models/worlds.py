@@ -11,7 +11,7 @@ import polars as pl
 from merlin.schema import ColumnSchema, Schema, Tags
 from merlin.schema.io.tensorflow_metadata import TensorflowMetadata
 
-from towermill.columns import FIRST_ID, ITEM_ID, OOV_ID, USER_ID
+from towermill.columns import FIRST_ID, HISTORY, ITEM_ID, OOV_ID, USER_ID
 from towermill.models.configs.train import TrainConfig
 from towermill.models.contracts.retriever import Retriever
 from towermill.models.data.interaction_batches import InteractionBatches
@@ -49,7 +49,9 @@ def write_processed(
     schema = Schema(columns)
     TensorflowMetadata.from_merlin_schema(schema).to_proto_text_file(str(folder))
     items.write_parquet(folder / "items.parquet")
-    users = train.filter(pl.col(USER_ID) >= FIRST_ID).select(USER_ID).unique().sort(USER_ID)
+    own = [name for name, side in sides.items() if side == Tags.USER]
+    known = train.filter(pl.col(USER_ID) >= FIRST_ID).unique(USER_ID).sort(USER_ID)
+    users = known.select(USER_ID, *(name for name in own if name != USER_ID))
     users.write_parquet(folder / "users.parquet")
     return folder
 
@@ -134,6 +136,64 @@ def group_world(folder: Path, *, features: bool, users: int = 240, items: int = 
     sides |= {ITEM_ID: Tags.ITEM, "genres": Tags.ITEM, "year": Tags.ITEM}
     named = {name: tag for name, tag in sides.items() if name in splits["train"].columns}
     return write_processed(folder, splits, item_table, named)
+
+
+def chain_world(folder: Path, *, users: int = 200, items: int = 60) -> Path:
+    """Write a world where each item decides the next one, and nothing else does.
+
+    A user starts anywhere on a ring of all items, in an order that ids do not tell, and follows it:
+    8 items in training, then 1 in validation and 1 in test. The next item is the answer.
+    """
+    rng = np.random.default_rng(3)
+    ring = rng.permutation(items)
+    rows: dict[str, list[tuple[int, int]]] = {"train": [], "validation": [], "test": []}
+    for user in range(users):
+        start = rng.integers(items)
+        met = [int(ring[(start + step) % items]) for step in range(10)]
+        for name, part in zip(rows, (met[:8], met[8:9], met[9:]), strict=True):
+            rows[name] += [(user, item) for item in part]
+    train = np.array(rows["train"])
+    user_of, item_of = by_falling_count(train[:, 0], users), by_falling_count(train[:, 1], items)
+    splits = {}
+    for name, pairs in rows.items():
+        array = np.array(pairs)
+        splits[name] = pl.DataFrame({USER_ID: user_of[array[:, 0]], ITEM_ID: item_of[array[:, 1]]})
+    table = pl.DataFrame({ITEM_ID: np.sort(item_of)})
+    path = write_processed(folder, splits, table, {USER_ID: Tags.USER, ITEM_ID: Tags.ITEM})
+    return with_histories(path)
+
+
+def with_histories(folder: Path, size: int = 9) -> Path:
+    """Add the histories to a processed data set, in the order of its rows."""
+    lists: pl.DataFrame | None = None
+    for name in ("train", "validation", "test"):
+        rows = pl.read_parquet(folder / name / "*.parquet")
+        known = rows.filter(pl.col(USER_ID) >= FIRST_ID)
+        own = known.group_by(USER_ID, maintain_order=True).agg(pl.col(ITEM_ID).alias(name))
+        lists = own if lists is None else lists.join(own, on=USER_ID, how="left")
+    assert lists is not None
+    lists = lists.with_columns(pl.col(pl.List(pl.Int32)).fill_null([])).sort(USER_ID)
+    lists.write_parquet(folder / "sequences.parquet")
+    users = pl.read_parquet(folder / "users.parquet")
+    latest = pl.concat_list("train", "validation", "test").list.tail(size)
+    latest_of = lists.select(USER_ID, latest.alias(HISTORY))
+    users.join(latest_of, on=USER_ID, maintain_order="left").write_parquet(folder / "users.parquet")
+    schema = TensorflowMetadata.from_proto_text_file(str(folder)).to_merlin_schema()
+    item = schema[ITEM_ID]
+    column = ColumnSchema(
+        HISTORY,
+        dtype=np.int32,
+        is_list=True,
+        is_ragged=True,
+        tags=[Tags.CATEGORICAL, Tags.SEQUENCE],
+        properties={
+            "domain": item.properties["domain"],
+            "value_count": {"min": 0, "max": size},
+        },
+    )
+    made = Schema([*schema, column])
+    TensorflowMetadata.from_merlin_schema(made).to_proto_text_file(str(folder))
+    return folder
 
 
 def fit_interactions(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 import merlin.models.tf as mm
 from merlin.models.utils.schema_utils import get_embedding_size_from_cardinality
@@ -10,12 +10,18 @@ from merlin.schema import ColumnSchema, Schema, Tags
 
 from towermill.models.layers.embeddings import PooledTable, first_values
 
-if TYPE_CHECKING:
-    from towermill.models.configs.two_tower import TwoTowerConfig
+
+class EmbeddingConfig(Protocol):
+    """The width of embedding tables, and the weight of their squared norms."""
+
+    @property
+    def embedding_dim(self) -> int | None: ...
+    @property
+    def l2(self) -> float: ...
 
 
 def feature_inputs(
-    schema: Schema, config: TwoTowerConfig, seed: int, plain_sum: bool = False
+    schema: Schema, config: EmbeddingConfig, seed: int, plain_sum: bool = False
 ) -> Any:
     """Return Merlin's input block: an embedding table a category, and numbers as they are.
 

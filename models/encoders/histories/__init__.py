@@ -1,0 +1,1 @@
+"""Encoders of a user's history of items."""

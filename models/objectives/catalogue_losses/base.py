@@ -1,0 +1,136 @@
+"""The pairs that a catalogue loss learns from, and the catalogue that it scores."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import Any, ClassVar, NamedTuple
+
+import numpy as np
+import tensorflow as tf
+from numpy.typing import NDArray
+
+from towermill.models.data.interactions import Batch
+from towermill.models.objectives.samplers import ItemTable
+
+
+class Targets(NamedTuple):
+    """Queries, and the items that each should score high.
+
+    Attributes
+    ----------
+    queries
+        float32 ``(queries, dim)``.
+    rows, items
+        int64 ``(targets,)``: row of the query, and position of the item in the catalogue.
+    hidden
+        int64 ``(pairs, 2)``: query and item position that are no negatives, as the query was made
+        from the item; None without any.
+    """
+
+    queries: tf.Tensor
+    rows: tf.Tensor
+    items: tf.Tensor
+    hidden: tf.Tensor | None = None
+
+    @property
+    def weights(self) -> tf.Tensor:
+        """Weight of each target, 1 over the root of its query's number of targets."""
+        count = tf.shape(self.queries)[0]
+        counts = tf.math.unsorted_segment_sum(tf.ones_like(self.rows, tf.float32), self.rows, count)
+        return tf.gather(tf.math.rsqrt(tf.maximum(counts, 1.0)), self.rows)
+
+
+@dataclass(frozen=True)
+class CatalogueItems:
+    """The catalogue, as the item tower encodes it.
+
+    Attributes
+    ----------
+    tower
+        Features of items to float32 ``(items, dim)``.
+    features
+        Of the catalogue in Merlin's form, row i the item of encoded id i + 3.
+    counts
+        Training rows of each item, ``(items,)``.
+    """
+
+    tower: Any
+    features: Batch
+    counts: NDArray[np.int64]
+
+    def __len__(self) -> int:
+        return len(self.counts)
+
+
+class CatalogueLoss(ABC, tf.Module):  # type: ignore[misc]
+    """A loss over the catalogue: `kind` is its name in a recipe.
+
+    Parameters
+    ----------
+    items
+        The catalogue.
+    config
+        The `model` section.
+    seed
+        Seed of draws.
+    """
+
+    kind: ClassVar[str]
+
+    def __init__(self, items: CatalogueItems, config: Any, seed: int) -> None:
+        super().__init__()
+        self._items, self._config, self._seed = items, config, seed
+        self._table = ItemTable(items.features)
+
+    @abstractmethod
+    def __call__(self, targets: Targets) -> tf.Tensor:
+        """Return the loss, a scalar, L2 of queries and items included."""
+
+    def penalty(self, queries: tf.Tensor, items: tf.Tensor) -> tf.Tensor:
+        """Return the mean squared norm of queries and of items, times `l2`."""
+        norms = [tf.reduce_mean(tf.reduce_sum(tf.square(x), axis=1)) for x in (queries, items)]
+        return self._config.l2 * tf.add_n(norms)
+
+    def all_items(self) -> tf.Tensor:
+        """Return the embeddings of the catalogue, float32 ``(items, dim)``."""
+        return self._embed(tf.range(len(self._items)))
+
+    def _embed(self, positions: tf.Tensor) -> tf.Tensor:
+        return tf.cast(self._items.tower(self._table.rows(positions), training=True), tf.float32)
+
+
+class SampledLoss(CatalogueLoss):
+    """A loss against items drawn for the whole step, by popularity."""
+
+    def __init__(self, items: CatalogueItems, config: Any, seed: int) -> None:
+        super().__init__(items, config, seed)
+        weights = np.maximum(items.counts, 1).astype(np.float64)
+        self._probability = tf.constant(weights / weights.sum(), tf.float32)
+        self._cumulative = tf.constant(np.cumsum(weights / weights.sum()))
+        self.draws = tf.Variable(0, trainable=False, dtype=tf.int64, name="draws")
+
+    def draw(self, count: int) -> tf.Tensor:
+        """Return the positions of items drawn with replacement, int32 ``(count,)``."""
+        step = self.draws.assign_add(1)
+        uniform = tf.random.stateless_uniform(
+            [count],
+            seed=tf.stack([tf.constant(self._seed, tf.int64), step]),
+            dtype=tf.float64,
+            alg="philox",
+        )
+        found = tf.searchsorted(self._cumulative, uniform, side="right")
+        return tf.minimum(found, len(self._items) - 1)
+
+    def log_expected(self, drawn: tf.Tensor) -> tf.Tensor:
+        """Return the log of how often a drawn item is expected among the draws."""
+        return tf.math.log(tf.gather(self._probability, drawn) * self._config.num_negatives)
+
+
+def hide(logits: tf.Tensor, hidden: tf.Tensor | None) -> tf.Tensor:
+    """Return the logits with those of hidden pairs at −10⁹."""
+    if hidden is None:
+        return logits
+    ones = tf.ones(tf.shape(hidden)[:1], tf.float32)
+    marks = tf.scatter_nd(hidden, ones, tf.shape(logits, tf.int64))
+    return tf.where(marks > 0, -1e9, logits)
