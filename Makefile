@@ -62,12 +62,12 @@ RESOLVE := $(UV) pip compile --quiet --generate-hashes --no-emit-index-url --no-
   --python-version 3.11 --python-platform x86_64-manylinux_2_28 --upgrade
 LOCK := $(RESOLVE) --override requirements/in/overrides.txt
 # Extras that can be added to an environment of requirements/cpu.txt or requirements/gpu.txt.
-EXTRAS := faiss serve text tune
+EXTRAS := als faiss serve text tune
 PACKAGES := import sys, tomllib; project = tomllib.load(open('pyproject.toml', 'rb'))['project']; \
   print(*project['optional-dependencies'][sys.argv[1]], sep='\n')
 lock: $(VENV)/python-ready
 	$(LOCK) pyproject.toml --extra cpu -o requirements/cpu.txt
-	$(LOCK) pyproject.toml --extra cpu --extra text --extra tune --extra serve --extra faiss --extra dev -c requirements/cpu.txt \
+	$(LOCK) pyproject.toml --extra cpu --extra text --extra tune --extra serve --extra faiss --extra als --extra dev -c requirements/cpu.txt \
 	  -o requirements/dev.txt
 	$(LOCK) --no-deps requirements/in/models.in -o requirements/models.txt
 	$(RESOLVE) --override requirements/in/overrides-gpu.txt pyproject.toml --extra gpu -o requirements/gpu.txt

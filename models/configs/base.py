@@ -26,7 +26,7 @@ class ModelConfig(Section):
     reads_history
         Whether its query is the user's history: of interactions, `process` then writes them.
     trains
-        Whether it has weights to fit; without, `batches` is never called.
+        Whether it has weights to fit; without, `batches` is never called, and `solve` is.
     online
         ``module:Name`` of a model that learns from single clicks: a class like
         `towermill.models.architectures.funk_svd_online.OnlineFactors`. None if the kind has none.
@@ -72,3 +72,10 @@ class ModelConfig(Section):
     def batches(self, data: Any, *, batch_size: int, seed: int) -> Batches | None:
         """Return what the model is trained on; None is refused if the kind `trains`."""
         return None
+
+    def solve(self, model: Any, data: Any, *, seed: int) -> None:
+        """Compute the weights of a model that `create` returned, in closed form.
+
+        Called in the stage `train` for kinds that do not train; a model that is loaded restores
+        its weights instead. By default there is nothing to compute.
+        """

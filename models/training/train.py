@@ -88,6 +88,8 @@ def train_model(
                 after_epoch=after_epoch,
             )
             fill_untrained_rows(trained, data, before)
+        else:
+            model.solve(trained, data, seed=seed)
     finally:
         tf.keras.mixed_precision.set_global_policy("float32")
     weights = out / "weights"

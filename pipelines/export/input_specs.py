@@ -36,7 +36,8 @@ def describe_inputs(
     state = WorkflowState.read(bundle / WORKFLOW)
     moments = {n: (op.means[n], op.stds[n]) for op in state.moments for n in op.means}
     files = {n: f"{WORKFLOW}/{CATEGORIES}/{file}" for n, file in state.vocabularies.items()}
-    files.setdefault(HISTORY, files[ITEM_ID])  # made of the encoded items, not by the workflow
+    # Of interactions, the workflow makes no histories: they are lists of the items' ids.
+    files.setdefault(HISTORY, files[ITEM_ID])
 
     def raw(name: str) -> RawEncoding:
         feature = features.get(name) or _IDS.get(name)

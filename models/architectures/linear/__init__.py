@@ -1,0 +1,1 @@
+"""Linear models, solved in closed form: their query is the user's history."""
