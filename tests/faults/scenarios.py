@@ -31,7 +31,7 @@ train: {epochs: 1}
 simulate: {train_users: 60, episodes: 1, policies: [random, model]}
 """
 NEWS = """
-source: {kind: news, users: 60, articles: 100, impressions: 200, topics: 4, hidden: 30}
+source: {kind: news, users: 60, articles: 200, impressions: 200, topics: 4, hidden: 30}
 split: {kind: given}
 features: {history_size: 4}
 text: {title_size: 4, word_dim: 4}
