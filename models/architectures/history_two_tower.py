@@ -15,6 +15,7 @@ from towermill.columns import FIRST_ID, HISTORY, ITEM_ID
 from towermill.models.contracts.retriever import Retriever
 from towermill.models.data.history_batches import query_schema
 from towermill.models.data.interactions import Processed, to_batch
+from towermill.models.data.tensors import of_schema
 from towermill.models.encoders import HISTORY_ENCODERS
 from towermill.models.encoders.histories.base import CausalEncoder, HistoryEncoder
 from towermill.models.encoders.towers.inputs import feature_inputs
@@ -134,7 +135,7 @@ class ItemTower(tf.keras.layers.Layer):  # type: ignore[misc]
         ids = inputs[ITEM_ID]
         vectors = tf.cast(lookup(self.ids, ids), tf.float32)
         if self.features is not None:
-            vectors += tf.cast(self.features(_only(inputs, self.schema, ITEM_ID)), tf.float32)
+            vectors += tf.cast(self.features(of_schema(inputs, self.features.schema)), tf.float32)
         bias = tf.cast(lookup(self.bias, ids), tf.float32)
         return tf.concat([vectors, bias], axis=1)
 
@@ -176,14 +177,8 @@ class HistoryQueryTower(tf.keras.layers.Layer):  # type: ignore[misc]
     def finish(self, vectors: tf.Tensor, inputs: Mapping[str, tf.Tensor]) -> tf.Tensor:
         """Add the user's features, and the dimension of the bias, float32 ``(rows, dim + 1)``."""
         if self.features is not None:
-            vectors += tf.cast(self.features(_only(inputs, self.schema, HISTORY)), tf.float32)
+            vectors += tf.cast(self.features(of_schema(inputs, self.features.schema)), tf.float32)
         return tf.concat([vectors, tf.ones_like(vectors[:, :1])], axis=1)
-
-
-def _only(inputs: Mapping[str, tf.Tensor], schema: Schema, but: str) -> dict[str, tf.Tensor]:
-    """Return the inputs of a schema's columns except one."""
-    names = [name for name in schema.column_names if name != but]
-    return {k: v for k, v in inputs.items() if k.rpartition("__")[0] in names or k in names}
 
 
 @dataclass

@@ -64,6 +64,11 @@ class ModelConfig(Section):
             The processed schema lacks what the model needs.
         """
 
+    @property
+    def blended(self) -> tuple[ModelConfig, ...]:
+        """The kinds that this one is a blend of; each is trained alone."""
+        return ()
+
     def training_rows(self, data: Any) -> int:
         """Return the number of training rows, from which a batch size of 0 is chosen."""
         rows: int = data.rows("train")

@@ -15,6 +15,12 @@ def as_tensors(batch: Mapping[str, NDArray[Any]]) -> dict[str, tf.Tensor]:
     return {name: tf.constant(value) for name, value in batch.items()}
 
 
+def of_schema(batch: Mapping[str, Any], schema: Schema) -> dict[str, Any]:
+    """Return the entries of a batch that are a schema's columns."""
+    names = set(schema.column_names)
+    return {k: v for k, v in batch.items() if k in names or k.rpartition("__")[0] in names}
+
+
 def tensor_specs(schema: Schema) -> dict[str, tf.TensorSpec]:
     """Return the specs of a batch of these columns, as `to_batch` makes it.
 

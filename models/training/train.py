@@ -19,10 +19,8 @@ from towermill.models.data.interactions import Processed
 from towermill.models.evaluation import PROTOCOLS
 from towermill.models.evaluation.protocol import Model, Ranking
 from towermill.models.layers.placement import in_host
-from towermill.models.training.checkpoints import TrainState
-from towermill.models.training.fill_untrained import fill_untrained_rows
-from towermill.models.training.fit import AfterEpoch, Batches, fit
-from towermill.models.training.grow import grow
+from towermill.models.training.fit import AfterEpoch
+from towermill.models.training.learn import Lesson, learn
 from towermill.runtime.device import seed_everything
 from towermill.runtime.gpu import table_limit
 
@@ -70,26 +68,18 @@ def train_model(
     try:
         trained = _under_policy(data, model, train, seed)
         _check_placement(train, trained)
-        state = TrainState()
-        batches = _batches(data, model, train, seed)
-        if batches is not None:
-            before = None
-            if earlier is not None:
-                before, known = load_model(*earlier, model)
-                grow(trained, data, known, before.items.height)
-            protocol = PROTOCOLS.get(data.events)()
-            state = fit(
-                trained,
-                batches,
-                train,
-                out,
-                monitor=monitor,
-                validate=protocol.validation(data, monitor, ranking),
-                after_epoch=after_epoch,
-            )
-            fill_untrained_rows(trained, data, before)
-        else:
-            model.solve(trained, data, seed=seed)
+        protocol = PROTOCOLS.get(data.events)()
+        lesson = Lesson(
+            data,
+            train,
+            out,
+            seed,
+            monitor,
+            validate=protocol.validation(data, monitor, ranking),
+            after_epoch=after_epoch,
+            earlier=None if earlier is None else load_model(*earlier, model),
+        )
+        state = learn(trained, model, lesson)
     finally:
         tf.keras.mixed_precision.set_global_policy("float32")
     weights = out / "weights"
@@ -97,7 +87,7 @@ def train_model(
     weights.mkdir()
     trained.save(weights)
     (out / "history.json").write_text(json.dumps(asdict(state), indent=2))
-    for leftover in (out / "checkpoints", out / "best"):
+    for leftover in (out / "checkpoints", out / "best", out / "parts"):
         if leftover.exists():  # a kill half-way through must not leave half a checkpoint
             gone = leftover.with_suffix(".partial")
             shutil.rmtree(gone, ignore_errors=True)
@@ -108,20 +98,6 @@ def train_model(
 def batch_size_for(rows: int) -> int:
     """Return a power of two that makes about 64 steps of `rows`, from 64 to 4096."""
     return min(max(2 ** round(math.log2(max(rows, 1) / 64)) if rows > 64 else 64, 64), 4096)
-
-
-def _batches(data: Processed, model: ModelConfig, train: TrainConfig, seed: int) -> Batches | None:
-    """Return what the model is trained on; None of a kind that has nothing to fit."""
-    if not model.trains:
-        return None
-    batches = model.batches(data, batch_size=train.batch_size, seed=seed)
-    if batches is None:
-        raise RecipeError(
-            f"`model.kind: {model.kind}` should give training batches of {data.events}, and gives "
-            "none: it would be exported untrained. Implement `batches` of its configuration, or "
-            "declare `trains = False` if there is nothing to fit."
-        )
-    return batches
 
 
 def _under_policy(data: Processed, model: ModelConfig, train: TrainConfig, seed: int) -> Model:
