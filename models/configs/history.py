@@ -60,6 +60,8 @@ class HistoryConfig(ModelConfig):
         Items drawn per step by the sampled losses.
     calibration
         t of ``gbce``: 0 is plain binary cross-entropy, 1 has unbiased probabilities.
+    temperature
+        Scores are divided by this in the loss.
     l2
         Weight of the squared norms of query and item embeddings, each a mean over rows.
     """
