@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -108,9 +109,8 @@ class Bundle:
     ) -> Recommendations:
         """Return the `k` items that score highest for a user, raw features, or a history.
 
-        Equal scores are ordered by encoded id, and so by training frequency. In a model of
-        histories, all articles score 0 for a user without a known history, who gets the most
-        frequent ones.
+        Equal scores are ordered by encoded id, and so by training frequency. In a news model, all
+        articles score 0 for a user without a known history, who gets the most frequent ones.
 
         Parameters
         ----------
@@ -135,7 +135,7 @@ class Bundle:
         if query.history is not None:
             if self.ranks or HISTORY not in self._query_features:
                 raise BundleError(
-                    "The model of this bundle takes no `history`: only that of a news recipe does. "
+                    "The model of this bundle takes no `history`. "
                     "Give a `user_id`."
                 )
             _require_list(query.history, "history")
@@ -184,7 +184,7 @@ class Bundle:
         for place, query in enumerate(queries):
             rows[place, query.k :] = -1
         return [
-            Recommendations(items, one.known)
+            Recommendations(items, one.by in ("user", "history"), one.by)
             for items, one in zip(self._described(rows, scores), asked, strict=True)
         ]
 
@@ -306,11 +306,12 @@ class Bundle:
                 known.setdefault(row, item)
             elif {ITEM_ID: item, "score": None} not in unknown:
                 unknown.append({ITEM_ID: item, "score": None})
-        found = Recommendations([], self.users.find(user_id) is not None)
+        met = self.users.find(user_id) is not None
+        found = Recommendations([], met, "user" if met else "default")
         if known:
             query = Query(user_id, len(known), filter_seen=False, candidates=list(known.values()))
             found = self.answer([query])[0]
-        return Recommendations(found.items + unknown, found.known)
+        return replace(found, items=found.items + unknown)
 
     def score_pairs(self, pairs: Batch) -> NDArray[np.float32]:
         """Return a ranker's scores of pairs by their encoded features, float32 ``(pairs,)``."""

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
+
+#: What a query was made from: see `Recommendations`.
+By = Literal["user", "history", "features", "default"]
 
 
 @dataclass(frozen=True)
@@ -21,7 +24,7 @@ class Query:
     filter_seen
         Leave out the items the user has seen, or the history.
     history
-        Raw item ids, the last read last. For a news model, instead of a user.
+        Raw item ids, the latest last, instead of a user; for models that read histories.
     features
         Raw query features by name, instead of a user; one that is left out is missing.
     exclude
@@ -50,10 +53,15 @@ class Recommendations:
     known
         Whether the user is in the training data, or any item of the history in the catalogue;
         otherwise the answer is that for an unknown user.
+    by
+        What the query was made from: a known ``user``, the ``history`` of an unknown one, or their
+        ``features``. ``default`` is none of these: the same answer for everybody, by popularity
+        where the model reads histories, otherwise for the average user.
     """
 
     items: list[dict[str, Any]]
     known: bool
+    by: By = "user"
 
 
 class Recommender(Protocol):

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from towermill.columns import FIRST_ID, HISTORY, USER_ID
 from towermill.features.inputs import ModelInput
-from towermill.pipelines.bundle.query import Query
+from towermill.pipelines.bundle.query import By, Query
 from towermill.pipelines.bundle.raw_features import RawFeatures
 from towermill.pipelines.bundle.tables import Batch, IdTable, SeenTable
 from towermill.pipelines.bundle.towers import join, unknown_user, users_batch
 
+_HISTORY_ARRAYS = (f"{HISTORY}__values", f"{HISTORY}__offsets")
 _NOTHING = np.zeros(0, np.int64)
 
 
@@ -28,7 +30,7 @@ class Asked:
         Row of a known user, whose features the table holds.
     batch
         Otherwise the encoded features, one row.
-    known
+    by
         See `Recommendations`.
     met
         Rows of the seen items, left out with `filter_seen`.
@@ -36,7 +38,7 @@ class Asked:
 
     row: int | None
     batch: Batch
-    known: bool
+    by: By
     met: NDArray[np.int64]
 
 
@@ -65,17 +67,30 @@ class QueryEncoder:
         if query.history is not None:
             read = self.items.find_all(query.history)
             reader = unknown_user(self.features)
-            reader[f"{HISTORY}__values"] = (read + FIRST_ID).astype(np.int32)
-            reader[f"{HISTORY}__offsets"] = np.array([0, len(read)], np.int32)
-            return Asked(None, reader, bool(len(read)), read)
+            arrays = (read + FIRST_ID).astype(np.int32), np.array([0, len(read)], np.int32)
+            reader |= dict(zip(_HISTORY_ARRAYS, arrays, strict=True))
+            return Asked(None, reader, "history" if len(read) else "default", read)
         if query.features is not None:
-            row = self.users.find(query.features.get(USER_ID))
-            met = _NOTHING if row is None else self.seen.of(row)
-            return Asked(None, self.raw.encode(query.features), row is not None, met)
+            return self._by_features(query.features)
         row = self.users.find(query.user_id)
         if row is None:
-            return Asked(None, unknown_user(self.features), False, _NOTHING)
-        return Asked(row, {}, True, self.seen.of(row))
+            return Asked(None, unknown_user(self.features), "default", _NOTHING)
+        return Asked(row, {}, "user", self.seen.of(row))
+
+    def _by_features(self, features: Mapping[str, Any]) -> Asked:
+        """Encode raw features; a known user who gives no history has the stored one."""
+        row = self.users.find(features.get(USER_ID))
+        met = _NOTHING if row is None else self.seen.of(row)
+        by: By = "features" if any(name in self.features for name in features) else "default"
+        encoded = self.raw.encode(features)
+        if HISTORY in self.features:
+            if features.get(HISTORY):
+                read = self.items.find_all(features[HISTORY])
+                by, met = "history" if len(read) else by, np.union1d(met, read)
+            elif row is not None:
+                stored = self.of_users(np.array([row]))
+                encoded |= {name: stored[name] for name in _HISTORY_ARRAYS}
+        return Asked(None, encoded, by if row is None else "user", met)
 
     def batch(self, asked: Sequence[Asked]) -> Batch:
         """Return the encoded features of queries, in their order."""

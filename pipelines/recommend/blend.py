@@ -145,4 +145,5 @@ class Blend:
             np.random.default_rng(self.seed),
         )
         rows = [{**items[source][item], "source": source} for item, source in chosen]
-        return Recommendations(rows, any(part.known for part in found))
+        known = any(part.known for part in found)
+        return Recommendations(rows, known, "user" if known else "default")

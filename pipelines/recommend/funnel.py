@@ -99,4 +99,4 @@ class Funnel:
             for item in ranked.items[:k]
         ]
         known = found.known and (ranked.known or history is not None)
-        return Recommendations(items, known)
+        return Recommendations(items, known, found.by)

@@ -6,7 +6,7 @@ and validated in tests. Limits that are settings are in `limits`.
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import (
     AfterValidator,
@@ -153,6 +153,10 @@ class Recommended(BaseModel):
     """Items, best first."""
 
     known: Annotated[bool, Field(description="Whether the user, or the history, was known.")]
+    by: Annotated[
+        Literal["user", "history", "features", "default"],
+        Field(description="What the query was made from; `default` is the same for everybody."),
+    ]
     items: list[RecommendedItem]
 
 

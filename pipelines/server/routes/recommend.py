@@ -112,7 +112,8 @@ async def _recommend(
     else:
         items = [answer.items for answer in answers]
     return held, [
-        {"known": answer.known, "items": its} for answer, its in zip(answers, items, strict=True)
+        {"known": answer.known, "by": answer.by, "items": its}
+        for answer, its in zip(answers, items, strict=True)
     ]
 
 
