@@ -134,10 +134,7 @@ class Bundle:
             )
         if query.history is not None:
             if self.ranks or HISTORY not in self._query_features:
-                raise BundleError(
-                    "The model of this bundle takes no `history`. "
-                    "Give a `user_id`."
-                )
+                raise BundleError("The model of this bundle takes no `history`. Give a `user_id`.")
             _require_list(query.history, "history")
         if query.features is not None:
             if query.history is not None or query.user_id is not None:
@@ -150,7 +147,11 @@ class Bundle:
                 raise BundleError(
                     f"`features` should be names and values. Received: {query.features!r}"
                 )
-            self.raw_queries.check(query.features)
+            # The id of a known user names the stored history, even if the tower takes no id.
+            ignored = (
+                {USER_ID} - set(self._query_features) if HISTORY in self._query_features else set()
+            )
+            self.raw_queries.check({n: v for n, v in query.features.items() if n not in ignored})
         _require_list(query.exclude, "exclude")
         if query.candidates is not None:
             _require_list(query.candidates, "candidates")

@@ -58,7 +58,7 @@ class Block(tf.keras.layers.Layer):  # type: ignore[misc]
         self.project = tf.keras.layers.Dense(3 * dim, kernel_initializer=initial[0])
         self.join = tf.keras.layers.Dense(dim, kernel_initializer=initial[1])
         self.inner = tf.keras.layers.Dense(
-            4 * dim, activation="gelu", kernel_initializer=initial[2]
+            4 * dim, activation="relu", kernel_initializer=initial[2]
         )
         self.outer = tf.keras.layers.Dense(dim, kernel_initializer=initial[3])
         self.dropouts = [tf.keras.layers.Dropout(config.dropout) for _ in range(3)]

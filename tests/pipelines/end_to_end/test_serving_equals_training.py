@@ -32,6 +32,21 @@ WORLDS: dict[str, dict[str, Any]] = {
         "train": {"epochs": 1, "batch_size": 1024, "learning_rate": 0.01},
         "evaluate": {"k": [10]},
     },
+    "blend": {
+        "name": "histories",
+        "source": {"kind": "synthetic", "users": 1100, "items": 200, "interactions": 20_000},
+        "model": {
+            "kind": "blend",
+            "parts": [
+                {"kind": "ease", "l2": 50},
+                {"kind": "history", "embedding_dim": 16},
+                {"kind": "history", "encoder": "self_attention", "embedding_dim": 16},
+            ],
+            "weights": [0.4, 0.3, 0.3],
+        },
+        "train": {"epochs": 1, "batch_size": 128, "learning_rate": 0.01},
+        "evaluate": {"k": [10]},
+    },
     "nrms": {
         "name": "readers",
         "source": {
