@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Any, Final, cast
 
 import merlin.models.tf as mm
 import numpy as np
+import polars as pl
 import tensorflow as tf
 from merlin.schema import ColumnSchema, Schema
+from numpy.typing import NDArray
 
 from towermill.columns import FIRST_ID, HISTORY, ITEM_ID
 from towermill.models.contracts.retriever import Retriever
@@ -28,6 +30,8 @@ if TYPE_CHECKING:
 
 #: Largest logits of a step, in bytes, for which `loss: auto` scores the whole catalogue.
 MOST_LOGITS: Final = 512 * 2**20
+#: Items that an encoder which reads in order takes at most, unless `history_length` says.
+ORDERED: Final = 100
 #: Largest block of vectors, in bytes, when a table of queries is encoded.
 _ENCODED: Final = 256 * 2**20
 
@@ -53,7 +57,7 @@ def build_history_two_tower(
     SchemaError
         The processed data has no histories.
     """
-    length = _length(config, data)
+    length = length_of(config, data)
     counts = np.maximum(data.id_counts, 0)
     item = ItemTower(data.item_schema, config, counts, seed)
     table = item.ids if config.shared else _table(HISTORY, data.column(ITEM_ID), config, seed)
@@ -74,14 +78,16 @@ def loss_of(config: HistoryConfig, data: Processed, batch_size: int) -> str:
         return config.loss
     rows = batch_size
     if HISTORY_ENCODERS.get(config.encoder).ordered:
-        longest = data.sequences["train"].list.len().clip(upper_bound=_length(config, data))
+        longest = data.sequences["train"].list.len().clip(upper_bound=length_of(config, data))
         rows = int(batch_size * cast(float, longest.mean() or 1.0))
     fits = 4 * rows * data.items.height <= MOST_LOGITS
     return "softmax" if fits else "sampled_softmax"
 
 
-def _length(config: HistoryConfig, data: Processed) -> int:
-    return min(config.history_length or data.history_size, data.history_size)
+def length_of(config: HistoryConfig, data: Processed) -> int:
+    """Return the number of items that a query reads at most."""
+    usual = ORDERED if HISTORY_ENCODERS.get(config.encoder).ordered else data.history_size
+    return min(config.history_length or usual, data.history_size)
 
 
 def _table(name: str, column: ColumnSchema, config: HistoryConfig, seed: int) -> mm.EmbeddingTable:
@@ -188,9 +194,16 @@ class HistoryRetriever(Retriever):
     @property
     def rows_at_once(self) -> int:
         """Rows a call when a whole table is encoded."""
-        tower = self.query_tower
-        each: int = 4 * tower.length * tower.encoder.table.dim
+        each: int = 4 * self.query_tower.encoder.floats_a_row
         return max(min(super().rows_at_once, _ENCODED // each), 16)
+
+    def embed_queries(self, features: pl.DataFrame) -> NDArray[np.float32]:
+        """Return float32 ``(rows, dim)``; shortest first, as a call pads to its longest."""
+        order = features[HISTORY].list.len().fill_null(0).arg_sort()
+        sorted_rows = super().embed_queries(features[order])
+        rows = np.empty_like(sorted_rows)
+        rows[order.to_numpy()] = sorted_rows
+        return rows
 
 
 class HistoryTwoTower(tf.keras.Model):  # type: ignore[misc]

@@ -37,8 +37,8 @@ class HistoryConfig(ModelConfig):
     embedding_dim
         Width of every embedding table, and of the embedding.
     history_length
-        Read at most this many items of a history, the latest; left out, all that
-        `features.history_size` keeps.
+        Read at most this many items of a history, the latest. Left out: 100 with ``gru`` and
+        ``self_attention``, otherwise all that `features.history_size` keeps.
     history_dropout
         Share of the history that is dropped in training.
     exponent
@@ -105,11 +105,12 @@ class HistoryConfig(ModelConfig):
         return int(data.sequences.height)
 
     def batches(self, data: Processed, *, batch_size: int, seed: int) -> Batches:
-        from towermill.models.architectures.history_two_tower import loss_of
+        from towermill.models.architectures.history_two_tower import length_of, loss_of
         from towermill.models.data.history_batches import HistoryBatches
 
         if self.loss == "auto":
             logger.info(
                 "loss: %s, chosen by the size of the catalogue", loss_of(self, data, batch_size)
             )
-        return HistoryBatches(data, self, batch_size=batch_size, seed=seed)
+        length = length_of(self, data)
+        return HistoryBatches(data, self, length=length, batch_size=batch_size, seed=seed)

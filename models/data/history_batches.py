@@ -37,6 +37,8 @@ class HistoryBatches:
         The processed data set; the histories of its training users are held in memory.
     config
         The `model` section.
+    length
+        Items that a query reads at most.
     batch_size, seed
         Users a batch; decides, with the epoch, their order.
 
@@ -47,13 +49,19 @@ class HistoryBatches:
     """
 
     def __init__(
-        self, data: Processed, config: HistoryConfig, *, batch_size: int, seed: int = 0
+        self,
+        data: Processed,
+        config: HistoryConfig,
+        *,
+        length: int,
+        batch_size: int,
+        seed: int = 0,
     ) -> None:
         self.batch_size, self.seed = batch_size, seed
         self.schema = query_schema(data, config)
-        size = config.history_length or data.history_size
-        # The earliest of `size` + 1 items has nothing before it that could predict it.
-        lists = data.sequences.select(USER_ID, pl.col("train").list.tail(size + 1).alias(HISTORY))
+        # The earliest of `length` + 1 items has nothing before it that could predict it.
+        latest = pl.col("train").list.tail(length + 1)
+        lists = data.sequences.select(USER_ID, latest.alias(HISTORY))
         lists = lists.filter(pl.col(HISTORY).list.n_unique() > 1)
         if lists.is_empty():
             raise DataError(

@@ -54,6 +54,11 @@ class HistoryEncoder(ABC, tf.keras.layers.Layer):  # type: ignore[misc]
             more where it makes up for what is dropped.
         """
 
+    @property
+    def floats_a_row(self) -> int:
+        """Numbers that the encoding of one full history holds at a time."""
+        return self.length * int(self.table.dim)
+
     def vectors(self, ids: tf.Tensor) -> tf.Tensor:
         """Return the embeddings of items, float32 ``(rows, width, dim)``."""
         flat = self.table(tf.reshape(ids, [-1]))

@@ -34,6 +34,11 @@ class SelfAttentiveHistory(CausalEncoder):
         self.blocks = [Block(config, seed + 7 * layer) for layer in range(config.layers)]
         self.norm = tf.keras.layers.LayerNormalization(epsilon=1e-6)
 
+    @property
+    def floats_a_row(self) -> int:
+        """Numbers that the encoding of one full history holds at a time."""
+        return super().floats_a_row * 4 + 2 * self.config.heads * self.length**2
+
     def positions(self, ids: tf.Tensor, mask: tf.Tensor, training: Any = None) -> tf.Tensor:
         """Return float32 ``(rows, width, dim)``."""
         found = self.vectors(ids) * math.sqrt(self.config.embedding_dim)

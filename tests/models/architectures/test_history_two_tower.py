@@ -179,7 +179,7 @@ class TestRefusals:
         alone = pl.col("train").list.head(1)
         data.__dict__["sequences"] = data.sequences.with_columns(alone)
         with pytest.raises(DataError, match="two or more training items"):
-            HistoryBatches(data, HistoryConfig(), batch_size=8)
+            HistoryBatches(data, HistoryConfig(), length=5, batch_size=8)
 
     def test_heads_divide_the_width(self) -> None:
         with pytest.raises(ValueError, match="multiple of `heads`"):
