@@ -15,7 +15,9 @@ sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parent / "layers"
 pytest.register_assert_rewrite("contract")
 
 from news_worlds import mood_world, taste_world, topic_world  # noqa: E402
-from worlds import group_world  # noqa: E402
+from worlds import add_histories, group_world  # noqa: E402
+
+from towermill.models.data.interactions import Processed  # noqa: E402
 
 
 @pytest.fixture(scope="session")
@@ -28,6 +30,18 @@ def id_world(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def feature_world(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The group is told by a list and a number; test users are strangers."""
     return group_world(tmp_path_factory.mktemp("feature-world"), features=True)
+
+
+@pytest.fixture(scope="session")
+def history_world(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The group is told by the ids of the history alone."""
+    folder = tmp_path_factory.mktemp("history-world")
+    return add_histories(group_world(folder, features=False))
+
+
+@pytest.fixture(scope="session")
+def history_data(history_world: Path) -> Processed:
+    return Processed(history_world)
 
 
 @pytest.fixture(scope="session")

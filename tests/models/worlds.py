@@ -11,11 +11,11 @@ import polars as pl
 from merlin.schema import ColumnSchema, Schema, Tags
 from merlin.schema.io.tensorflow_metadata import TensorflowMetadata
 
-from towermill.columns import FIRST_ID, ITEM_ID, OOV_ID, USER_ID
+from towermill.columns import FIRST_ID, HISTORY, ITEM_ID, OOV_ID, USER_ID
 from towermill.models.configs.train import TrainConfig
 from towermill.models.contracts.retriever import Retriever
 from towermill.models.data.interaction_batches import InteractionBatches
-from towermill.models.data.interactions import Processed
+from towermill.models.data.interactions import Processed, read_schema
 from towermill.models.training.checkpoints import TrainState
 from towermill.models.training.fit import fit
 
@@ -134,6 +134,37 @@ def group_world(folder: Path, *, features: bool, users: int = 240, items: int = 
     sides |= {ITEM_ID: Tags.ITEM, "genres": Tags.ITEM, "year": Tags.ITEM}
     named = {name: tag for name, tag in sides.items() if name in splits["train"].columns}
     return write_processed(folder, splits, item_table, named)
+
+
+def add_histories(folder: Path, size: int = 20) -> Path:
+    """Write each user's items in each split, as `process` does with `features.history`."""
+    held = ("train", "validation", "test")
+    parts = [
+        pl.read_parquet(folder / name / "*.parquet")
+        .group_by(USER_ID, maintain_order=True)
+        .agg(pl.col(ITEM_ID).alias(name))
+        for name in held
+    ]
+    users = pl.read_parquet(folder / "users.parquet").select(USER_ID)
+    for part in parts:
+        users = users.join(part, on=USER_ID, how="left", maintain_order="left")
+    none = pl.lit([], pl.List(pl.Int32))
+    users.with_columns(pl.col(*held).fill_null(none)).write_parquet(folder / "sequences.parquet")
+    schema = read_schema(folder)
+    column = ColumnSchema(
+        HISTORY,
+        dtype=np.int32,
+        is_list=True,
+        is_ragged=True,
+        tags=[Tags.CATEGORICAL, Tags.SEQUENCE],
+        properties={
+            "domain": schema[ITEM_ID].properties["domain"],
+            "value_count": {"min": 0, "max": size},
+        },
+    )
+    made = Schema([*schema, column])
+    TensorflowMetadata.from_merlin_schema(made).to_proto_text_file(str(folder))
+    return folder
 
 
 def fit_interactions(

@@ -67,7 +67,9 @@ class TestItemKnn(ServedContract):
         lists = [[7, 20, 9], [20, 9, 9, 7, 1, 2, 0], []]
         asked = pl.DataFrame({HISTORY: lists}, schema={HISTORY: pl.List(pl.Int32)})
         found = model.scores(asked, data.items)(0, 3)
-        expected = slow_neighbours(slow_bm25(dense), 30, 10.0)[np.array([7, 20, 9]) - FIRST_ID].sum(axis=0)
+        expected = slow_neighbours(slow_bm25(dense), 30, 10.0)[np.array([7, 20, 9]) - FIRST_ID].sum(
+            axis=0
+        )
         np.testing.assert_allclose(found[0], expected, atol=1e-5)
         np.testing.assert_allclose(found[1], expected, atol=1e-5)
         assert not found[2].any()
