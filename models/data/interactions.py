@@ -191,7 +191,7 @@ class Processed:
         """
         if not self.has_histories:
             return rows
-        held = [name for name in RANKED_SPLITS if name in self.sequences.columns]
+        held: list[str] = [name for name in RANKED_SPLITS if name in self.sequences.columns]
         before = held[: max(held.index(split), 1)]
         lists = self.sequences.select(
             USER_ID, pl.concat_list(before).list.tail(self.history_size).alias(HISTORY)

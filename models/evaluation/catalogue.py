@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
 
 from towermill.errors import DataError
+from towermill.models.baselines import BASELINES, DEFAULT
+from towermill.models.baselines.base import Given
 from towermill.models.data.interactions import Processed, Queries
-from towermill.models.data.lists import ScoreBlock
-from towermill.models.evaluation.baselines import popularity_scores, random_scores
+from towermill.models.data.lists import ScoreBlock, TopK
+from towermill.models.evaluation.paired import paired_differences
 from towermill.models.evaluation.protocol import Model, Protocol, Ranking, Validation
 from towermill.models.evaluation.top_k import top_k
-from towermill.models.metrics.catalogue.ranking import ranking_metrics
+from towermill.models.metrics.catalogue.ranking import per_query, ranking_metrics
 from towermill.progress import progress
 
 logger = logging.getLogger(__name__)
+
+#: Queries of the validation split by which baselines choose their settings, at most.
+_SAMPLE = 1000
 
 
 def rank_catalogue(
@@ -31,18 +36,27 @@ def rank_catalogue(
 
     `metrics` names some beside Towermill's own.
     """
-    items = data.items.height
+    return measure(ranked(scores, data, queries, max(k)), data, queries, k, metrics)
+
+
+def ranked(scores: ScoreBlock, data: Processed, queries: Queries, k: int) -> TopK:
+    """Return the best `k` items of each query, seen ones left out."""
     with progress() as bars:
         bar = bars.add_task("ranking", total=len(queries))
-        top = top_k(
-            scores, len(queries), items, max(k), queries.seen, advance=partial(bars.advance, bar)
-        )
+        advance = partial(bars.advance, bar)
+        return top_k(scores, len(queries), data.items.height, k, queries.seen, advance=advance)
+
+
+def measure(
+    top: TopK, data: Processed, queries: Queries, k: Sequence[int], metrics: Sequence[str] = ()
+) -> dict[str, float]:
+    """Return the ranking metrics of ranked lists."""
     return ranking_metrics(
         top,
         queries.relevant,
         k,
         data.catalogue_counts,
-        items,
+        data.items.height,
         profiles=queries.seen,
         metrics=metrics,
     )
@@ -63,19 +77,38 @@ def evaluate_catalogue(
     return rank_catalogue(scores, data, queries, k, metrics)
 
 
+def rank_baselines(
+    names: Sequence[str] | None, given: Given, queries: Queries, k: int
+) -> dict[str, TopK]:
+    """Return the best `k` items of each query by each of these baselines.
+
+    By default, those of `towermill.models.baselines.DEFAULT` that are cheap enough.
+    """
+    found = {}
+    for name in DEFAULT if names is None else names:
+        baseline = BASELINES.get(name)()
+        if names is None and not baseline.affordable(given.data):
+            logger.info(
+                "Left out the baseline %s: the data is large. To have it computed, name it in "
+                "`evaluate.baselines`.",
+                name,
+            )
+            continue
+        found[name] = ranked(baseline.scores(given, queries), given.data, queries, k)
+    return found
+
+
 def evaluate_baselines(
     data: Processed,
     queries: Queries,
     k: Sequence[int],
     seed: int,
     metrics: Sequence[str] = (),
+    names: Sequence[str] = ("popularity", "random"),
 ) -> dict[str, dict[str, float]]:
-    """Return what popularity in the training split and chance reach on the same queries."""
-    scorers = {
-        "popularity": popularity_scores(data.catalogue_counts),
-        "random": random_scores(seed, data.items.height),
-    }
-    return {n: rank_catalogue(s, data, queries, k, metrics) for n, s in scorers.items()}
+    """Return what baselines reach on the same queries."""
+    tops = rank_baselines(names, Given(data, seed), queries, max(k))
+    return {name: measure(top, data, queries, k, metrics) for name, top in tops.items()}
 
 
 class CatalogueProtocol(Protocol):
@@ -121,7 +154,8 @@ class CatalogueProtocol(Protocol):
         ``interaction``; with `max_queries` a sample of ``queries_in_all``. ``baselines`` are on the
         same queries. ``left_out`` counts held-out rows that no ranking can answer: items unknown to
         the catalogue, and with `filter_seen` those seen before. ``segments`` has the metrics of
-        known and of new users.
+        known and of new users. ``compared`` has the deciding metric's paired differences to the
+        baselines: see `paired_differences`.
         """
         k = k or (10, 100)
         queries = data.queries(
@@ -134,6 +168,14 @@ class CatalogueProtocol(Protocol):
                 "items that the user had seen before. Change `split`, or set "
                 "`evaluate.filter_seen: false`."
             )
+        scores = model.scores(queries.features, data.catalogue)
+        top = ranked(scores, data, queries, max(k))
+        given = Given(data, seed, _to_choose_by(data, ranking))
+        baselines = rank_baselines(ranking.baselines, given, queries, max(k))
+        measured = {
+            name: measure(found, data, queries, k, ranking.metrics)
+            for name, found in {"": top, **baselines}.items()
+        }
         result: dict[str, Any] = {
             "protocol": "catalogue",
             "split": "test",
@@ -143,12 +185,38 @@ class CatalogueProtocol(Protocol):
             "queries_in_all": queries.total,
             "catalogue": data.items.height,
             "left_out": {"cold_items": queries.cold, "seen_before": queries.repeated},
-            "metrics": evaluate_catalogue(model, data, queries, k, ranking.metrics),
-            "baselines": evaluate_baselines(data, queries, k, seed, ranking.metrics),
+            "metrics": measured.pop(""),
+            "baselines": measured,
+            "compared": self._compared(top, baselines, data, queries, k[0], seed),
         }
         if segments:
             result["segments"] = _segments(model, data, ranking, k)
         return result
+
+    def _compared(
+        self,
+        top: TopK,
+        baselines: Mapping[str, TopK],
+        data: Processed,
+        queries: Queries,
+        k: int,
+        seed: int,
+    ) -> dict[str, Any]:
+        """Return the paired differences of the deciding metric."""
+        metric, items = f"{self.decides}{k}", data.items.height
+        values = {
+            name: per_query(found, queries.relevant, (k,), None, items)[metric]
+            for name, found in {"": top, **baselines}.items()
+        }
+        found = paired_differences(values.pop(""), values, queries.features, seed)
+        return {"metric": metric, "baselines": found}
+
+
+def _to_choose_by(data: Processed, ranking: Ranking) -> Queries | None:
+    """Return a sample of the validation split's queries, for baselines to choose settings by."""
+    if not data.has("validation"):
+        return None
+    return data.queries("validation", ranking.query, ranking.filter_seen, limit=_SAMPLE)
 
 
 def _segments(model: Model, data: Processed, ranking: Ranking, k: Sequence[int]) -> dict[str, Any]:

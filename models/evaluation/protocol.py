@@ -29,12 +29,15 @@ class Ranking:
         At most this many queries or impressions, a fixed sample; 0 ranks all.
     metrics
         Names of metrics beside Towermill's own.
+    baselines
+        Names of baselines over the catalogue; None for the default ones.
     """
 
     query: Literal["user", "interaction"] = "user"
     filter_seen: bool = True
     max_queries: int = 0
     metrics: tuple[str, ...] = ()
+    baselines: tuple[str, ...] | None = None
 
 
 class Protocol(ABC):

@@ -78,6 +78,11 @@ class Recipe(Section):
                 "`filters` are for interactions; impressions are not filtered. Leave the "
                 "section out, or set `source.rows: clicks`"
             )
+        if shown and self.evaluate.baselines is not None:
+            raise ValueError(
+                "`evaluate.baselines` are of interactions; impressions have popularity, recency "
+                "and random. Leave the key out, or set `source.rows: clicks`"
+            )
         return self
 
     @model_validator(mode="after")

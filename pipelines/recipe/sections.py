@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, PositiveInt
 
+from towermill.models.baselines import BASELINES
 from towermill.pipelines.recipe.index import IndexConfig
-from towermill.section import Section
+from towermill.section import PartName, Section
 
 
 class GatesConfig(Section):
@@ -44,6 +45,9 @@ class EvaluateConfig(Section):
     metrics
         Metrics beside Towermill's own: names that other packages declare, or ``module:Name`` of
         your own (see docs/extending/metrics.md).
+    baselines
+        Over the catalogue: baselines beside the result, of popularity, random, ease, item_knn and
+        als. Left out: popularity, random and, unless the data is large, ease.
     """
 
     k: tuple[PositiveInt, ...] | None = Field(None, min_length=1)
@@ -51,6 +55,7 @@ class EvaluateConfig(Section):
     query: Literal["user", "interaction"] = "user"
     max_queries: int = Field(0, ge=0)
     metrics: tuple[str, ...] = ()
+    baselines: tuple[Annotated[str, PartName(BASELINES)], ...] | None = None
 
 
 class ContinueConfig(Section):

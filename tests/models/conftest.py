@@ -17,6 +17,8 @@ pytest.register_assert_rewrite("contract")
 from news_worlds import mood_world, taste_world, topic_world  # noqa: E402
 from worlds import chain_world, group_world, with_histories  # noqa: E402
 
+from towermill.models.data.interactions import Processed  # noqa: E402
+
 
 @pytest.fixture(scope="session")
 def id_world(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -29,6 +31,12 @@ def history_world(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The group is told by the ids alone; users have histories."""
     world = group_world(tmp_path_factory.mktemp("history-world"), features=False)
     return with_histories(world, size=15)
+
+
+@pytest.fixture(scope="session")
+def history_data(history_world: Path) -> Processed:
+    """Its data."""
+    return Processed(history_world)
 
 
 @pytest.fixture(scope="session")

@@ -25,7 +25,11 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for a progr
 @app.command()
 def recommend(
     bundle: Annotated[
-        Path, typer.Argument(help="A bundle's folder, or a YAML file of a blend or a funnel.")
+        Path,
+        typer.Argument(
+            help="A bundle's folder, or a YAML file of a blend or a funnel; with --split a run's "
+            "folder: runs/<recipe>/latest."
+        ),
     ],
     user: Annotated[str | None, typer.Option("--user", help="The user's raw id.")] = None,
     history: Annotated[
@@ -45,23 +49,41 @@ def recommend(
             "--users", help="Recommend to the users in this file's user_id column; needs --out."
         ),
     ] = None,
+    split: Annotated[
+        str | None,
+        typer.Option(
+            "--split",
+            help="Queries that the evaluation ranks, test or validation, by the recipe's "
+            "`evaluate`; needs --out.",
+        ),
+    ] = None,
     out: Annotated[
-        Path | None, typer.Option("--out", help="Parquet file to write, with --all or --users.")
+        Path | None,
+        typer.Option("--out", help="Parquet file to write, with --all, --users or --split."),
     ] = None,
     cluster: ClusterOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Recommend items from a bundle for a user, for a history, or for all users."""
+    """Recommend items for a user, for a history, for all users, or for held-out queries."""
     from towermill.pipelines.recommend.open import open_recommender
     from towermill.pipelines.search.exact import check_k
 
     check_k(k)
-    if sum([user is not None, history is not None, everyone, users is not None]) != 1:
-        raise typer.BadParameter("Give one of --user, --history, --all and --users.")
-    if (everyone or users is not None) != (out is not None):
+    given = [user is not None, history is not None, everyone, users is not None, split is not None]
+    if sum(given) != 1:
+        raise typer.BadParameter("Give one of --user, --history, --all, --users and --split.")
+    if any(given[2:]) != (out is not None):
         raise typer.BadParameter(
-            "--all and --users need --out; --user and --history do not take it."
+            "--all, --users and --split need --out; --user and --history do not take it."
         )
+    if split is not None and out is not None:
+        if keep_seen or cluster:
+            raise typer.BadParameter(
+                "--split takes no --keep-seen, as `evaluate.filter_seen` of the recipe decides, "
+                "and no --cluster."
+            )
+        _recommend_split(bundle, out, split, k, as_json)
+        return
     if out is not None:
         _recommend_all(bundle, out, k, not keep_seen, users, cluster, as_json)
         return
@@ -187,6 +209,16 @@ def serve(
     serve_bundle(
         bundle, host, port, settings, shutdown_timeout=shutdown_timeout, log_level=log_level
     )
+
+
+def _recommend_split(run: Path, out: Path, split: str, k: int, as_json: bool) -> None:
+    from towermill.pipelines.recommend.for_split import recommend_split
+
+    written = recommend_split(run, out, split, k)
+    if as_json:
+        print_json(vars(written) | {"out": out})
+    else:
+        typer.echo(f"{written.queries} queries, {written.rows} rows: {out}")
 
 
 def _recommend_all(

@@ -65,7 +65,7 @@ def als_factors(
         model.fit(matrix, show_progress=False)
     found = model.item_factors
     on_gpu = hasattr(found, "to_numpy")
-    y = np.asarray(found.to_numpy() if on_gpu else found, np.float64)[:, :factors]
+    y = np.asarray(found.to_numpy() if on_gpu else found, np.float64)
     lower = np.linalg.cholesky(y.T @ y + l2 * np.eye(y.shape[1]))
     return np.linalg.solve(lower, y.T).T.astype(np.float32)
 
@@ -106,7 +106,7 @@ def _model(gpu: bool) -> Any:
             "`als` needs the package `implicit`, which is not installed. Install it: "
             f"{install_command('als')}"
         ) from error
-    if not (gpu and device.HAS_CUDA):
+    if not (gpu and device.HAS_CUDA and device.HAS_RMM):
         return OnCPU
     from implicit.gpu.als import AlternatingLeastSquares as OnGPU
 

@@ -25,8 +25,12 @@ def interaction_matrix(data: Processed) -> sp.csr_matrix:
     return binary(users, pairs[ITEM_ID].to_numpy() - FIRST_ID, data.items.height)
 
 
-def binary(rows: ArrayLike, columns: ArrayLike, width: int) -> sp.csr_matrix:
+def binary(
+    rows: ArrayLike, columns: ArrayLike, width: int, height: int | None = None
+) -> sp.csr_matrix:
     """Return a float32 matrix of ones at these places, which may repeat.
+
+    Without `height`, the last row is the last that is named.
 
     Examples
     --------
@@ -34,7 +38,8 @@ def binary(rows: ArrayLike, columns: ArrayLike, width: int) -> sp.csr_matrix:
     [[0.0, 0.0, 1.0], [1.0, 0.0, 0.0]]
     """
     row, column = np.asarray(rows, np.int64), np.asarray(columns, np.int64)
-    height = int(row.max()) + 1 if len(row) else 0
+    if height is None:
+        height = int(row.max()) + 1 if len(row) else 0
     made = sp.csr_matrix((np.ones(len(row), np.float32), (row, column)), (height, width))
     made.sum_duplicates()
     made.data[:] = 1.0

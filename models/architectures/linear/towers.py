@@ -11,9 +11,9 @@ from merlin.schema import Schema
 from numpy.typing import NDArray
 
 from towermill.columns import FIRST_ID, HISTORY
-from towermill.models.architectures.history import dense_list
 from towermill.models.contracts.retriever import Retriever
 from towermill.models.data.interactions import Processed
+from towermill.models.data.tensors import padded
 
 #: Numbers of a row's history that are looked up at a time.
 _AT_ONCE = 2**14
@@ -91,7 +91,8 @@ class SetTower(tf.keras.layers.Layer):  # type: ignore[misc]
     def item_set(self, inputs: Mapping[str, tf.Tensor]) -> tf.Tensor:
         """Return the distinct ids of each history, 0 elsewhere: ``(rows, history_size)``."""
         # Of one width for all batches: sums over padding differ in their last bits.
-        ids = dense_list(inputs, HISTORY, last=self.history_size)
+        values, offsets = inputs[f"{HISTORY}__values"], inputs[f"{HISTORY}__offsets"]
+        ids = padded(values, offsets, self.history_size)
         ids = tf.sort(ids, axis=1, direction="DESCENDING")
         before = tf.pad(ids[:, :-1], [[0, 0], [1, 0]], constant_values=-1)
         return tf.where(ids != before, ids, tf.zeros_like(ids))

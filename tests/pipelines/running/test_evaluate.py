@@ -10,9 +10,9 @@ from typing import Any
 import polars as pl
 import pytest
 
-from towermill.errors import DataError
+from towermill.errors import DataError, RecipeError
 from towermill.pipelines import validate_recipe
-from towermill.pipelines.stages.evaluate import evaluate
+from towermill.pipelines.stages.evaluate import _compare, evaluate
 from towermill.runtime.device import Runtime
 
 
@@ -26,7 +26,7 @@ class TestFields:
     def test_all(self, metrics: Any) -> None:
         assert list(metrics) == [
             *("protocol", "split", "query", "filter_seen", "queries", "queries_in_all"),
-            *("catalogue", "left_out", "metrics", "baselines", "segments"),
+            *("catalogue", "left_out", "metrics", "baselines", "compared", "segments"),
         ]
         assert metrics["protocol"] == "catalogue"
         assert metrics["split"] == "test"
@@ -36,7 +36,7 @@ class TestFields:
     def test_metrics_stand_at_each_k_beside_the_baselines(self, metrics: Any) -> None:
         names = set(metrics["metrics"])
         assert {"recall@5", "recall@10", "ndcg@5", "ndcg@10", "mrr@10"} <= names
-        assert set(metrics["baselines"]) == {"popularity", "random"}
+        assert list(metrics["baselines"]) == ["popularity", "random", "ease"]
         for found in metrics["baselines"].values():
             assert set(found) == names
         for name, value in metrics["metrics"].items():
@@ -48,6 +48,16 @@ class TestFields:
         test = pl.read_parquet(processed / "test" / "*.parquet")
         assert metrics["catalogue"] == pl.read_parquet(processed / "items.parquet").height
         assert metrics["left_out"]["cold_items"] == test["cold_item"].sum() > 0
+
+    def test_paired_differences_are_those_of_the_means(self, metrics: Any) -> None:
+        compared, own = metrics["compared"], metrics["metrics"]["ndcg@5"]
+        assert compared["metric"] == "ndcg@5"
+        assert list(compared["baselines"]) == list(metrics["baselines"])
+        for name, found in compared["baselines"].items():
+            low, high = found["interval"]
+            assert low <= found["difference"] <= high
+            theirs = metrics["baselines"][name]["ndcg@5"]
+            assert found["difference"] == pytest.approx(own - theirs)
 
 
 class TestSegments:
@@ -85,6 +95,34 @@ class TestSettings:
 
     def test_repeats_itself(self, evaluated: Any, metrics: Any) -> None:
         assert evaluated()["metrics"] == metrics["metrics"]
+
+    def test_baselines_are_those_that_are_named(self, evaluated: Any) -> None:
+        assert list(evaluated(baselines=["item_knn"])["baselines"]) == ["item_knn"]
+        none = evaluated(baselines=[])
+        assert none["baselines"] == none["compared"]["baselines"] == {}
+
+    def test_a_baseline_that_is_unknown(self, evaluated: Any) -> None:
+        with pytest.raises(RecipeError, match=r"No baseline 'eas'.*ease"):
+            evaluated(baselines=["eas"])
+
+    def test_warns_of_every_baseline_that_is_better(self, caplog: pytest.LogCaptureFixture) -> None:
+        result = {
+            "metrics": {"recall@5": 0.9, "ndcg@5": 0.2},
+            "baselines": {
+                "popularity": {"ndcg@5": 0.2},
+                "random": {"ndcg@5": 0.1},
+                "ease": {"ndcg@5": 0.3},
+            },
+        }
+        _compare(result, "ndcg@", "two_tower")
+        (said,) = caplog.messages
+        assert "does not beat popularity and ease: ndcg@5 is 0.2000" in said
+        assert "popularity's 0.2000, ease's 0.3000" in said
+        assert "model: {kind: ease}" in said
+        caplog.clear()
+        result["metrics"]["ndcg@5"] = 0.25
+        _compare(result, "ndcg@", "ease")
+        assert not caplog.messages
 
     def test_nothing_to_rank(self, evaluated: Any, monkeypatch: pytest.MonkeyPatch) -> None:
         from towermill.models.data.interactions import Processed
