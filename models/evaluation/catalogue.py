@@ -9,10 +9,13 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from towermill.errors import DataError
+from towermill.models.configs.train import TARGET_MONITORS
 from towermill.models.data.interactions import Processed, Queries
 from towermill.models.data.lists import ScoreBlock
+from towermill.models.data.targets import PositiveRows
 from towermill.models.evaluation.baselines import popularity_scores, random_scores
 from towermill.models.evaluation.protocol import Model, Protocol, Ranking, Validation
+from towermill.models.evaluation.targets import evaluate_targets, validation_of_targets
 from towermill.models.evaluation.top_k import top_k
 from towermill.models.metrics.catalogue.ranking import ranking_metrics
 from towermill.progress import progress
@@ -88,6 +91,8 @@ class CatalogueProtocol(Protocol):
         return Processed(processed)
 
     def validation(self, data: Processed, monitor: str, ranking: Ranking) -> Validation | None:
+        if monitor in TARGET_MONITORS:
+            return validation_of_targets(data)
         if not data.has("validation"):
             return None
         queries = data.queries(
@@ -122,8 +127,12 @@ class CatalogueProtocol(Protocol):
         same queries. ``left_out`` counts held-out rows that no ranking can answer: items unknown to
         the catalogue, and with `filter_seen` those seen before. ``segments`` has the metrics of
         known and of new users.
+
+        Of a ranker with targets, only rows where the first is positive are answers and count as
+        seen, and ``targets`` has the metrics of `evaluate_targets` for each.
         """
         k = k or (10, 100)
+        whole, data = data, PositiveRows(data.path, model.targets[0]) if model.targets else data
         queries = data.queries(
             "test", ranking.query, ranking.filter_seen, limit=ranking.max_queries
         )
@@ -148,6 +157,8 @@ class CatalogueProtocol(Protocol):
         }
         if segments:
             result["segments"] = _segments(model, data, ranking, k)
+        if model.targets:
+            result["targets"] = evaluate_targets(model, whole, "test")
         return result
 
 
