@@ -27,7 +27,7 @@ class InteractionBatches:
     batch_size, seed
         Rows a batch; decides, with the epoch, the order of rows.
     signals
-        Columns of the split that a batch has beside the model's inputs: targets.
+        Columns of the split that a batch has beside the model's inputs, as float32: targets.
 
     Raises
     ------
@@ -50,7 +50,8 @@ class InteractionBatches:
     def first(self) -> dict[str, tf.Tensor]:
         """Return two rows as the dataloader would, which for any batch splits up a partition."""
         schema = Schema([*self.data.query_schema, *self.data.item_schema, *self.signals])
-        return as_tensors(to_batch(self.data.scan("train").head(2).collect(), schema))
+        rows = self.data.scan("train").head(2).collect()
+        return self._typed(as_tensors(to_batch(rows, schema)))
 
     def epoch(self, number: int) -> Iterator[dict[str, tf.Tensor]]:
         """Yield the batches of an epoch, the same however often it is begun."""
@@ -58,7 +59,12 @@ class InteractionBatches:
         dataset.schema = Schema([*dataset.schema, *self.signals])
         with SeededLoader(dataset, self.batch_size, seed=(self.seed, number)) as loader:
             for batch, _ in loader:
-                yield batch
+                yield self._typed(batch)
+
+    def _typed(self, batch: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+        # The dataloader turns some types into others.
+        signals = {name: tf.cast(batch[name], tf.float32) for name in self.signals.column_names}
+        return {**batch, **signals}
 
 
 class SeededLoader(Loader):  # type: ignore[misc]
