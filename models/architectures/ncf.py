@@ -51,7 +51,7 @@ def build_ncf(data: Processed, config: NCFConfig, *, seed: int = 0) -> Ranker:
     mlp = mm.MLPBlock([*config.mlp], activation="relu", dropout=config.dropout or None)
     model = NCF(tables, mlp)
     schemas = Schema([user]), Schema([item])
-    loss: Any = LabelledLoss(model, LABELS)
+    loss: Any = LabelledLoss(model, (LABELS,))
     if data.events == "interactions":
         loss = SampledLoss(model, data, *schemas, config.num_negatives, seed)
     ranker = Ranker(model, *schemas, loss)
@@ -75,8 +75,14 @@ class NCF(tf.keras.Model):  # type: ignore[misc]
         self.users, self.items, self.mlp = tables[USER_ID], tables[ITEM_ID], mlp
         self.last = tf.keras.layers.Dense(1)
 
-    def call(self, inputs: Mapping[str, tf.Tensor], training: Any = None) -> tf.Tensor:
-        """Return logits ``(rows,)`` for ``user_id`` and ``item_id`` of as many rows."""
+    def call(
+        self, inputs: Mapping[str, tf.Tensor], training: Any = None, every: bool = False
+    ) -> tf.Tensor:
+        """Return logits ``(rows,)`` for ``user_id`` and ``item_id`` of as many rows.
+
+        With `every`, ``(rows, 1)``: there is one target.
+        """
         users, items = lookup(self.users, inputs[USER_ID]), lookup(self.items, inputs[ITEM_ID])
         joined = self.mlp(tf.concat([users, items], axis=1), training=training)
-        return tf.cast(self.last(joined), tf.float32)[:, 0]
+        logits = tf.cast(self.last(joined), tf.float32)
+        return logits if every else logits[:, 0]

@@ -30,7 +30,8 @@ class Ranker:
     Attributes
     ----------
     model
-        Keras: a batch of the features of pairs → logits ``(rows,)``.
+        Keras: a batch of the features of pairs → logits ``(rows,)``. One with `targets` also takes
+        ``every=True``, which gives the logits of all of them, ``(rows, targets)``.
     query_schema, item_schema
         Its inputs on either side: scalars.
     loss
@@ -50,6 +51,8 @@ class Ranker:
     def __post_init__(self) -> None:
         specs = tensor_specs(self.schema)
         self._score = tf.function(self.model, input_signature=[specs])
+        every = partial(self.model, every=True)
+        self._every_target = tf.function(every, input_signature=[specs])
 
     @property
     def parts(self) -> tuple[Any, ...]:
@@ -72,7 +75,9 @@ class Ranker:
 
     def target_logits(self, rows: pl.DataFrame) -> NDArray[np.float32]:
         """Return the logit of each target for rows of pairs, ``(rows, targets)``."""
-        return self.score(rows, rows)[:, None]
+        batch = as_tensors(to_batch(rows, self.schema))
+        logits: NDArray[np.float32] = self._every_target(batch).numpy()
+        return logits
 
     def scores(self, queries: pl.DataFrame, items: pl.DataFrame) -> ScoreBlock:
         """Return the scores of every item for blocks of the queries."""

@@ -25,22 +25,23 @@ def check_targets(data: Processed, targets: Sequence[str]) -> None:
     others = {*inputs, TIMESTAMP, COLD_USER, COLD_ITEM}
     numbers = [name for name, kind in kinds.items() if kind.is_numeric() or kind == pl.Boolean]
     signals = ", ".join(name for name in numbers if name not in others) or "none"
+    key = "`model.target`" if len(targets) == 1 else "`model.targets`"
     for target in targets:
         if target in inputs or target not in kinds:
             found = "an input of the model" if target in inputs else "which is not among them"
             raise DataError(
-                f"`model.target` should name a signal of the interactions; they have: {signals}. "
-                f"Received: {target!r}, {found}. Correct the name, or leave `model.target` out to "
-                "learn from drawn negatives."
+                f"{key} should name a signal of the interactions; they have: {signals}. "
+                f"Received: {target!r}, {found}. Correct the name. Without a target, `dlrm` and "
+                "others learn from drawn negatives."
             )
         values = data.scan("train").select(pl.col(target).unique().sort()).collect()[target]
         if set(values.to_list()) != {0, 1}:
             shown = ", ".join(map(str, values.head(5))) + (", …" if len(values) > 5 else "")
             raise DataError(
-                "`model.target` should be 0 in some training rows and 1 in the others. The values "
-                f"of {target!r} are: {shown}. Remove `features.positive` or `filters.min_signal` "
-                f"if they filter by it, name another signal ({signals}), or leave `model.target` "
-                "out to learn from drawn negatives."
+                f"{key} should be 0 in some training rows and 1 in the others. The values of "
+                f"{target!r} are: {shown}. Remove `features.positive` or `filters.min_signal` if "
+                f"they filter by it, or name another signal: {signals}. Without a target, `dlrm` "
+                "and others learn from drawn negatives."
             )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,24 +19,25 @@ from towermill.models.objectives.known_pairs import KnownPairs
 
 @dataclass(frozen=True)
 class LabelledLoss:
-    """The mean binary cross-entropy of rows that have a label, and the model's L2.
+    """The mean binary cross-entropy of rows that have labels, and the model's L2.
 
     Attributes
     ----------
     model
-        Keras: a batch to logits ``(rows,)``.
-    label
-        The column of a batch with its labels, 0 and 1.
+        Keras: a batch to logits of every label, ``(rows, labels)``.
+    labels
+        The columns of a batch with 0 and 1; their losses are added up.
     """
 
     model: Any
-    label: str
+    labels: Sequence[str]
 
     def __call__(self, batch: Mapping[str, tf.Tensor]) -> tf.Tensor:
-        labels = tf.cast(batch[self.label], tf.float32)
-        logits = self.model(batch, training=True)
+        labels = tf.stack([tf.cast(batch[name], tf.float32) for name in self.labels], axis=1)
+        logits = self.model(batch, training=True, every=True)
         losses = tf.nn.sigmoid_cross_entropy_with_logits(labels, logits)
-        return tf.reduce_mean(losses) + mean_penalty(self.model, tf.size(logits))
+        rows = tf.shape(logits)[0]
+        return tf.reduce_sum(losses) / tf.cast(rows, tf.float32) + mean_penalty(self.model, rows)
 
 
 class SampledLoss(tf.Module):  # type: ignore[misc]

@@ -39,9 +39,9 @@ def build_ranker(data: Processed, config: RankerConfig, *, seed: int = 0) -> Ran
     inputs = Schema([*schemas[0], *schemas[1]])
     model = PairModel(inputs, config.layers(inputs, seed))
     loss: Any = (
-        SampledLoss(model, data, *schemas, config.num_negatives, seed)
-        if config.target is None
-        else LabelledLoss(model, config.target)
+        LabelledLoss(model, config.target_names)
+        if config.target_names
+        else SampledLoss(model, data, *schemas, config.negatives_per_row, seed)
     )
     ranker = Ranker(model, *schemas, loss, targets=config.target_names)
     ranker.build(data)
@@ -49,14 +49,14 @@ def build_ranker(data: Processed, config: RankerConfig, *, seed: int = 0) -> Ran
 
 
 class PairModel(tf.keras.Model):  # type: ignore[misc]
-    """Prepare a batch as Merlin's layers take it, and return their logit.
+    """Prepare a batch as Merlin's layers take it, and return their logits.
 
     Parameters
     ----------
     schema
         The inputs; other columns of a batch are left out.
     layers
-        From prepared features to logits ``(rows, 1)``.
+        From prepared features to logits ``(rows, targets)``; pairs are ranked by the first.
     """
 
     def __init__(self, schema: Schema, layers: Any) -> None:
@@ -64,7 +64,10 @@ class PairModel(tf.keras.Model):  # type: ignore[misc]
         self.input_columns = schema
         self.prepare, self.body = mm.PrepareFeatures(schema), layers
 
-    def call(self, inputs: Mapping[str, tf.Tensor], training: Any = None) -> tf.Tensor:
-        """Return logits ``(rows,)`` for the features of as many rows."""
+    def call(
+        self, inputs: Mapping[str, tf.Tensor], training: Any = None, every: bool = False
+    ) -> tf.Tensor:
+        """Return logits ``(rows,)`` for as many rows; of `every` target, ``(rows, targets)``."""
         features = self.prepare(columns_of(inputs, self.input_columns))
-        return tf.reshape(tf.cast(self.body(features, training=training), tf.float32), [-1])
+        logits = tf.cast(self.body(features, training=training), tf.float32)
+        return logits if every else logits[:, 0]

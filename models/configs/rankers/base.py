@@ -20,10 +20,6 @@ if TYPE_CHECKING:
 class RankerConfig(ModelConfig):
     """A ranker that scores a pair by all its features: of the query, the item and the context.
 
-    It learns by binary cross-entropy. With a `target`, each training row has a label, such as
-    whether what was shown was clicked. Without, each row is a positive, and `num_negatives` items
-    are drawn for it.
-
     Parameters
     ----------
     embedding_dim
@@ -34,12 +30,6 @@ class RankerConfig(ModelConfig):
         After each dense layer.
     l2
         Weight of the squared norms of the embeddings looked up, divided by the rows of a batch.
-    target
-        The signal of the interactions, 0 or 1, that is predicted. None: what interactions occur.
-    num_negatives
-        Without a target: items drawn uniformly per row at each step, with all features that the
-        catalogue gives them; use a small number. Items the user interacted with in training are
-        ignored.
     """
 
     contract: ClassVar[Literal["retriever", "ranker"]] = "ranker"
@@ -48,16 +38,15 @@ class RankerConfig(ModelConfig):
     mlp: tuple[PositiveInt, ...] = Field((128, 64), min_length=1)
     dropout: float = Field(0.0, ge=0, lt=1)
     l2: float = Field(0.0, ge=0)
-    target: str | None = None
-    num_negatives: PositiveInt = 4
 
     @property
-    def target_names(self) -> tuple[str, ...]:
-        return () if self.target is None else (self.target,)
+    def negatives_per_row(self) -> int:
+        """Items drawn for each row, where the model predicts no signal."""
+        return 0
 
     @abstractmethod
     def layers(self, schema: Schema, seed: int) -> Any:
-        """Return the Keras layer from prepared features to logits ``(rows, 1)``.
+        """Return the Keras layer from prepared features to logits ``(rows, targets)``.
 
         Parameters
         ----------
@@ -78,3 +67,31 @@ class RankerConfig(ModelConfig):
 
         check_targets(data, self.target_names)
         return InteractionBatches(data, batch_size=batch_size, seed=seed, signals=self.target_names)
+
+
+class OneTargetConfig(RankerConfig):
+    """A ranker that learns one thing by binary cross-entropy.
+
+    With a `target`, each training row has a label, such as whether what was shown was clicked.
+    Without, each row is a positive, and `num_negatives` items are drawn for it.
+
+    Parameters
+    ----------
+    target
+        The signal of the interactions, 0 or 1, that is predicted. None: what interactions occur.
+    num_negatives
+        Without a target: items drawn uniformly per row at each step, with all features that the
+        catalogue gives them; use a small number. Items the user interacted with in training are
+        ignored.
+    """
+
+    target: str | None = None
+    num_negatives: PositiveInt = 4
+
+    @property
+    def target_names(self) -> tuple[str, ...]:
+        return () if self.target is None else (self.target,)
+
+    @property
+    def negatives_per_row(self) -> int:
+        return self.num_negatives

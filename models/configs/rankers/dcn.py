@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import PositiveInt
 
-from towermill.models.configs.rankers.base import RankerConfig
+from towermill.models.configs.rankers.base import OneTargetConfig
 
 if TYPE_CHECKING:
     from merlin.schema import Schema
 
 
-class DCNConfig(RankerConfig):
+class DCNConfig(OneTargetConfig):
     """DCN V2 (Wang et al., WWW 2021): cross layers, which multiply features with one another.
 
     Parameters

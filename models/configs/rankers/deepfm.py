@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from towermill.models.configs.rankers.base import RankerConfig
+from towermill.models.configs.rankers.base import OneTargetConfig
 
 if TYPE_CHECKING:
     from merlin.schema import Schema
 
 
-class DeepFMConfig(RankerConfig):
+class DeepFMConfig(OneTargetConfig):
     """DeepFM (Guo et al., IJCAI 2017): a factorization machine and dense layers, added up.
 
     Both are on the same embeddings. The factorization machine (Rendle, ICDM 2010) has a weight for

@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import PositiveInt
 
-from towermill.models.configs.rankers.base import RankerConfig
+from towermill.models.configs.rankers.base import OneTargetConfig
 
 if TYPE_CHECKING:
     from merlin.schema import Schema
 
 
-class DLRMConfig(RankerConfig):
+class DLRMConfig(OneTargetConfig):
     """DLRM (Naumov et al., 2019): the dot products of all embeddings, then dense layers.
 
     Parameters

@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import PositiveInt
 
-from towermill.models.configs.rankers.base import RankerConfig
+from towermill.models.configs.rankers.base import OneTargetConfig
 
 if TYPE_CHECKING:
     from merlin.schema import Schema
 
 
-class WideDeepConfig(RankerConfig):
+class WideDeepConfig(OneTargetConfig):
     """Wide & Deep (Cheng et al., DLRS 2016): a linear model and dense layers, added up.
 
     Parameters

@@ -27,10 +27,14 @@ RECIPE: dict[str, Any] = {
 
 
 @pytest.fixture(scope="module")
-def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    out = tmp_path_factory.mktemp("runs")
+def out(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("runs")
+
+
+@pytest.fixture(scope="module")
+def bundle(out: Path) -> Path:
     run(validate_recipe(RECIPE), out)
-    return out / "clicks" / "latest" / "bundle"
+    return (out / "clicks" / "latest").resolve() / "bundle"
 
 
 class TestClicks:
@@ -72,6 +76,23 @@ class TestClicks:
         stranger = opened.recommend("nobody", 80)
         assert not stranger.known
         assert np.isfinite([item["score"] for item in stranger.items]).all()
+
+
+class TestSeveralTargets:
+    def test_each_is_reported(self, bundle: Path, out: Path) -> None:
+        """On what `bundle` has processed."""
+        model = {
+            **{"kind": "mmoe", "embedding_dim": 8, "mlp": [16], "tower": [8]},
+            **{"targets": ["click", "conversion"], "entire_space": True},
+        }
+        run(validate_recipe({**RECIPE, "model": model}), out)
+        manifest = json.loads((out / "clicks" / "latest/bundle/manifest.json").read_text())
+        targets = manifest["metrics"]["targets"]
+        assert list(targets) == ["click", "conversion"]
+        assert targets["click"]["auc"] > 0.8
+        assert targets["conversion"]["auc"] > 0.7
+        assert targets["conversion"]["rate"] < targets["click"]["rate"]
+        assert len(Bundle.open(out / "clicks" / "latest" / "bundle").recommend(5, 10).items) == 10
 
 
 class TestListsAndContext:

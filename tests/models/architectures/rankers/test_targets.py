@@ -8,14 +8,18 @@ from typing import Any
 import numpy as np
 import polars as pl
 import pytest
+import tensorflow as tf
 from merlin.schema import Tags
+from pydantic import ValidationError
 from worlds import by_falling_count, write_processed
 
 from towermill.columns import FIRST_ID, ITEM_ID, USER_ID
 from towermill.errors import DataError, RecipeError
+from towermill.models.architectures.rankers.mmoe import logit_of_both
 from towermill.models.build import load_model
 from towermill.models.configs import MODELS
 from towermill.models.configs.rankers.dcn import DCNConfig
+from towermill.models.configs.rankers.mmoe import MMoEConfig
 from towermill.models.configs.train import TrainConfig
 from towermill.models.configs.two_tower import TwoTowerConfig
 from towermill.models.data.interactions import Processed
@@ -36,11 +40,14 @@ def crossed_world(folder: Path, rows: int = 40_000) -> Path:
     """Write shown items whose clicks depend on the XOR of the parities of two categories.
 
     A user has a category ``taste``, an item one ``style``, both of six; neither tells anything
-    alone. Each row's true chance of a click is the column ``chance``.
+    alone. Each row's true chance of a click is the column ``chance``. What is clicked is bought
+    with a chance of 0.6 in three styles, and of 0.1 in the others.
     """
     rng = np.random.default_rng(5)
     users, items = rng.integers(0, USERS, rows), rng.integers(0, ITEMS, rows)
     chance = 1 / (1 + np.exp(-STRENGTH * np.where((users + items) % 2 == 0, 1, -1)))
+    sale = np.where(items % KINDS < 3, 0.6, 0.1)
+    clicked, bought = rng.random(rows) < chance, rng.random(rows) < sale
     user_of, item_of = by_falling_count(users, USERS), by_falling_count(items, ITEMS)
     frame = pl.DataFrame(
         {
@@ -48,8 +55,10 @@ def crossed_world(folder: Path, rows: int = 40_000) -> Path:
             ITEM_ID: item_of[items],
             "taste": (users % KINDS + 3).astype(np.int32),
             "style": (items % KINDS + 3).astype(np.int32),
-            "click": (rng.random(rows) < chance).astype(np.int8),
+            "click": clicked.astype(np.int8),
+            "buy": (clicked & bought).astype(np.int8),
             "chance": chance,
+            "buy_chance": chance * sale,
         }
     )
     ends = {"train": (0.0, 0.6), "validation": (0.6, 0.7), "test": (0.7, 1.0)}
@@ -67,10 +76,10 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return crossed_world(tmp_path_factory.mktemp("crossed"))
 
 
-def gain(world: Path, auc: float) -> float:
+def gain(world: Path, auc: float, chance: str = "chance", target: str = "click") -> float:
     """Return an AUC above chance as a share of what the true chances reach."""
-    test = Processed(world).scan("test").select("chance", "click").collect()
-    return (auc - 0.5) / (auroc(test["chance"], test["click"]) - 0.5)
+    test = Processed(world).scan("test").select(chance, target).collect()
+    return (auc - 0.5) / (auroc(test[chance], test[target]) - 0.5)
 
 
 class TestPlantedInteraction:
@@ -99,6 +108,67 @@ class TestPlantedInteraction:
         scores = (model.embed_queries(test) * model.embed_items(test)).sum(axis=1)  # type: ignore
         found = gain(world, auroc(scores, test["click"]))
         assert abs(found) < 0.2
+
+
+class TestSeveralTargets:
+    config = MMoEConfig(
+        embedding_dim=8,
+        mlp=(32, 16),
+        tower=(8,),
+        targets=("click", "buy"),
+        ranks_by="buy",
+        entire_space=True,
+    )
+
+    @pytest.fixture(scope="class")
+    @classmethod
+    def trained(cls, world: Path, tmp_path_factory: pytest.TempPathFactory) -> Any:
+        out = tmp_path_factory.mktemp("several")
+        train_model(world, cls.config, TRAIN, out, 0)
+        return load_model(world, out, cls.config)
+
+    def test_finds_both(self, trained: Any, world: Path) -> None:
+        data, model = trained
+        found = evaluate_targets(model, data, "test")
+        assert list(found) == ["buy", "click"]
+        assert gain(world, found["click"]["auc"]) >= 0.95
+        assert gain(world, found["buy"]["auc"], "buy_chance", "buy") >= 0.95
+        assert found["buy"]["calibration"] == pytest.approx(1, abs=0.1)
+
+    def test_nothing_is_likelier_bought_than_clicked(self, trained: Any) -> None:
+        data, model = trained
+        rows = data.scan("test").collect()
+        logits = model.target_logits(rows)
+        assert logits.shape == (rows.height, 2)
+        assert (logits[:, 0] < logits[:, 1]).all()
+
+    def test_ranks_by_the_one_that_is_named(self, trained: Any) -> None:
+        data, model = trained
+        rows = data.scan("test").head(100).collect()
+        np.testing.assert_allclose(
+            model.score(rows, rows), model.target_logits(rows)[:, 0], rtol=1e-5
+        )
+
+    def test_product_of_probabilities(self) -> None:
+        logits = np.array([-80.0, -5.0, 0.0, 3.0, 80.0], np.float32)
+        one, other = np.meshgrid(logits, logits)
+        with np.errstate(over="ignore"):
+            expected = 1 / (1 + np.exp(-one)) / (1 + np.exp(-other))
+        found = logit_of_both(tf.constant(one), tf.constant(other))
+        np.testing.assert_allclose(tf.sigmoid(found), expected, rtol=1e-4)
+        assert np.isfinite(found).all()
+
+    @pytest.mark.parametrize(
+        ("keys", "said"),
+        [
+            ({"targets": ("click",)}, "at least 2 items"),
+            ({"targets": ("click", "click")}, "`targets` should differ"),
+            ({"targets": ("click", "buy"), "ranks_by": "like"}, "one of `targets`: click, buy"),
+        ],
+    )
+    def test_refuses(self, keys: dict[str, Any], said: str) -> None:
+        with pytest.raises(ValidationError, match=said):
+            MMoEConfig(**keys)
 
 
 class TestReport:
@@ -148,8 +218,8 @@ class TestTargetsThatAreNone:
         return DCNConfig(target=target).batches(Processed(world), batch_size=64, seed=0)
 
     def test_missing(self, world: Path) -> None:
-        with pytest.raises(DataError, match=r"they have: click, chance\. Received: 'buy'"):
-            self.batches(world, "buy")
+        with pytest.raises(DataError, match=r"they have: click, buy, .*\. Received: 'like'"):
+            self.batches(world, "like")
 
     def test_an_input(self, world: Path) -> None:
         with pytest.raises(DataError, match="Received: 'taste', an input of the model"):
