@@ -15,6 +15,7 @@ from towermill.columns import ITEM_ID, USER_ID
 from towermill.models.contracts.retriever import Retriever
 from towermill.models.data.interactions import Processed, to_batch
 from towermill.models.encoders import TOWER_ENCODERS
+from towermill.models.layers.embeddings import mean_penalty
 from towermill.models.objectives.known_pairs import KnownPairs
 from towermill.models.objectives.losses import LOSSES
 from towermill.models.objectives.negatives import NEGATIVES
@@ -92,10 +93,7 @@ class ContrastiveLoss:
     def __call__(self, batch: dict[str, tf.Tensor]) -> tf.Tensor:
         prediction = self.model(batch, training=True)
         loss = self.model.model_outputs[0].default_loss(prediction.targets, prediction.outputs)
-        # Merlin sums L2 over the batch's embedding rows; a mean is independent of the batch size.
-        rows = tf.cast(tf.shape(prediction.outputs)[0], tf.float32)
-        terms = [tf.cast(term, tf.float32) for term in self.model.losses]
-        return loss + tf.add_n(terms or [0.0]) / rows
+        return loss + mean_penalty(self.model, tf.shape(prediction.outputs)[0])
 
 
 class SampledOutput(mm.ContrastiveOutput):  # type: ignore[misc]

@@ -45,6 +45,11 @@ class ModelConfig(Section):
     trains: ClassVar[bool] = True
     online: ClassVar[str | None] = None
 
+    @property
+    def target_names(self) -> tuple[str, ...]:
+        """The signals of the interactions that the model predicts; empty if it predicts none."""
+        return ()
+
     @abstractmethod
     def create(self, data: Any, *, batch_size: int, seed: int) -> Retriever | Ranker:
         """Return the untrained model, every weight created.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import Final, Literal
 
 from pydantic import Field, PositiveFloat, PositiveInt, model_validator
 
@@ -11,6 +11,9 @@ from towermill.columns import Events
 from towermill.errors import RecipeError, did_you_mean
 from towermill.models.metrics import METRICS, metrics_of
 from towermill.section import Section
+
+#: Metrics of a model's target by which training can be stopped.
+TARGET_MONITORS: Final = ("auc", "gauc")
 
 
 class ScheduleConfig(Section):
@@ -44,8 +47,9 @@ class TrainConfig(Section):
         (Polyak & Juditsky, 1992); 0 keeps the weights as they are. Not with ``lazy_adam``.
     monitor
         The metric on the validation split that stops and picks the epoch. Left out: ``ndcg@10``
-        over the whole catalogue, or ``auc`` within impressions where a model ranks these. Also a
-        metric that `evaluate.metrics` names.
+        over the whole catalogue, ``auc`` within impressions where a model ranks these, or ``auc``
+        of the target where a model predicts one (or its ``gauc``). Also a metric that
+        `evaluate.metrics` names.
     patience
         Stop after this many epochs without a better `monitor`; 0 never stops early.
     evaluate_every
@@ -94,16 +98,24 @@ class TrainConfig(Section):
         return self
 
 
-def monitor_of(train: TrainConfig, events: Events) -> str:
-    """Return the metric on the validation split by which a model of these events is chosen."""
-    return train.monitor or ("auc" if events == "impressions" else "ndcg@10")
+def monitor_of(train: TrainConfig, events: Events, targets: Sequence[str] = ()) -> str:
+    """Return the metric on the validation split by which a model is chosen.
+
+    `targets` are the signals that the model predicts.
+    """
+    return train.monitor or ("auc" if events == "impressions" or targets else "ndcg@10")
 
 
-def check_monitor(monitor: str, events: Events, others: Sequence[str] = ()) -> None:
+def check_monitor(
+    monitor: str, events: Events, others: Sequence[str] = (), targets: Sequence[str] = ()
+) -> None:
     """Raise `RecipeError` if a model of these events is not validated by the metric `monitor`.
 
-    `others` names metrics that are computed beside Towermill's own.
+    `others` names metrics that are computed beside Towermill's own, `targets` the signals that the
+    model predicts.
     """
+    if targets and monitor in TARGET_MONITORS:
+        return
     name, at, k = monitor.partition("@")
     known = [m for m in metrics_of(METRICS[events], object, others) if m.monitors]
     cut = k.isdigit() and int(k) > 0

@@ -30,11 +30,14 @@ class Ranker:
     Attributes
     ----------
     model
-        Keras: a batch of the features of pairs → logits ``(rows,)``.
+        Keras: a batch of the features of pairs → logits ``(rows,)``. One with `targets` also takes
+        ``every=True``, which gives the logits of all of them, ``(rows, targets)``.
     query_schema, item_schema
         Its inputs on either side: scalars.
     loss
         A training batch to the loss of `model`, a scalar.
+    targets
+        The signals of the interactions that it predicts: the logit is that of the first.
     """
 
     model: Any
@@ -42,11 +45,14 @@ class Ranker:
     item_schema: Schema
     loss: Callable[[dict[str, tf.Tensor]], tf.Tensor]
     spread: Any = None  # pairs are scored here, whatever a cluster could do
+    targets: tuple[str, ...] = ()
     contract: ClassVar[str] = "ranker"
 
     def __post_init__(self) -> None:
         specs = tensor_specs(self.schema)
         self._score = tf.function(self.model, input_signature=[specs])
+        every = partial(self.model, every=True)
+        self._every_target = tf.function(every, input_signature=[specs])
 
     @property
     def parts(self) -> tuple[Any, ...]:
@@ -67,6 +73,12 @@ class Ranker:
         scores: NDArray[np.float32] = tf.cast(self._score(as_tensors(columns)), tf.float32).numpy()
         return scores
 
+    def target_logits(self, rows: pl.DataFrame) -> NDArray[np.float32]:
+        """Return the logit of each target for rows of pairs, ``(rows, targets)``."""
+        batch = as_tensors(to_batch(rows, self.schema))
+        logits: NDArray[np.float32] = self._every_target(batch).numpy()
+        return logits
+
     def scores(self, queries: pl.DataFrame, items: pl.DataFrame) -> ScoreBlock:
         """Return the scores of every item for blocks of the queries."""
         names = self.query_schema.column_names, self.item_schema.column_names
@@ -84,7 +96,7 @@ class Ranker:
 
     def build(self, data: Processed) -> None:
         """Create every weight, by scoring one pair."""
-        sample = data.users.head(1)
+        sample = data.query_sample(1)
         self.score(sample, data.items.head(sample.height))
 
     def save(self, folder: Path) -> None:

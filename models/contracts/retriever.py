@@ -69,6 +69,7 @@ class Retriever:
     loss: Callable[[dict[str, tf.Tensor]], tf.Tensor]
     spread: Spread | None = None
     contract: ClassVar[str] = "retriever"
+    targets: ClassVar[tuple[str, ...]] = ()
 
     def __post_init__(self) -> None:
         self._encoders: dict[Side, _Encoder] = {

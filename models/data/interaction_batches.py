@@ -10,7 +10,7 @@ import numpy as np
 import tensorflow as tf
 from merlin.dataloader.tensorflow import Loader
 from merlin.io import Dataset
-from merlin.schema import Schema
+from merlin.schema import ColumnSchema, Schema
 
 from towermill.errors import DataError
 from towermill.models.data.interactions import Processed, to_batch
@@ -26,6 +26,8 @@ class InteractionBatches:
         The processed data set.
     batch_size, seed
         Rows a batch; decides, with the epoch, the order of rows.
+    signals
+        Columns of the split that a batch has beside the model's inputs, as float32: targets.
 
     Raises
     ------
@@ -33,8 +35,11 @@ class InteractionBatches:
         The training split is empty.
     """
 
-    def __init__(self, data: Processed, *, batch_size: int, seed: int = 0) -> None:
+    def __init__(
+        self, data: Processed, *, batch_size: int, seed: int = 0, signals: Sequence[str] = ()
+    ) -> None:
         self.data, self.batch_size, self.seed = data, batch_size, seed
+        self.signals = Schema([ColumnSchema(name) for name in signals])
         self.rows = data.rows("train")
         if not self.rows:
             raise DataError("Expected training rows; the `train` split has none.")
@@ -44,15 +49,22 @@ class InteractionBatches:
 
     def first(self) -> dict[str, tf.Tensor]:
         """Return two rows as the dataloader would, which for any batch splits up a partition."""
-        schema = Schema([*self.data.query_schema, *self.data.item_schema])
-        return as_tensors(to_batch(self.data.scan("train").head(2).collect(), schema))
+        schema = Schema([*self.data.query_schema, *self.data.item_schema, *self.signals])
+        rows = self.data.scan("train").head(2).collect()
+        return self._typed(as_tensors(to_batch(rows, schema)))
 
     def epoch(self, number: int) -> Iterator[dict[str, tf.Tensor]]:
         """Yield the batches of an epoch, the same however often it is begun."""
         dataset = self.data.dataset("train")
+        dataset.schema = Schema([*dataset.schema, *self.signals])
         with SeededLoader(dataset, self.batch_size, seed=(self.seed, number)) as loader:
             for batch, _ in loader:
-                yield batch
+                yield self._typed(batch)
+
+    def _typed(self, batch: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+        # The dataloader turns some types into others.
+        signals = {name: tf.cast(batch[name], tf.float32) for name in self.signals.column_names}
+        return {**batch, **signals}
 
 
 class SeededLoader(Loader):  # type: ignore[misc]

@@ -11,10 +11,13 @@ from typing import Any, ClassVar
 from towermill.errors import DataError
 from towermill.models.baselines import BASELINES, DEFAULT
 from towermill.models.baselines.base import Given
+from towermill.models.configs.train import TARGET_MONITORS
 from towermill.models.data.interactions import Processed, Queries
 from towermill.models.data.lists import ScoreBlock, TopK
+from towermill.models.data.targets import PositiveRows
 from towermill.models.evaluation.paired import paired_differences
 from towermill.models.evaluation.protocol import Model, Protocol, Ranking, Validation
+from towermill.models.evaluation.targets import evaluate_targets, validation_of_targets
 from towermill.models.evaluation.top_k import top_k
 from towermill.models.metrics.catalogue.ranking import per_query, ranking_metrics
 from towermill.progress import progress
@@ -121,6 +124,8 @@ class CatalogueProtocol(Protocol):
         return Processed(processed)
 
     def validation(self, data: Processed, monitor: str, ranking: Ranking) -> Validation | None:
+        if monitor in TARGET_MONITORS:
+            return validation_of_targets(data)
         if not data.has("validation"):
             return None
         queries = data.queries(
@@ -156,8 +161,12 @@ class CatalogueProtocol(Protocol):
         the catalogue, and with `filter_seen` those seen before. ``segments`` has the metrics of
         known and of new users. ``compared`` has the deciding metric's paired differences to the
         baselines: see `paired_differences`.
+
+        Of a ranker with targets, only rows where the first is positive are answers and count as
+        seen, and ``targets`` has the metrics of `evaluate_targets` for each.
         """
         k = k or (10, 100)
+        whole, data = data, PositiveRows(data.path, model.targets[0]) if model.targets else data
         queries = data.queries(
             "test", ranking.query, ranking.filter_seen, limit=ranking.max_queries
         )
@@ -191,6 +200,8 @@ class CatalogueProtocol(Protocol):
         }
         if segments:
             result["segments"] = _segments(model, data, ranking, k)
+        if model.targets:
+            result["targets"] = evaluate_targets(model, whole, "test")
         return result
 
     def _compared(

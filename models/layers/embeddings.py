@@ -22,6 +22,15 @@ def first_values(column: str, seed: int) -> Any:
     return tf.keras.initializers.RandomNormal(stddev=0.05, seed=own)
 
 
+def mean_penalty(model: Any, rows: tf.Tensor) -> tf.Tensor:
+    """Return the L2 that a model's embeddings added in its last call, over the `rows` of that call.
+
+    Merlin sums it over the rows of a batch; a mean is independent of the batch size.
+    """
+    terms = [tf.cast(term, tf.float32) for term in model.losses]
+    return tf.add_n(terms or [0.0]) / tf.cast(rows, tf.float32)
+
+
 class PooledTable(mm.EmbeddingTable):  # type: ignore[misc]
     """`EmbeddingTable` with the mean of a list taken over its padded rows.
 

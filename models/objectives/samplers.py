@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from towermill.columns import FIRST_ID
 from towermill.errors import TowermillError
+from towermill.models.objectives.feature_table import FeatureTable
 
 
 class _Sampler(CandidateSampler):  # type: ignore[misc]
@@ -90,7 +91,7 @@ class Catalogue(_Sampler):
         super().__init__(max_num_samples=num_negatives, **kwargs)
         self.own = own
         self.item_tower = item_tower
-        self.items = ItemTable(items)
+        self.items = FeatureTable(items)
         self.cumulative = tf.constant(np.cumsum(probability) / probability.sum(), tf.float64)
         # Padding, null and out of vocabulary are never drawn.
         shares = np.concatenate([np.zeros(FIRST_ID), probability / probability.sum()])
@@ -141,30 +142,3 @@ class Mixed(_Sampler):
         return Candidate(id=tf.concat([positive.id, drawn.id], axis=0), metadata={}).with_embedding(
             tf.concat([positive.embedding, drawn.embedding], axis=0)
         )
-
-
-class ItemTable:
-    """The catalogue's features on the device, gathered by position."""
-
-    def __init__(self, features: Mapping[str, NDArray[Any]]) -> None:
-        self.dense = {n: tf.constant(v) for n, v in features.items() if "__" not in n}
-        self.ragged = {
-            n.removesuffix("__offsets"): tf.RaggedTensor.from_row_splits(
-                tf.constant(features[n.removesuffix("__offsets") + "__values"]), v
-            )
-            for n, v in features.items()
-            if n.endswith("__offsets")
-        }
-
-    def rows(self, positions: tf.Tensor) -> dict[str, tf.Tensor]:
-        """Return a batch in Merlin's form."""
-        if self.ragged:
-            # A list's number of rows is never known while tracing, and Merlin wants all features to
-            # agree: hide it for the others too.
-            positions = tf.compat.v1.placeholder_with_default(positions, [None])
-        batch = {name: tf.gather(column, positions) for name, column in self.dense.items()}
-        for name, column in self.ragged.items():
-            lists = tf.gather(column, positions)
-            batch[f"{name}__values"] = lists.values
-            batch[f"{name}__offsets"] = lists.row_splits
-        return batch

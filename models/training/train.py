@@ -61,9 +61,9 @@ def train_model(
     data = open_data(processed)
     if not train.batch_size:
         train = train.model_copy(update={"batch_size": batch_size_for(model.training_rows(data))})
-    monitor = monitor_of(train, data.events)
+    monitor = monitor_of(train, data.events, model.target_names)
     ranking = ranking or Ranking()
-    check_monitor(monitor, data.events, ranking.metrics)
+    check_monitor(monitor, data.events, ranking.metrics, model.target_names)
     _check_xla(train, data)
     try:
         trained = _under_policy(data, model, train, seed)

@@ -32,7 +32,7 @@ def best_pairs(
     items
         The catalogue.
     users
-        The encoded features of one user each; none of them a list.
+        The encoded features of one user each.
     exclude, allowed
         Rows to leave out per user, and the only rows allowed; None allows all.
 
@@ -60,6 +60,17 @@ def _scores(
     scores = np.empty(len(rows), np.float32)
     for start in range(0, len(rows), _PAIRS):
         part = rows[start : start + _PAIRS]
-        repeated = {name: np.repeat(values, len(part)) for name, values in user.items()}
-        scores[start : start + _PAIRS] = ranker({**repeated, **items.batch(ranker.features, part)})
+        pairs = {**_repeated(user, len(part)), **items.batch(ranker.features, part)}
+        scores[start : start + _PAIRS] = ranker(pairs)
     return scores
+
+
+def _repeated(user: Batch, rows: int) -> Batch:
+    """Return a batch of so many rows of one user."""
+    batch: Batch = {}
+    for name, values in user.items():
+        if name.endswith("__offsets"):
+            batch[name] = (np.arange(rows + 1) * values[-1]).astype(values.dtype)
+        else:
+            batch[name] = np.tile(values, rows)
+    return batch

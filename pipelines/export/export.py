@@ -182,7 +182,7 @@ def _export_retriever(
 
 def _export_ranker(data: Processed, ranker: Ranker, recipe: Recipe, out: Path) -> dict[str, Any]:
     """Write the ranker; return the manifest's entries."""
-    queries = data.users.select(ranker.query_schema.column_names)
+    queries = data.query_sample(_SAMPLE).select(ranker.query_schema.column_names)
     items = data.items.select(ranker.item_schema.column_names)
     save_signature(ranker.model, ranker.schema, out / "ranker", "score")
     write_onnx(out / "ranker", out / onnx_file("ranker"))

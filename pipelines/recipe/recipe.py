@@ -117,7 +117,12 @@ class Recipe(Section):
                 check_for_impressions(self.features, self.split)
             metrics_of(METRICS[self.events], object, self.evaluate.metrics)
             if self.train.monitor is not None:
-                check_monitor(self.train.monitor, self.events, self.evaluate.metrics)
+                check_monitor(
+                    self.train.monitor,
+                    self.events,
+                    self.evaluate.metrics,
+                    self.model.target_names,
+                )
         except RecipeError as error:
             raise ValueError(str(error).rstrip(".")) from None
         return self

@@ -54,7 +54,7 @@ class Space:
                 "Tuning compares trials on the validation split. Set `split.validation` above 0."
             )
         self.config: TuneConfig = recipe.tune
-        self.metric = monitor_of(recipe.train, recipe.events)
+        self.metric = monitor_of(recipe.train, recipe.events, recipe.model.target_names)
         self._base = recipe.model_copy(update={"tune": None})
         self._ranges = {
             key: _checked(self._base, key, given) for key, given in self.config.parameters.items()
@@ -179,7 +179,10 @@ def _substituted(base: Recipe, key: str, value: Any) -> Any:
         raise RecipeError(
             f"`tune.parameters.{key}`: {value!r} does not make a valid recipe:\n{why}"
         ) from error
-    metric, there = (monitor_of(recipe.train, recipe.events) for recipe in (base, changed))
+    metric, there = (
+        monitor_of(recipe.train, recipe.events, recipe.model.target_names)
+        for recipe in (base, changed)
+    )
     if metric != there:
         raise RecipeError(
             f"`tune.parameters.{key}` should leave `train.monitor` as it is: trials are compared "

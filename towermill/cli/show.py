@@ -48,6 +48,12 @@ def show_result(recipe: Recipe, steps: list[Step], out: Path, as_json: bool) -> 
                 for name in metrics["metrics"]
             ],
         )
+        for target, found in metrics.get("targets", {}).items():
+            values = {name: value for name, value in found.items() if isinstance(value, float)}
+            print_table(
+                [f"{target}, {found['rows']} rows", "model"],
+                [[name, f"{value:.4f}"] for name, value in values.items()],
+            )
     if whole:
         typer.echo(f"bundle: {latest / 'bundle'}")
 

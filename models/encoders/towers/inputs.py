@@ -11,17 +11,20 @@ from merlin.schema import ColumnSchema, Schema, Tags
 from towermill.models.layers.embeddings import PooledTable, first_values
 
 
-class EmbeddingConfig(Protocol):
-    """The width of embedding tables, and the weight of their squared norms."""
+class EmbeddingSettings(Protocol):
+    """The keys of a `model` section that say how categories are embedded."""
 
     @property
-    def embedding_dim(self) -> int | None: ...
+    def embedding_dim(self) -> int | None:
+        """Width of every table; None infers it from each cardinality."""
+
     @property
-    def l2(self) -> float: ...
+    def l2(self) -> float:
+        """Weight of the squared norms of the rows looked up."""
 
 
 def feature_inputs(
-    schema: Schema, config: EmbeddingConfig, seed: int, plain_sum: bool = False
+    schema: Schema, config: EmbeddingSettings, seed: int, plain_sum: bool = False
 ) -> Any:
     """Return Merlin's input block: an embedding table a category, and numbers as they are.
 
@@ -38,17 +41,7 @@ def feature_inputs(
     """
     categorical = schema.select_by_tag(Tags.CATEGORICAL)
     continuous = schema.select_by_tag(Tags.CONTINUOUS)
-    embeddings = mm.Embeddings(
-        categorical,
-        dim=config.embedding_dim,
-        infer_dim_fn=inferred_dim,
-        table_cls=PooledTable,
-        l2_batch_regularization_factor=config.l2,
-        # One instance a table: a shared one would start equal tables alike.
-        embeddings_initializer={
-            name: first_values(name, seed) for name in categorical.column_names
-        },
-    )
+    embeddings = embedding_tables(categorical, seed, config.embedding_dim, config.l2)
     branches: dict[str, Any] = {"categorical": embeddings}
     if plain_sum and continuous:
         branches["continuous"] = mm.ContinuousProjection(
@@ -56,6 +49,31 @@ def feature_inputs(
         )
     return mm.InputBlockV2(
         schema, aggregation="element-wise-sum" if plain_sum else "concat", **branches
+    )
+
+
+def embedding_tables(schema: Schema, seed: int, dim: int | None, l2: float = 0.0) -> Any:
+    """Return Merlin's block of an embedding table for each of some categories.
+
+    Parameters
+    ----------
+    schema
+        The categories.
+    seed
+        Seed of the initial values.
+    dim
+        Width of each table; None infers it from each cardinality.
+    l2
+        Weight of the squared norms of the rows looked up.
+    """
+    return mm.Embeddings(
+        schema,
+        dim=dim,
+        infer_dim_fn=inferred_dim,
+        table_cls=PooledTable,
+        l2_batch_regularization_factor=l2,
+        # One instance a table: a shared one would start equal tables alike.
+        embeddings_initializer={name: first_values(name, seed) for name in schema.column_names},
     )
 
 

@@ -11,7 +11,7 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from towermill.models.data.interactions import Batch
-from towermill.models.objectives.samplers import ItemTable
+from towermill.models.objectives.feature_table import FeatureTable
 
 
 class Targets(NamedTuple):
@@ -81,7 +81,7 @@ class CatalogueLoss(ABC, tf.Module):  # type: ignore[misc]
     def __init__(self, items: CatalogueItems, config: Any, seed: int) -> None:
         super().__init__()
         self._items, self._config, self._seed = items, config, seed
-        self._table = ItemTable(items.features)
+        self._table = FeatureTable(items.features)
 
     @abstractmethod
     def __call__(self, targets: Targets) -> tf.Tensor:

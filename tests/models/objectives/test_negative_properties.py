@@ -16,11 +16,11 @@ from news_worlds import articles, impressions, write_impressions
 from worlds import write_processed
 
 from towermill.columns import FIRST_ID
-from towermill.models.architectures.ncf import SampledLoss
 from towermill.models.data.impressions import ImpressionData
 from towermill.models.data.interactions import Processed
 from towermill.models.data.slate_batches import SlateBatches
 from towermill.models.objectives.known_pairs import KnownPairs
+from towermill.models.objectives.pair_losses import SampledLoss
 
 FEW = settings(max_examples=30, deadline=None, derandomize=True)
 USERS, ITEMS = 4, 5
@@ -50,27 +50,16 @@ class TestKnownPairs:
         assert {(int(u), int(i)) for u, i in np.argwhere(found)} == expected
 
 
-class _Ids:
-    """A table whose embeddings are the ids."""
-
-    dim = 1
-
-    def __call__(self, ids: tf.Tensor) -> tf.Tensor:
-        return ids
-
-
 class _Logits:
-    """As `NCF`, with one free logit a pair."""
+    """As a ranker's model, with one free logit a pair."""
+
+    losses = ()
 
     def __init__(self, table: tf.Variable) -> None:
         self.table, self.draws = table, None
-        self.users = self.items = _Ids()
 
-    def logits(self, users: tf.Tensor, items: tf.Tensor, training: Any) -> tf.Tensor:
-        return tf.gather_nd(self.table, tf.concat([users, items], axis=1))
-
-    def penalty(self, users: tf.Tensor, items: tf.Tensor) -> float:
-        return 0.0
+    def __call__(self, batch: dict[str, tf.Tensor], training: bool) -> tf.Tensor:
+        return tf.gather_nd(self.table, tf.stack([batch["user_id"], batch["item_id"]], axis=1))
 
 
 class TestSampledLoss:
@@ -90,8 +79,9 @@ class TestSampledLoss:
         """A logit of its own for each pair: its gradient is positive where it is a negative."""
         table = tf.Variable(tf.zeros([FIRST_ID + USERS, FIRST_ID + ITEMS]))
         with tempfile.TemporaryDirectory() as folder:
-            known = KnownPairs(processed(Path(folder), pairs))
-            loss = SampledLoss(_Logits(table), known, ITEMS, 8, seed)
+            data = processed(Path(folder), pairs)
+            schemas = data.query_schema, data.item_schema
+            loss = SampledLoss(_Logits(table), data, *schemas, 8, seed)
             batch = {
                 "user_id": tf.constant([u for u, _ in pairs], tf.int32),
                 "item_id": tf.constant([i for _, i in pairs], tf.int32),

@@ -14,9 +14,9 @@ from merlin.schema import ColumnSchema, Schema
 from towermill.columns import FIRST_ID
 from towermill.errors import TowermillError
 from towermill.models.architectures.two_tower import ACCIDENTAL_HIT, SampledOutput, no_metrics
+from towermill.models.objectives.feature_table import FeatureTable
 from towermill.models.objectives.negatives import NEGATIVES
 from towermill.models.objectives.negatives.base import Drawing
-from towermill.models.objectives.samplers import ItemTable
 
 #: By encoded id: padding, null and out of vocabulary first. Item 6 (the 4th) was never met.
 ID_COUNTS = np.array([0, 1, 3, 40, 30, 20, 0, 6])
@@ -185,7 +185,7 @@ class TestLogits:
 
 class TestTable:
     def test_gathers_scalars_and_lists(self, on_device: str) -> None:
-        table = ItemTable(
+        table = FeatureTable(
             {
                 "item_id": np.array([3, 4, 5], np.int32),
                 "genres__values": np.array([7, 8, 9], np.int32),

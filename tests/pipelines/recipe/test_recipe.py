@@ -12,7 +12,7 @@ from towermill.errors import RecipeError
 from towermill.pipelines import load_recipe, shipped_recipes, validate_recipe
 
 #: Shipped recipes for data that everybody keeps somewhere else.
-NEED_A_PATH = {"ali-ccp"}
+NEED_A_PATH = {"ali-ccp", "ali-ccp-rank"}
 SYNTHETIC: dict[str, Any] = {"name": "x", "source": {"kind": "synthetic"}}
 
 

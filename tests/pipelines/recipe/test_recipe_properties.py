@@ -102,6 +102,8 @@ recipes = st.fixed_dictionaries(
                 embedding_dim=st.integers(1, 64),
             ),
             section(kind=st.just("ncf"), mlp=_widths.filter(bool), num_negatives=st.integers(1, 9)),
+            section(kind=st.just("dcn"), target=st.just("click"), cross_layers=st.integers(1, 4)),
+            section(kind=st.just("wide_deep"), crosses=st.just([("user_id", "item_id")])),
         ),
         "train": section(
             epochs=st.integers(1, 99),
@@ -133,6 +135,6 @@ class TestRoundTrip:
 
     @pytest.mark.parametrize("name", list(shipped_recipes()))
     def test_shipped(self, name: str) -> None:
-        recipe = load_recipe(name, ["source.path=/data"] if name == "ali-ccp" else [])
+        recipe = load_recipe(name, ["source.path=/data"] if name.startswith("ali-ccp") else [])
         again(recipe, recipe.model_dump())
         again(recipe, json.loads(recipe.model_dump_json()))

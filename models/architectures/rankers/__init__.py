@@ -1,0 +1,1 @@
+"""Rankers on all features, of Merlin Models' blocks: one module a kind."""

@@ -1,0 +1,1 @@
+"""The `model` sections of rankers on all features: one module a kind."""

@@ -1,0 +1,261 @@
+"""Rankers of a target: what they find that a two-tower cannot, and targets that are none."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pytest
+import tensorflow as tf
+from merlin.schema import Tags
+from pydantic import ValidationError
+from worlds import by_falling_count, write_processed
+
+from towermill.columns import FIRST_ID, ITEM_ID, USER_ID
+from towermill.errors import DataError, RecipeError
+from towermill.models.architectures.rankers.mmoe import logit_of_both
+from towermill.models.build import load_model
+from towermill.models.configs import MODELS
+from towermill.models.configs.rankers.dcn import DCNConfig
+from towermill.models.configs.rankers.mmoe import MMoEConfig
+from towermill.models.configs.train import TrainConfig
+from towermill.models.configs.two_tower import TwoTowerConfig
+from towermill.models.data.interactions import Processed
+from towermill.models.data.targets import PositiveRows
+from towermill.models.evaluation.catalogue import CatalogueProtocol
+from towermill.models.evaluation.protocol import Ranking
+from towermill.models.evaluation.targets import evaluate_targets
+from towermill.models.metrics.clicks import auroc
+from towermill.models.training.train import train_model
+
+USERS, ITEMS, KINDS = 300, 200, 6
+TRAIN = TrainConfig(epochs=6, batch_size=256, learning_rate=0.005, patience=2, tensorboard=False)
+#: Logit of a click where the parities of both categories agree; minus it where they do not.
+STRENGTH = 2.0
+
+
+def crossed_world(folder: Path, rows: int = 40_000) -> Path:
+    """Write shown items whose clicks depend on the XOR of the parities of two categories.
+
+    A user has a category ``taste``, an item one ``style``, both of six; neither tells anything
+    alone. Each row's true chance of a click is the column ``chance``. A third of the pairs of
+    categories is shown eight times as often as the others, which has no effect on clicks. What is
+    clicked is bought with a chance of 0.6 in three styles, and of 0.1 in the others.
+    """
+    rng = np.random.default_rng(5)
+    users, items = rng.integers(0, USERS, 4 * rows), rng.integers(0, ITEMS, 4 * rows)
+    targeted = users % KINDS // 2 == items % KINDS // 2
+    shown = np.flatnonzero(rng.random(4 * rows) < np.where(targeted, 1.0, 1 / 8))[:rows]
+    users, items = users[shown], items[shown]
+    chance = 1 / (1 + np.exp(-STRENGTH * np.where((users + items) % 2 == 0, 1, -1)))
+    sale = np.where(items % KINDS < 3, 0.6, 0.1)
+    clicked, bought = rng.random(rows) < chance, rng.random(rows) < sale
+    user_of, item_of = by_falling_count(users, USERS), by_falling_count(items, ITEMS)
+    frame = pl.DataFrame(
+        {
+            USER_ID: user_of[users],
+            ITEM_ID: item_of[items],
+            "taste": (users % KINDS + 3).astype(np.int32),
+            "style": (items % KINDS + 3).astype(np.int32),
+            "click": clicked.astype(np.int8),
+            "buy": (clicked & bought).astype(np.int8),
+            "chance": chance,
+            "buy_chance": chance * sale,
+        }
+    )
+    ends = {"train": (0.0, 0.6), "validation": (0.6, 0.7), "test": (0.7, 1.0)}
+    splits = {
+        name: frame.slice(int(first * rows), int((last - first) * rows))
+        for name, (first, last) in ends.items()
+    }
+    catalogue = frame.select(ITEM_ID, "style").unique().sort(ITEM_ID)
+    sides = {USER_ID: Tags.USER, "taste": Tags.USER, ITEM_ID: Tags.ITEM, "style": Tags.ITEM}
+    return write_processed(folder, splits, catalogue, sides)
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return crossed_world(tmp_path_factory.mktemp("crossed"))
+
+
+def gain(world: Path, auc: float, chance: str = "chance", target: str = "click") -> float:
+    """Return an AUC above chance as a share of what the true chances reach."""
+    test = Processed(world).scan("test").select(chance, target).collect()
+    return (auc - 0.5) / (auroc(test[chance], test[target]) - 0.5)
+
+
+class TestPlantedInteraction:
+    @pytest.mark.slow
+    @pytest.mark.parametrize("kind", ["dlrm", "dcn", "deepfm", "wide_deep"])
+    def test_a_ranker_finds_it(self, kind: str, world: Path, tmp_path: Path) -> None:
+        config = MODELS.get(kind).model_validate(
+            {"kind": kind, "embedding_dim": 8, "mlp": [32, 16], "target": "click"}
+        )
+        train_model(world, config, TRAIN, tmp_path, 0)
+        data, model = load_model(world, tmp_path, config)
+        (found,) = evaluate_targets(model, data, "test").values()
+        assert gain(world, found["auc"]) >= 0.95
+        assert gain(world, found["gauc"]) >= 0.9
+        assert found["log_loss"] < found["log_loss_of_rate"] - 0.15
+        assert found["calibration"] == pytest.approx(1, abs=0.1)
+        assert found["ece"] < 0.05
+
+    @pytest.mark.slow
+    @pytest.mark.parametrize(("clicks_alone", "most"), [(False, 0.2), (True, 0.9)])
+    def test_a_two_tower_does_not(
+        self, clicks_alone: bool, most: float, world: Path, tmp_path: Path
+    ) -> None:
+        """Each of its rows is a positive: it learns what is shown, or what is shown and clicked."""
+        config = TwoTowerConfig(tower=(32, 16), embedding_dim=8)
+        test = Processed(world).scan("test").collect()
+        own = shutil.copytree(world, tmp_path / "world")
+        if clicks_alone:
+            for file in own.glob("[tv]*/part_0.parquet"):
+                pl.read_parquet(file).filter(click=1).write_parquet(file)
+        train_model(own, config, TRAIN, tmp_path / "out", 0)
+        model: Any = load_model(own, tmp_path / "out", config)[1]
+        scores = (model.embed_queries(test) * model.embed_items(test)).sum(axis=1)
+        assert gain(world, auroc(scores, test["click"])) < most
+
+
+class TestSeveralTargets:
+    config = MMoEConfig(
+        embedding_dim=8,
+        mlp=(32, 16),
+        tower=(8,),
+        targets=("click", "buy"),
+        ranks_by="buy",
+        entire_space=True,
+    )
+
+    @pytest.fixture(scope="class")
+    @classmethod
+    def trained(cls, world: Path, tmp_path_factory: pytest.TempPathFactory) -> Any:
+        out = tmp_path_factory.mktemp("several")
+        train_model(world, cls.config, TRAIN, out, 0)
+        return load_model(world, out, cls.config)
+
+    def test_finds_both(self, trained: Any, world: Path) -> None:
+        data, model = trained
+        found = evaluate_targets(model, data, "test")
+        assert list(found) == ["buy", "click"]
+        assert gain(world, found["click"]["auc"]) >= 0.95
+        assert gain(world, found["buy"]["auc"], "buy_chance", "buy") >= 0.95
+        assert found["buy"]["calibration"] == pytest.approx(1, abs=0.1)
+
+    def test_nothing_is_likelier_bought_than_clicked(self, trained: Any) -> None:
+        data, model = trained
+        rows = data.scan("test").collect()
+        logits = model.target_logits(rows)
+        assert logits.shape == (rows.height, 2)
+        assert (logits[:, 0] < logits[:, 1]).all()
+
+    def test_ranks_by_the_one_that_is_named(self, trained: Any) -> None:
+        data, model = trained
+        rows = data.scan("test").head(100).collect()
+        np.testing.assert_allclose(
+            model.score(rows, rows), model.target_logits(rows)[:, 0], rtol=1e-5
+        )
+
+    def test_product_of_probabilities(self) -> None:
+        logits = np.array([-80.0, -5.0, 0.0, 3.0, 80.0], np.float32)
+        one, other = np.meshgrid(logits, logits)
+        with np.errstate(over="ignore"):
+            expected = 1 / (1 + np.exp(-one)) / (1 + np.exp(-other))
+        found = logit_of_both(tf.constant(one), tf.constant(other))
+        np.testing.assert_allclose(tf.sigmoid(found), expected, rtol=1e-4)
+        assert np.isfinite(found).all()
+
+    @pytest.mark.parametrize(
+        ("keys", "said"),
+        [
+            ({"targets": ("click",)}, "at least 2 items"),
+            ({"targets": ("click", "click")}, "`targets` should differ"),
+            ({"targets": ("click", "buy"), "ranks_by": "like"}, "one of `targets`: click, buy"),
+        ],
+    )
+    def test_refuses(self, keys: dict[str, Any], said: str) -> None:
+        with pytest.raises(ValidationError, match=said):
+            MMoEConfig(**keys)
+
+
+class TestReport:
+    @pytest.fixture(scope="class")
+    @classmethod
+    def trained(cls, world: Path, tmp_path_factory: pytest.TempPathFactory) -> Any:
+        out = tmp_path_factory.mktemp("trained")
+        config = DCNConfig(embedding_dim=4, mlp=(8,), target="click")
+        train = TRAIN.model_copy(update={"epochs": 1, "monitor": "gauc"})
+        train_model(world, config, train, out, 0)
+        return load_model(world, out, config)
+
+    def test_has_the_catalogue_and_each_target(self, trained: Any) -> None:
+        data, model = trained
+        report = CatalogueProtocol().report(model, data, Ranking(max_queries=20), (10,), 0)
+        assert report["protocol"] == "catalogue"
+        assert report["queries"] == 20
+        assert set(report["targets"]) == {"click"}
+        assert report["targets"]["click"]["rows"] == data.rows("test")
+
+    def test_only_clicks_are_answers(self, trained: Any) -> None:
+        data, _ = trained
+        rows = {split: data.scan(split).collect() for split in ("train", "validation", "test")}
+        clicked = {
+            split: set(f.filter(click=1)[[USER_ID, ITEM_ID]].rows()) for split, f in rows.items()
+        }
+        queries = PositiveRows(data.path, "click").queries("test")
+        users = np.repeat(queries.features[USER_ID].to_numpy(), queries.relevant.lengths)
+        items = data.ranking_order[queries.relevant.values] + FIRST_ID
+        found = set(zip(users.tolist(), items.tolist(), strict=True))
+        assert found == clicked["test"] - clicked["train"] - clicked["validation"]
+        assert len(found) < 0.6 * rows["test"].height
+
+    def test_a_split_of_one_class(self, trained: Any, world: Path) -> None:
+        _, model = trained
+        with pytest.raises(DataError, match=r"'click' is 1 in all \d+\. Change `split`"):
+            evaluate_targets(model, PositiveRows(world, "click"), "test")
+
+    def test_is_validated_by_its_target(self, world: Path, tmp_path: Path) -> None:
+        config = DCNConfig(embedding_dim=4, mlp=(8,))
+        with pytest.raises(RecipeError, match=r"`train.monitor` should be a metric"):
+            train_model(world, config, TRAIN.model_copy(update={"monitor": "auc"}), tmp_path, 0)
+
+
+class TestTargetsThatAreNone:
+    def batches(self, world: Path, target: str) -> Any:
+        return DCNConfig(target=target).batches(Processed(world), batch_size=64, seed=0)
+
+    def test_missing(self, world: Path) -> None:
+        with pytest.raises(DataError, match=r"they have: click, buy, .*\. Received: 'like'"):
+            self.batches(world, "like")
+
+    def test_an_input(self, world: Path) -> None:
+        with pytest.raises(DataError, match="Received: 'taste', an input of the model"):
+            self.batches(world, "taste")
+
+    def test_not_binary(self, world: Path) -> None:
+        with pytest.raises(DataError, match=r"The values of 'chance' are: 0\.1\d+, 0\.8\d+\. "):
+            self.batches(world, "chance")
+
+    def test_of_one_class(self, tmp_path: Path) -> None:
+        world = crossed_world(tmp_path, rows=2000)
+        file = tmp_path / "train" / "part_0.parquet"
+        pl.read_parquet(file).filter(click=1).write_parquet(file)
+        with pytest.raises(DataError, match=r"The values of 'click' are: 1\. Remove `features.pos"):
+            self.batches(world, "click")
+
+    @pytest.mark.parametrize("kind", [pl.Boolean, pl.Float32, pl.Int64])
+    def test_any_type_of_0_and_1(self, kind: Any, tmp_path: Path) -> None:
+        world = crossed_world(tmp_path, rows=2000)
+        for file in tmp_path.glob("*/part_0.parquet"):
+            pl.read_parquet(file).with_columns(pl.col("click").cast(kind)).write_parquet(file)
+        config = DCNConfig(embedding_dim=4, mlp=(8,), target="click")
+        out = tmp_path / "out"
+        train_model(world, config, TRAIN.model_copy(update={"epochs": 1}), out, 0)
+        (found,) = evaluate_targets(
+            load_model(world, out, config)[1], Processed(world), "test"
+        ).values()
+        assert 0.4 < found["rate"] < 0.6
