@@ -53,7 +53,7 @@ class Ease(LinearBaseline):
         for l2 in self.l2:
             vectors = ease_vectors(spectrum, l2, dim)
             value = self._ndcg(given, given.validation, vectors, histories)
-            logger.info("The baseline ease with l2 %g: ndcg@10 %.4f on validation", l2, value)
+            logger.debug("The baseline ease with l2 %g: ndcg@10 %.4f on validation", l2, value)
             if value > best:
                 best, found = value, vectors
         return found
