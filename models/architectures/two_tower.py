@@ -66,6 +66,7 @@ def build_two_tower(
     output = SampledOutput(
         known=KnownPairs(data) if config.own_negatives else None,
         temperature=config.temperature,
+        block=config.num_negatives if config.negatives == "in_batch" else None,
         to_call=DotProduct(),
         negative_samplers=[NEGATIVES.get(config.negatives)().sampler(drawing)],
         schema=data.item_schema.select_by_name(ITEM_ID),
@@ -107,13 +108,20 @@ class SampledOutput(mm.ContrastiveOutput):  # type: ignore[misc]
     ----------
     known
         If given, negatives are drawn per row, and items the user interacted with are ignored.
+    block
+        If given, negatives are the other rows of a row's block of this many rows of the batch:
+        logits grow with the square of a block, not of the batch.
     """
 
     def __init__(
-        self, temperature: float = 1.0, known: KnownPairs | None = None, **kwargs: Any
+        self,
+        temperature: float = 1.0,
+        known: KnownPairs | None = None,
+        block: int | None = None,
+        **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        self.temperature, self.known = temperature, known
+        self.temperature, self.known, self.block = temperature, known, block
 
     def outputs(
         self, query_embedding: tf.Tensor, positive: Candidate, negative: Candidate
@@ -123,6 +131,11 @@ class SampledOutput(mm.ContrastiveOutput):  # type: ignore[misc]
         positive_embedding = tf.cast(positive.embedding, tf.float32)
         right = tf.reduce_sum(query * positive_embedding, axis=-1, keepdims=True)
         drawn = tf.cast(negative.embedding, tf.float32)
+        if self.block is not None:
+            wrong = self._in_blocks(query, drawn, negative)
+            if self.logq_sampling_correction:
+                right -= tf.math.log(_column(positive.sampling_prob))
+            return _prediction(right, wrong)
         if self.known is None:
             wrong = tf.matmul(query, drawn, transpose_b=True)
             lists = [1, -1]
@@ -135,9 +148,32 @@ class SampledOutput(mm.ContrastiveOutput):  # type: ignore[misc]
         if self.logq_sampling_correction:
             right -= tf.math.log(_column(positive.sampling_prob))
             wrong -= tf.math.log(tf.reshape(negative.sampling_prob, lists))
-        wrong = tf.where(hit, ACCIDENTAL_HIT, wrong)
-        targets = tf.concat([tf.ones_like(right), tf.zeros_like(wrong)], axis=1)
-        return Prediction(tf.concat([right, wrong], axis=1), targets)
+        return _prediction(right, tf.where(hit, ACCIDENTAL_HIT, wrong))
+
+    def _in_blocks(self, query: tf.Tensor, drawn: tf.Tensor, items: Candidate) -> tf.Tensor:
+        """Return the logits of the rows of each row's block, float32 ``(rows, block)``."""
+        rows = tf.shape(query)[0]
+        size = tf.minimum(rows, self.block)
+        missing = (-rows) % size
+
+        def blocks(values: tf.Tensor, fill: float) -> tf.Tensor:
+            values = tf.pad(values, [[0, missing], [0, 0]], constant_values=fill)
+            return tf.reshape(values, [-1, size, values.shape[1]])
+
+        logits = tf.matmul(blocks(query, 0.0), blocks(drawn, 0.0), transpose_b=True)
+        ids = blocks(_column(items.id), -1)
+        across = tf.transpose(ids, [0, 2, 1])
+        if self.logq_sampling_correction:
+            shares = blocks(_column(items.sampling_prob), 1.0)
+            logits -= tf.transpose(tf.math.log(shares), [0, 2, 1])
+        logits = tf.where((ids == across) | (across < 0), ACCIDENTAL_HIT, logits)
+        return tf.reshape(logits, [-1, size])[:rows]
+
+
+def _prediction(right: tf.Tensor, wrong: tf.Tensor) -> Prediction:
+    """Return the logits of positives and negatives side by side, and their targets."""
+    targets = tf.concat([tf.ones_like(right), tf.zeros_like(wrong)], axis=1)
+    return Prediction(tf.concat([right, wrong], axis=1), targets)
 
 
 def _column(values: tf.Tensor) -> tf.Tensor:

@@ -51,7 +51,9 @@ class TwoTowerConfig(ModelConfig):
         ``in_batch``, ``uniform`` or ``popularity`` over the catalogue, or ``mixed`` (in-batch and
         uniform; Yang et al., WWW 2020). Negatives are shared by the rows of a batch.
     num_negatives
-        Number of negatives per batch, for all but ``in_batch``.
+        Number of negatives drawn per batch. With ``in_batch``: the batch is cut into blocks of this
+        many rows, and a row's negatives are the others of its block. All pairs of a large batch
+        cost more than the rest of the training.
     own_negatives
         Draw them for each row instead (``uniform`` or ``popularity``): use a small number. Items
         the user interacted with in training are ignored.

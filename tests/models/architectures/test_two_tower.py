@@ -10,13 +10,15 @@ import polars as pl
 import pytest
 import tensorflow as tf
 from contract import KilledContract, ServedContract
-from merlin.schema import Tags
+from merlin.models.tf.outputs.base import DotProduct
+from merlin.models.tf.outputs.sampling.base import Candidate
+from merlin.schema import ColumnSchema, Schema, Tags
 from pydantic import ValidationError
 from worlds import fit_interactions, weights_of, write_processed
 
 from towermill.columns import ITEM_ID, USER_ID
 from towermill.errors import DataError, SchemaError
-from towermill.models.architectures.two_tower import ACCIDENTAL_HIT
+from towermill.models.architectures.two_tower import ACCIDENTAL_HIT, SampledOutput
 from towermill.models.build import build_model, load_model
 from towermill.models.configs.train import TrainConfig
 from towermill.models.configs.two_tower import TwoTowerConfig
@@ -298,3 +300,33 @@ class TestHardData:
             other.restore(tmp_path)
         with pytest.raises(DataError, match="missing"):
             other.restore(tmp_path / "nowhere")
+
+
+class TestBlocks:
+    @pytest.mark.parametrize("rows", [1, 5, 8, 11])
+    def test_negatives_are_the_others_of_a_block(self, rows: int) -> None:
+        rng = np.random.default_rng(rows)
+        query, items = (rng.normal(size=(rows, 3)).astype(np.float32) for _ in range(2))
+        ids = rng.integers(3, 8, rows)
+        shares = rng.uniform(0.1, 1, rows).astype(np.float32)
+        output = SampledOutput(
+            block=4,
+            to_call=DotProduct(),
+            negative_samplers=["in-batch"],
+            schema=Schema([ColumnSchema(ITEM_ID, tags=[Tags.ITEM_ID])]),
+            logq_sampling_correction=True,
+        )
+        candidate = Candidate(id=tf.constant(ids)[:, None], metadata={})
+        candidate = candidate.with_embedding(tf.constant(items)).with_sampling_prob(
+            tf.constant(shares)[:, None]
+        )
+        found = output.outputs(tf.constant(query), candidate, candidate).outputs.numpy()
+        size = min(rows, 4)
+        assert found.shape == (rows, 1 + size)
+        for row in range(rows):
+            expected = [query[row] @ items[row] - np.log(shares[row])]
+            for other in range(row // size * size, row // size * size + size):
+                hit = other >= rows or ids[other] == ids[row]
+                score = -1e9 if hit else query[row] @ items[other] - np.log(shares[other])
+                expected.append(score)
+            np.testing.assert_allclose(found[row], expected, rtol=1e-5, atol=1e-5)
