@@ -28,6 +28,7 @@ from towermill.workflows.sources.reading.raw_table import (
 from towermill.workflows.sources.reading.signals import number_expr, signal_expr
 from towermill.workflows.sources.reading.text.text_types import Role
 from towermill.workflows.sources.reading.values import require_values
+from towermill.workflows.sources.sessions import Gap, cut_sessions, to_gap
 from towermill.workflows.tables import Tables
 
 
@@ -46,6 +47,9 @@ class InteractionsTable(Section):
         Further outcomes of an interaction: a list of columns, or canonical name to column
         (``{click: was_clicked}``). They are numbers or Booleans, or text if `types` says so or the
         recipe asks for values that are text (``positive: {event: [cart, buy]}``).
+    session_gap
+        For logs without users: cut the rows of each ``user_id`` (a device, a cookie) where they are
+        further apart than this (``30m``) into sessions, each of which becomes a user.
     split
         Column that says ``train``, ``validation`` or ``test``, for a split of kind ``given``.
     features
@@ -60,6 +64,7 @@ class InteractionsTable(Section):
     timestamp: str | None = None
     rating: str | None = None
     signals: dict[str, str] = Field(default_factory=dict)
+    session_gap: Gap | None = None
     split: str | None = None
     features: Features = Field(default_factory=dict)
     reading: ReadingOptions | None = None
@@ -129,6 +134,11 @@ class Table(SourceConfig, ReadingOptions):
         features = {n: f for table in tables if table for n, f in table.features.items()}
         if refused := names_refused(features):
             raise ValueError(refused)
+        if self.users is not None and self.interactions.session_gap is not None:
+            raise ValueError(
+                "`source.users` should be left out with `source.interactions.session_gap`: each "
+                "session becomes a user, and has no row there"
+            )
         return self
 
     def reading_as_text(self, signals: Iterable[str]) -> Self:
@@ -190,6 +200,8 @@ class Table(SourceConfig, ReadingOptions):
             if side is not None:
                 sides[role], dropped[name] = self._side(side, role, scratch)
         interactions = raw.select(columns)
+        if spec.session_gap is not None:
+            interactions = cut_sessions(interactions, to_gap(spec.session_gap), scratch)
         interactions, sides = self._joined(interactions, sides, opened.is_text)
         return Tables(
             interactions=interactions,
