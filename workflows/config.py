@@ -11,6 +11,7 @@ from towermill.columns import ENTITIES, ITEM_ID, RAW_PREFIX, RESERVED, TIMESTAMP
 from towermill.errors import RecipeError
 from towermill.features.config import Feature, Features, names_refused
 from towermill.section import PartName, Section
+from towermill.workflows.selecting.signals import Wanted
 from towermill.workflows.selecting.split import Split
 
 #: Options of a vocabulary: of columns that share one, those of its owner count.
@@ -27,8 +28,9 @@ class FeatureConfig(Section):
     ids
         Categorify options of ``user_id`` and ``item_id``.
     positive
-        Keep only rows in which each of these signals reaches its minimum. Dropped rows still count
-        for the vocabularies, as in Merlin's Ali-CCP example.
+        Signal to a minimum, or to a list of values: train and evaluate only on rows in which each
+        of these signals reaches the minimum, or has one of the values. Dropped rows still count for
+        the vocabularies, as in Merlin's Ali-CCP example.
     graph
         ``module:Name`` of a function that returns your own NVTabular graph: see
         docs/extending/features.md. It can be combined with titles only.
@@ -44,7 +46,7 @@ class FeatureConfig(Section):
     item: Features | None = None
     context: Features | None = None
     ids: dict[Literal["user_id", "item_id"], Feature] = Field(default_factory=dict)
-    positive: dict[str, float] = Field(default_factory=dict)
+    positive: dict[str, Wanted] = Field(default_factory=dict)
     graph: Annotated[str | None, PartName()] = None
     history: bool | None = None
     history_size: PositiveInt | None = None

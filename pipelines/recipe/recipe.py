@@ -26,6 +26,7 @@ from towermill.pipelines.recipe.tune import TuneConfig
 from towermill.section import PartSection, Section
 from towermill.workflows.config import FeatureConfig, check_for_impressions
 from towermill.workflows.selecting.filters import Filters
+from towermill.workflows.selecting.signals import conditions_of
 from towermill.workflows.selecting.split import Split
 from towermill.workflows.sources import SOURCES
 from towermill.workflows.sources.base import SourceConfig
@@ -102,6 +103,13 @@ class Recipe(Section):
         if self.features.history is None:
             told = self.features.model_copy(update={"history": needed})
             object.__setattr__(self, "features", told)
+        return self
+
+    @model_validator(mode="after")
+    def _text_signals_are_read_as_text(self) -> Recipe:
+        asked = (self.filters.min_signal, self.split.min_signal, self.features.positive)
+        names = [one.signal for wanted in asked for one in conditions_of(wanted) if one.is_text]
+        object.__setattr__(self, "source", self.source.reading_as_text(dict.fromkeys(names)))
         return self
 
     @model_validator(mode="after")

@@ -17,9 +17,9 @@ from towermill.features.age import days_since
 from towermill.features.shared.intervals import Intervals
 from towermill.features.timestamp_parts import day_of_week, hour_of_day
 from towermill.workflows.dataset import open_dataset
-from towermill.workflows.graph.build import AtLeast
 from towermill.workflows.graph.workflow import Workflow
 from towermill.workflows.graph.write import to_table, write
+from towermill.workflows.selecting.signals import AllOf, Condition
 
 ROWS = 5000
 #: Of numbers; ids and rows are equal.
@@ -82,7 +82,10 @@ OTHERS: dict[str, Callable[[Path], Any]] = {
     "Bucketize": lambda out: ["holes"] >> Intervals({"holes": [47.0, 50.0, 53.0]}),
     "ListSlice": lambda out: ["list", "words"] >> ops.ListSlice(1, 3),
     "ListSlice, from the end": lambda out: ["list"] >> ops.ListSlice(-2),
-    "Filter": lambda out: ["id", "rating"] >> ops.Filter(AtLeast((("rating", 4.0),))),
+    "Filter": lambda out: ["id", "rating"] >> ops.Filter(AllOf((Condition("rating", 4.0),))),
+    "Filter, of values": lambda out: (
+        ["id", "word"] >> ops.Filter(AllOf((Condition("word", ("w1", "w2", "w200")),)))
+    ),
     "hour": lambda out: ["timestamp"] >> ops.LambdaOp(hour_of_day),
     "weekday": lambda out: ["timestamp"] >> ops.LambdaOp(day_of_week),
     "age": lambda out: ["born"] >> ops.LambdaOp(days_since, dependency=["timestamp"]),

@@ -31,32 +31,10 @@ from towermill.errors import DataError, RecipeError
 from towermill.features.config import Feature, Features
 from towermill.workflows.dataset import narrowed
 from towermill.workflows.graph.workflow import Workflow
+from towermill.workflows.selecting.signals import AllOf, Wanted, conditions_of
 
 TAGS: dict[str, Tags] = {"user": Tags.USER, "item": Tags.ITEM, "context": Tags.CONTEXT}
 ID_TAGS: dict[str, Tags] = {USER_ID: Tags.USER_ID, ITEM_ID: Tags.ITEM_ID}
-
-
-@dataclass(frozen=True)
-class AtLeast:
-    """Row mask for `Filter`: every named signal is at least its threshold (pandas and cuDF)."""
-
-    thresholds: tuple[tuple[str, float], ...]
-
-    @property
-    def columns(self) -> tuple[str, ...]:
-        """What it reads: of the raw data, so that it may go before the encoding."""
-        return tuple(name for name, _ in self.thresholds)
-
-    def can_hold(self, greatest: Mapping[str, Any]) -> bool:
-        """Tell whether rows with these greatest values may have one to keep."""
-        return all(greatest.get(name, least) >= least for name, least in self.thresholds)
-
-    def __call__(self, frame: Any) -> Any:
-        mask = None
-        for name, threshold in self.thresholds:
-            reached = frame[name] >= threshold
-            mask = reached if mask is None else mask & reached
-        return mask
 
 
 class Part(Subgraph):  # type: ignore[misc]
@@ -80,7 +58,7 @@ def build_workflow(
     features: Mapping[Entity, Features],
     ids: Mapping[str, Feature],
     signals: Iterable[str],
-    positive: Mapping[str, float],
+    positive: Mapping[str, Wanted],
     categories: Path,
 ) -> Workflow:
     """Return the unfitted workflow.
@@ -106,14 +84,14 @@ def build_workflow(
 
 
 def finished(
-    nodes: Mapping[str, Any], signals: Iterable[str], positive: Mapping[str, float]
+    nodes: Mapping[str, Any], signals: Iterable[str], positive: Mapping[str, Wanted]
 ) -> Workflow:
     """Return the workflow of named parts, signals that pass unchanged, and the filter of rows."""
     outputs = _joined(nodes)
     for name in signals:
         outputs = outputs + [name]  # noqa: RUF005 - the operator of the graph, not of lists
     if positive:
-        outputs = outputs >> ops.Filter(AtLeast(tuple(positive.items())))
+        outputs = outputs >> ops.Filter(AllOf(conditions_of(positive)))
     return Workflow(outputs)
 
 

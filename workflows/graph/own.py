@@ -17,6 +17,7 @@ from towermill.features.config import Feature, Features
 from towermill.registry import reference
 from towermill.workflows.graph.build import ID_TAGS, TAGS, finished
 from towermill.workflows.graph.workflow import Workflow
+from towermill.workflows.selecting.signals import Wanted
 
 #: The nodes of a graph, by entity.
 Nodes = Mapping[Entity, Any]
@@ -81,7 +82,7 @@ def _read_by(node: Any) -> list[str]:
 
 
 def build_own_workflow(
-    nodes: Nodes, signals: Iterable[str], positive: Mapping[str, float], categories: Path
+    nodes: Nodes, signals: Iterable[str], positive: Mapping[str, Wanted], categories: Path
 ) -> Workflow:
     """Return the unfitted workflow of the user's nodes.
 

@@ -11,11 +11,12 @@ from towermill.errors import DataError
 from towermill.features.config import Features
 from towermill.workflows.graph.build import require_timestamp
 from towermill.workflows.process.inputs import lacks_column, typed
+from towermill.workflows.selecting.signals import Wanted, require_signals, require_values
 from towermill.workflows.tables import Tables
 
 
 def check_columns(
-    tables: Tables, features: Mapping[Entity, Features], positive: Mapping[str, float]
+    tables: Tables, features: Mapping[Entity, Features], positive: Mapping[str, Wanted]
 ) -> None:
     """Refuse features and signals that the tables lack, or whose names are taken."""
     frames = {"user": tables.users, "item": tables.items, "context": tables.interactions}
@@ -49,6 +50,24 @@ def check_columns(
                 f"`features.positive` should name signals that are not features. Received "
                 f"{name!r}; the interactions have: {', '.join(signals) or 'none'}."
             )
+
+
+def check_signals(
+    interactions: pl.LazyFrame, keys: Mapping[str, Mapping[str, Wanted]], values: bool
+) -> None:
+    """Refuse conditions that do not suit their signals.
+
+    Parameters
+    ----------
+    keys
+        Key of the recipe to what it asks of signals.
+    values
+        Also refuse a listed value that no interaction has.
+    """
+    for key, wanted in keys.items():
+        require_signals(interactions, wanted, key)
+        if values:
+            require_values(interactions, wanted, key)
 
 
 def check_numbers(tables: Tables, features: Mapping[Entity, Features]) -> None:

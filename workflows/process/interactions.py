@@ -37,7 +37,11 @@ from towermill.workflows.graph.write import to_table
 from towermill.workflows.process.base import EventKind, vocabulary
 from towermill.workflows.process.earlier_run import Earlier, over
 from towermill.workflows.process.inputs import filled, typed
-from towermill.workflows.process.interaction_checks import check_columns, check_numbers
+from towermill.workflows.process.interaction_checks import (
+    check_columns,
+    check_numbers,
+    check_signals,
+)
 from towermill.workflows.process.interaction_inputs import write_raw_splits
 from towermill.workflows.process.replay import replay
 from towermill.workflows.process.summary import RawSplits
@@ -122,6 +126,13 @@ class Interactions(EventKind[Tables]):
 
     def write_raw(self, scratch: Path, before: Earlier | None) -> RawSplits:
         """Write each split with its features; the workflow is fitted on ``train``."""
+        keys = {
+            "filters.min_signal": self.filters.min_signal,
+            "split.min_signal": self.split.min_signal,
+            "features.positive": self.features.positive,
+        }
+        # New rows of a continued run need not have every value.
+        check_signals(self.tables.interactions, keys, values=before is None)
         tables, known = apply_filters(self.tables, self.filters, scratch), None
         if before is not None:  # users and items without new rows keep their ids
             tables = replace(tables, users=self.tables.users, items=self.tables.items)

@@ -74,7 +74,7 @@ def process(
     if empty := [name for name, count in rows.items() if count == 0]:
         raise DataError(
             f"`features.positive` should leave rows in each split; it left none in {empty[0]}. "
-            "Lower the threshold, or choose another split."
+            "Lower the minimum or add values, or choose another split."
         )
     as_of = _last_moment(events.dated(raw), before)
     written = dict(rows)

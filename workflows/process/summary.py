@@ -20,7 +20,7 @@ logger = logging.getLogger(__name__)
 
 #: Warn where a split keeps less than this share of its rows or users.
 _LEAST = 0.5
-NOT_POSITIVE = "below `features.positive`"
+NOT_POSITIVE = "left out by `features.positive`"
 _OWN_ROWS = "`split: {kind: leave_one_out}`, or `{kind: random, by: user}`"
 
 
@@ -128,4 +128,4 @@ def _remedy(reason: str, split: Split) -> str:
             f"`split.test`), so that training reaches nearer to them, or set {_OWN_ROWS}."
         )
     key = {BELOW_SIGNAL: "split.min_signal", NOT_POSITIVE: "features.positive"}[reason]
-    return f"Lower `{key}`, or leave it out."
+    return f"Lower the minimum in `{key}`, add values to it, or leave it out."

@@ -13,7 +13,7 @@ from towermill.workflows.streaming.group_by import COUNT, counted, tallies
 
 #: Why a row was dropped from a split.
 COLD_USERS, COLD_ITEMS = "user without training rows", "item without training rows"
-BELOW_SIGNAL = "below `split.min_signal`"
+BELOW_SIGNAL = "left out by `split.min_signal`"
 _ANSWERS, _USER, _WARM, _KEPT = "__answers", "__user", "__warm", "__kept"
 _LOST = "__lost"
 

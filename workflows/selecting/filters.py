@@ -14,7 +14,12 @@ from towermill.columns import ITEM_ID, RATING, USER_ID
 from towermill.errors import DataError
 from towermill.section import Section
 from towermill.workflows.selecting.deduplicate import deduplicated
-from towermill.workflows.selecting.signals import at_least, require_signals
+from towermill.workflows.selecting.signals import (
+    Condition,
+    Wanted,
+    conditions_of,
+    require_signals,
+)
 from towermill.workflows.streaming.group_by import COUNT, counted, tallies
 from towermill.workflows.tables import Tables, row_count, sink
 
@@ -36,7 +41,7 @@ class Filters(Section):
     min_rating
         Keep interactions rated at least so high; unrated ones go.
     min_signal
-        Signal to the least value with which an interaction stays.
+        Signal to the least value with which an interaction stays, or to a list of values.
     deduplicate
         Keep a user's ``first`` or ``last`` interaction with an item, by timestamp where
         there is one, and in the source's order among equals.
@@ -46,7 +51,7 @@ class Filters(Section):
     min_item: int = Field(default=0, ge=0)
     core: bool = False
     min_rating: float | None = None
-    min_signal: dict[str, float] = Field(default_factory=dict)
+    min_signal: dict[str, Wanted] = Field(default_factory=dict)
     deduplicate: Literal["none", "first", "last"] = "none"
 
 
@@ -116,9 +121,11 @@ def _require(frame: pl.LazyFrame, filters: Filters) -> None:
 def _conditions(filters: Filters) -> dict[str, pl.Expr]:
     conditions: dict[str, pl.Expr] = {}
     if filters.min_rating is not None:
-        conditions[f"min_rating: {filters.min_rating:g}"] = at_least(RATING, filters.min_rating)
-    for signal, least in filters.min_signal.items():
-        conditions[f"min_signal: {{{signal}: {least:g}}}"] = at_least(signal, least)
+        conditions[f"min_rating: {filters.min_rating:g}"] = Condition(
+            RATING, filters.min_rating
+        ).expr()
+    for condition in conditions_of(filters.min_signal):
+        conditions[f"min_signal: {condition}"] = condition.expr()
     return conditions
 
 

@@ -1,26 +1,177 @@
-"""Signals of interactions (a rating, a click) and the least values asked of them."""
+"""Signals of interactions (a rating, a click, an event) and what is asked of their values."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import reduce
+from operator import and_, or_
+from typing import Annotated, Any
 
 import polars as pl
+from pydantic import Field, FiniteFloat
 
 from towermill.errors import DataError, did_you_mean
 
+#: What a recipe asks of a signal: a number is a minimum, a list is a set of values.
+Wanted = float | Annotated[list[str | int | FiniteFloat], Field(min_length=1)]
+#: An error lists at most this many values of a signal.
+_SHOWN = 20
 
-def require_signals(frame: pl.LazyFrame, least: Mapping[str, float], key: str) -> None:
-    """Raise `DataError` if the recipe's `key` names a signal that `frame` does not have."""
-    names = frame.collect_schema().names()
-    for signal in least:
+
+@dataclass(frozen=True)
+class Condition:
+    """A signal reaches a minimum, or is one of some values. A missing signal does neither.
+
+    Parameters
+    ----------
+    signal
+        Its column.
+    wanted
+        The minimum, or the values.
+
+    Examples
+    --------
+    >>> import polars as pl
+    >>> from towermill.workflows.selecting.signals import Condition
+    >>> condition = Condition("event", ("cart", "buy"))
+    >>> print(condition)
+    {event: [cart, buy]}
+    >>> frame = pl.DataFrame({"event": ["view", "buy", None]})
+    >>> frame.select(condition.expr())["event"].to_list()
+    [False, True, None]
+    """
+
+    signal: str
+    wanted: float | tuple[str | int | float, ...]
+
+    @classmethod
+    def of(cls, signal: str, wanted: Wanted) -> Condition:
+        """Return the condition that a recipe asks of a signal."""
+        return cls(signal, tuple(wanted) if isinstance(wanted, list) else wanted)
+
+    @property
+    def values(self) -> tuple[str | int | float, ...]:
+        """The values that it allows; empty where it asks for a minimum."""
+        return self.wanted if isinstance(self.wanted, tuple) else ()
+
+    @property
+    def is_text(self) -> bool:
+        """Whether it asks for text."""
+        return any(isinstance(value, str) for value in self.values)
+
+    def expr(self) -> pl.Expr:
+        """Return it as a Polars expression; null where the signal is missing."""
+        if self.is_text:
+            text = pl.col(self.signal).cast(pl.String)
+            return text.is_in([str(value) for value in self.values])
+        # To Polars NaN is above all numbers; here it is no value.
+        number = pl.col(self.signal).cast(pl.Float64).fill_nan(None)
+        if isinstance(self.wanted, tuple):
+            return number.is_in([float(value) for value in self.wanted])
+        return number >= self.wanted
+
+    def mask(self, frame: Any) -> Any:
+        """Return the mask of a frame's rows, of pandas (Arrow columns too) or cuDF."""
+        column = frame[self.signal]
+        if not self.values:
+            return column >= self.wanted
+        values = map(str, self.values) if self.is_text else self.values
+        return reduce(or_, (column == value for value in values))
+
+    def can_hold(self, greatest: Any) -> bool:
+        """Tell whether rows with this greatest value may have one that meets it."""
+        if not self.values:
+            return bool(greatest >= self.wanted)
+        values = list(map(str, self.values)) if self.is_text else list(self.values)
+        return any(value <= greatest for value in values)
+
+    def __str__(self) -> str:
+        if not self.values:
+            return f"{{{self.signal}: {self.wanted:g}}}"
+        values = ", ".join(map(_written, self.values))
+        return f"{{{self.signal}: [{values}]}}"
+
+
+@dataclass(frozen=True)
+class AllOf:
+    """Row mask for `Filter`: every condition holds (pandas and cuDF)."""
+
+    conditions: tuple[Condition, ...]
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """What it reads: of the raw data, so that it may go before the encoding."""
+        return tuple(condition.signal for condition in self.conditions)
+
+    def can_hold(self, greatest: Mapping[str, Any]) -> bool:
+        """Tell whether rows with these greatest values may have one to keep."""
+        return all(
+            condition.signal not in greatest or condition.can_hold(greatest[condition.signal])
+            for condition in self.conditions
+        )
+
+    def __call__(self, frame: Any) -> Any:
+        return reduce(and_, (condition.mask(frame) for condition in self.conditions))
+
+
+def conditions_of(wanted: Mapping[str, Wanted]) -> tuple[Condition, ...]:
+    """Return the conditions of a recipe's key (``features.positive``, ``split.min_signal`` …)."""
+    return tuple(Condition.of(signal, one) for signal, one in wanted.items())
+
+
+def require_signals(frame: pl.LazyFrame, wanted: Mapping[str, Wanted], key: str) -> None:
+    """Raise `DataError` if `frame` lacks a signal of the recipe's `key`, or has it in another type.
+
+    A minimum, and numbers, are asked of numbers and Booleans; text is asked of text.
+    """
+    schema = frame.collect_schema()
+    names = schema.names()
+    for condition in conditions_of(wanted):
+        signal = condition.signal
         if signal not in names:
             raise DataError(
                 f"`{key}` names {signal!r}, which is no column of the interactions."
                 f"{did_you_mean(signal, names)} Found: {', '.join(names)}."
             )
+        kind = schema[signal]
+        is_number = kind.is_numeric() or kind in (pl.Boolean, pl.Null)
+        if kind == pl.Null or is_number != condition.is_text:
+            continue
+        holds = "numbers" if is_number else "text"
+        hint = "a minimum, or a list of numbers" if is_number else "a list of its values, in quotes"
+        raise DataError(
+            f"`{key}: {condition}` should suit the signal {signal!r}, which holds {holds}. Write "
+            f"{hint}."
+        )
 
 
-def at_least(signal: str, least: float) -> pl.Expr:
-    """Return whether a signal is at least so much; null where there is none."""
-    # To Polars NaN is above all numbers; here it is no value.
-    return pl.col(signal).cast(pl.Float64).fill_nan(None) >= least
+def require_values(frame: pl.LazyFrame, wanted: Mapping[str, Wanted], key: str) -> None:
+    """Raise `DataError` if the recipe's `key` lists a value that a signal never has."""
+    for condition in conditions_of(wanted):
+        if not condition.values:
+            continue
+        column = pl.col(condition.signal)
+        counts = frame.group_by(column).len().drop_nulls().collect(engine="streaming")
+        found = counts.sort("len", condition.signal, descending=[True, False])[condition.signal]
+        held = set(found.to_list())
+        values = map(str, condition.values) if condition.is_text else condition.values
+        for value in values:
+            if value in held:
+                continue
+            shown = _listed(found.to_list())
+            near = did_you_mean(value, found.to_list()) if isinstance(value, str) else ""
+            raise DataError(
+                f"`{key}` lists {_written(value)} of {condition.signal!r}, which no interaction "
+                f"has.{near} Its values are: {shown}. Correct the value, or leave it out."
+            )
+
+
+def _listed(values: Iterable[Any]) -> str:
+    written = [_written(value) for value in values]
+    more = f" … ({len(written)} in all)" if len(written) > _SHOWN else ""
+    return (", ".join(written[:_SHOWN]) or "none") + more
+
+
+def _written(value: Any) -> str:
+    return f"{value:g}" if isinstance(value, float) else str(value)

@@ -30,7 +30,7 @@ from towermill.workflows.selecting.cuts import (
     given,
     leave_one_out,
 )
-from towermill.workflows.selecting.signals import at_least, require_signals
+from towermill.workflows.selecting.signals import Wanted, conditions_of, require_signals
 
 
 class Split(Section):
@@ -56,8 +56,8 @@ class Split(Section):
         Rows of validation and test whose user or item has no row in training: ``drop``, ``keep``,
         or ``flag`` in Boolean columns ``cold_user`` and ``cold_item``. All impressions are kept.
     min_signal
-        Signal to the least value with which a row of validation or test is an answer; rows below
-        are left out there, and stay in training.
+        Signal to the least value, or a list of the values, with which a row of validation or test
+        is an answer; other rows are left out there, and stay in training.
     seed
         Seed of ``random``.
     """
@@ -67,7 +67,7 @@ class Split(Section):
     test: float | date = 0.1
     by: Literal["row", "user"] = "row"
     cold: Literal["drop", "keep", "flag"] = "drop"
-    min_signal: dict[str, float] = Field(default_factory=dict)
+    min_signal: dict[str, Wanted] = Field(default_factory=dict)
     seed: int = Field(default=0, ge=0, lt=2**63)
 
     @model_validator(mode="after")
@@ -132,8 +132,8 @@ def split(
     names = interactions.collect_schema().names()
     if config.kind == "given":
         names.remove(SPLIT)
-    signals = config.min_signal.items()
-    answers = [at_least(signal, least).fill_null(False) for signal, least in signals]
+    wanted = conditions_of(config.min_signal)
+    answers = [condition.expr().fill_null(False) for condition in wanted]
     assigned = {name: cut.frame.filter(rows) for name, rows in cut.conditions.items()}
     parts = {
         name: (rows if name == TRAIN else rows.filter(*answers)).select(names)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Iterable
 from pathlib import Path
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, Self
 
 from pydantic import Field
 
@@ -38,6 +39,13 @@ class SourceConfig(Section):
     def events(self) -> Events:
         """What `read` returns: `Tables` of interactions, or `ImpressionTables`."""
         return "impressions" if getattr(self, "rows", None) == "impressions" else "interactions"
+
+    def reading_as_text(self, signals: Iterable[str]) -> Self:
+        """Return the source that reads these signals as text, as the recipe uses them.
+
+        By default it is unchanged: most sources know the types of their signals.
+        """
+        return self
 
     @abstractmethod
     def files(self) -> list[Path]:

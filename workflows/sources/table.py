@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import polars as pl
 from pydantic import Field, field_validator, model_validator
@@ -16,7 +17,7 @@ from towermill.features.shared.times import time_expr
 from towermill.section import Section
 from towermill.workflows.sources.base import SourceConfig
 from towermill.workflows.sources.reading.files import find_files
-from towermill.workflows.sources.reading.ids import is_integer_text
+from towermill.workflows.sources.reading.ids import in_type
 from towermill.workflows.sources.reading.options import Declared, ReadingOptions
 from towermill.workflows.sources.reading.raw_table import (
     RawTable,
@@ -24,8 +25,10 @@ from towermill.workflows.sources.reading.raw_table import (
     open_table,
     role_of,
 )
+from towermill.workflows.sources.reading.signals import number_expr, signal_expr
 from towermill.workflows.sources.reading.text.text_types import Role
 from towermill.workflows.sources.reading.values import require_values
+from towermill.workflows.sources.sessions import Gap, cut_sessions, to_gap
 from towermill.workflows.tables import Tables
 
 
@@ -41,8 +44,12 @@ class InteractionsTable(Section):
     timestamp, rating
         Their columns, where there are any; a column named ``timestamp`` is found by itself.
     signals
-        Further outcomes of an interaction, numbers or Booleans: a list of columns, or canonical
-        name to column (``{click: was_clicked}``).
+        Further outcomes of an interaction: a list of columns, or canonical name to column
+        (``{click: was_clicked}``). They are numbers or Booleans, or text if `types` says so or the
+        recipe asks for values that are text (``positive: {event: [cart, buy]}``).
+    session_gap
+        For logs without users: cut the rows of each ``user_id`` (a device, a cookie) where they are
+        further apart than this (``30m``) into sessions, each of which becomes a user.
     split
         Column that says ``train``, ``validation`` or ``test``, for a split of kind ``given``.
     features
@@ -57,6 +64,7 @@ class InteractionsTable(Section):
     timestamp: str | None = None
     rating: str | None = None
     signals: dict[str, str] = Field(default_factory=dict)
+    session_gap: Gap | None = None
     split: str | None = None
     features: Features = Field(default_factory=dict)
     reading: ReadingOptions | None = None
@@ -126,7 +134,18 @@ class Table(SourceConfig, ReadingOptions):
         features = {n: f for table in tables if table for n, f in table.features.items()}
         if refused := names_refused(features):
             raise ValueError(refused)
+        if self.users is not None and self.interactions.session_gap is not None:
+            raise ValueError(
+                "`source.users` should be left out with `source.interactions.session_gap`: each "
+                "session becomes a user, and has no row there"
+            )
         return self
+
+    def reading_as_text(self, signals: Iterable[str]) -> Self:
+        """Return the source with the columns of these signals in `types`, as text."""
+        columns = [self.interactions.signals.get(name) for name in signals]
+        text: dict[str, Declared] = {column: "text" for column in columns if column}
+        return self.model_copy(update={"types": {**text, **self.types}}) if text else self
 
     def files(self) -> list[Path]:
         """Return the files of all tables: interactions, items, users."""
@@ -167,10 +186,13 @@ class Table(SourceConfig, ReadingOptions):
         if timestamp:
             columns.append(time_expr(raw, timestamp, what).alias(TIMESTAMP))
         if spec.rating:
-            columns.append(_number(raw, spec.rating, what).cast(pl.Float32).alias(RATING))
+            columns.append(number_expr(raw, spec.rating, what).cast(pl.Float32).alias(RATING))
         if spec.split:
             columns.append(pl.col(spec.split).cast(pl.String).alias(SPLIT))
-        columns += [_number(raw, col, what).alias(name) for name, col in spec.signals.items()]
+        columns += [
+            signal_expr(raw, column, what, self.types.get(column)).alias(name)
+            for name, column in spec.signals.items()
+        ]
         columns += _features(raw, spec.features, taken, what)
         dropped = {"interactions": opened.dropped}
         sides: dict[str, pl.LazyFrame | None] = {ITEM_ID: None, USER_ID: None}
@@ -178,6 +200,8 @@ class Table(SourceConfig, ReadingOptions):
             if side is not None:
                 sides[role], dropped[name] = self._side(side, role, scratch)
         interactions = raw.select(columns)
+        if spec.session_gap is not None:
+            interactions = cut_sessions(interactions, to_gap(spec.session_gap), scratch)
         interactions, sides = self._joined(interactions, sides, opened.is_text)
         return Tables(
             interactions=interactions,
@@ -217,7 +241,7 @@ class Table(SourceConfig, ReadingOptions):
                 interactions = interactions.with_columns(pl.col(role).cast(pl.String))
                 kind = pl.String()
             what = "source.items" if role == ITEM_ID else "source.users"
-            sides[role] = _same_type(side, role, kind, what)
+            sides[role] = in_type(side, role, kind, what)
         return interactions, sides
 
     def _open(
@@ -255,35 +279,6 @@ class Table(SourceConfig, ReadingOptions):
 def _named(features: Features) -> Features:
     """Return features whose columns have been given their names."""
     return {name: feature.model_copy(update={"column": None}) for name, feature in features.items()}
-
-
-def _same_type(side: pl.LazyFrame, role: str, kind: pl.DataType, what: str) -> pl.LazyFrame:
-    """Return a side table with its ids in the type of the interactions' ids."""
-    if side.collect_schema()[role] == kind:
-        return side
-    if kind == pl.Int64:
-        # These ids are text: one that is no number could meet no interaction, and 007 is not 7.
-        bad = side.filter(pl.col(role).is_not_null() & ~is_integer_text(pl.col(role)))
-        example = bad.select(role).head(1).collect(engine="streaming")
-        if example.height:
-            raise DataError(
-                f"`{what}`: the ids should be integers, as those of the interactions are. "
-                f"Received: {example.item()!r}. Mend them, or set `source.types` for the columns "
-                "of both tables (`text`, or `integer`, which takes 007 and 7.0 for 7)."
-            )
-    return side.with_columns(pl.col(role).cast(kind))
-
-
-def _number(frame: pl.LazyFrame, column: str, what: str) -> pl.Expr:
-    kind = frame.collect_schema()[column]
-    if kind == pl.Boolean:
-        return pl.col(column).cast(pl.Int8)
-    if kind.is_numeric():
-        return pl.col(column)
-    raise DataError(
-        f"`{what}`: {column!r} should hold numbers or Booleans, as it is a signal. Its type is "
-        f"{kind}."
-    )
 
 
 def _features(

@@ -113,6 +113,7 @@ class TestSet:
             ("evaluate.filter_seen=false", "evaluate.filter_seen", False),
             ("filters.min_rating=null", "filters.min_rating", None),
             ("filters.min_signal={click: 1}", "filters.min_signal", {"click": 1.0}),
+            ("features.positive={e: [a, 1]}", "features.positive", {"e": ["a", 1]}),
             ("description=a = b", "description", "a = b"),
             ("source.users=12", "source.users", 12),
             ("name=other", "name", "other"),
@@ -371,3 +372,29 @@ class TestText:
             validate_recipe({**NEWS, "model": {"kind": "nrms"}, "text": text})
         assert match in str(caught.value)
         assert ".." not in str(caught.value)
+
+
+class TestTextSignals:
+    """A signal of which the recipe lists text is read as text, whichever key lists it."""
+
+    @pytest.mark.parametrize(
+        ("section", "types"),
+        [
+            ({"features": {"positive": {"event": ["cart", "buy"]}}}, {"what": "text"}),
+            ({"split": {"min_signal": {"event": ["buy"]}}}, {"what": "text"}),
+            ({"filters": {"min_signal": {"event": ["buy"]}}}, {"what": "text"}),
+            ({"filters": {"min_signal": {"event": [1, 2]}}}, {}),
+            ({"filters": {"min_signal": {"event": 1}}}, {}),
+            ({}, {}),
+        ],
+    )
+    def test_types_of_the_source(self, section: Any, types: dict[str, str]) -> None:
+        log = {"path": "log.csv", "signals": {"event": "what"}}
+        source: Any = validate_recipe(
+            {"name": "x", "source": {"kind": "table", "interactions": log}, **section}
+        ).source
+        assert source.types == types
+
+    def test_of_other_sources_nothing_changes(self) -> None:
+        recipe = validate_recipe({**SYNTHETIC, "features": {"positive": {"event": ["buy"]}}})
+        assert recipe.source == validate_recipe(SYNTHETIC).source

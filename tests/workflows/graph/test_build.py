@@ -11,7 +11,7 @@ import pytest
 
 from towermill.errors import DataError
 from towermill.features.config import Feature
-from towermill.workflows.graph.build import AtLeast, require_timestamp
+from towermill.workflows.graph.build import require_timestamp
 
 NULL, UNKNOWN = 1, 2
 
@@ -190,10 +190,6 @@ class TestTimes:
 
 
 class TestParts:
-    def test_at_least(self) -> None:
-        frame = pl.DataFrame({"a": [1, 2, 3], "b": [3, 3, 1]}).to_pandas()
-        assert AtLeast((("a", 2), ("b", 2)))(frame).tolist() == [False, True, False]
-
     def test_require_timestamp(self) -> None:
         features: Any = {"context": {"h": Feature(kind="hour")}}
         require_timestamp(features, ["timestamp"])

@@ -17,9 +17,9 @@ from nvtabular import ops as stock
 from towermill.errors import DataError
 from towermill.workflows.dataset import Part, open_dataset
 from towermill.workflows.graph import write as writing
-from towermill.workflows.graph.build import AtLeast
 from towermill.workflows.graph.workflow import Workflow
 from towermill.workflows.graph.write import write
+from towermill.workflows.selecting.signals import AllOf, Condition
 
 ROWS = 1000
 
@@ -149,7 +149,7 @@ class TestFilter:
     ) -> None:
         clicks = pa.array([int(250 <= i < 420) if i % 3 else None for i in range(ROWS)])
         pq.write_table(pq.read_table(path).set_column(2, "click", clicks), path, row_group_size=100)
-        workflow = fitted(path, tmp_path, AtLeast((("click", 1),)))
+        workflow = fitted(path, tmp_path, AllOf((Condition("click", 1),)))
         asked: list[int] = []
         read = pq.ParquetFile.read_row_groups
 

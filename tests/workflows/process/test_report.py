@@ -105,7 +105,7 @@ class TestProcess:
         made = mill(log, split={"kind": "leave_one_out"}, positive={"click": 1})
         dropped = made.stats["summary"]["dropped"]
         rows = made.stats["rows"]
-        assert dropped["test"] == {"below `features.positive`": 20 - rows["test"]}
+        assert dropped["test"] == {"left out by `features.positive`": 20 - rows["test"]}
         assert sum(rows.values()) + sum(sum(r.values()) for r in dropped.values()) == 201
 
     def test_new_items(self, mill: Callable[..., Any], caplog: pytest.LogCaptureFixture) -> None:

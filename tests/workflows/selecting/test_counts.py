@@ -46,7 +46,7 @@ class TestSplits:
     def test_signals(self, tmp_path: Path) -> None:
         counts, dropped = run(tmp_path, min_signal={"rating": 4})
         assert dropped == {
-            "below `split.min_signal`": 1,
+            "left out by `split.min_signal`": 1,
             "user without training rows": 2,
             "item without training rows": 1,
         }

@@ -186,6 +186,29 @@ class TestTable:
         rows = Table.model_validate(recipe).read(tmp_path).interactions
         assert "was_clicked" in rows.collect_schema()
 
+    @pytest.mark.parametrize("ending", ["csv", "parquet"])
+    def test_text_signals(self, tmp_path: Path, ending: str) -> None:
+        file = tmp_path / f"log.{ending}"
+        frame = pl.DataFrame({"user_id": [1, 2], "item_id": [1, 2], "what": ["view", "buy"]})
+        frame.write_csv(file) if ending == "csv" else frame.write_parquet(file)
+        source = Table.model_validate(
+            {"interactions": {"path": str(file), "signals": {"event": "what"}}}
+        )
+        with pytest.raises(DataError, match=r"`source\.types: .what: text.`"):
+            source.read(tmp_path)
+        assert source.reading_as_text(["click"]) == source
+        rows = source.reading_as_text(["event", "click"]).read(tmp_path).interactions.collect()
+        assert rows["event"].to_list() == ["view", "buy"]
+
+    def test_declared_types_count_before_the_use(self, tmp_path: Path) -> None:
+        source = Table.model_validate(
+            {
+                "interactions": {"path": "log.csv", "signals": {"event": "what"}},
+                "types": {"what": "integer"},
+            }
+        )
+        assert source.reading_as_text(["event"]).types == {"what": "integer"}
+
     def test_side_ids_take_the_type_of_the_interactions(self, tmp_path: Path) -> None:
         def read(inter: list[Any], side: list[Any]) -> list[Any]:
             pl.DataFrame({"user_id": inter, "item_id": inter}).write_parquet(tmp_path / "i.parquet")

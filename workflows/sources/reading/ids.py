@@ -115,3 +115,26 @@ def _refuse_two_readings(frame: pl.LazyFrame, text: pl.Expr, column: str, what: 
             f"is another id than {example.strip()!r} unless blanks are taken off. Set "
             f"`source.normalize_ids: [strip]` or `source.types: {{{column}: text}}`."
         )
+
+
+def in_type(side: pl.LazyFrame, role: str, kind: pl.DataType, what: str) -> pl.LazyFrame:
+    """Return a side table with its ids in the type of the interactions' ids.
+
+    Raises
+    ------
+    DataError
+        Those are integers, and an id of the side table is none.
+    """
+    if side.collect_schema()[role] == kind:
+        return side
+    if kind == pl.Int64:
+        # These ids are text: one that is no number could meet no interaction, and 007 is not 7.
+        bad = side.filter(pl.col(role).is_not_null() & ~is_integer_text(pl.col(role)))
+        example = bad.select(role).head(1).collect(engine="streaming")
+        if example.height:
+            raise DataError(
+                f"`{what}`: the ids should be integers, as those of the interactions are. "
+                f"Received: {example.item()!r}. Mend them, or set `source.types` for the columns "
+                "of both tables (`text`, or `integer`, which takes 007 and 7.0 for 7)."
+            )
+    return side.with_columns(pl.col(role).cast(kind))

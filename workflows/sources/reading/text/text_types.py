@@ -153,6 +153,7 @@ class TextColumns:
                 "`source.decimal` if that is another sign than "
                 f"{self.options.decimal!r}, or another feature kind"
             )
+            ways.append(f"`source.types: {{{name}: text}}` if it is a signal that holds text")
         elif wanted.startswith(("integers", "times")):
             ways.append("`source.date_format` if all are of another form")
         return f"Mend the rows, or set {', '.join(ways)}, or `source.on_bad_row: drop`."
