@@ -13,6 +13,7 @@ import argparse
 import statistics
 import tempfile
 import time
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -104,7 +105,7 @@ def stock(folder: Path, batch_size: int, epochs: int) -> list[float]:
     model.compile(optimizer=tf.keras.optimizers.Adam(0.001), run_eagerly=False)
     model.fit(dataset, batch_size=batch_size, epochs=epochs, callbacks=[clock], verbose=0)
     rows = data.rows("train")
-    return [rows / (end - begun) for begun, end in zip(moments, moments[1:], strict=False)]
+    return [rows / (end - begun) for begun, end in pairwise(moments)]
 
 
 def main() -> None:
