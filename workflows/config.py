@@ -134,6 +134,24 @@ def check_for_impressions(features: FeatureConfig, split: Split) -> None:
         )
 
 
+def check_for_sessions(features: FeatureConfig, split: Split) -> None:
+    """Raise `RecipeError` if a split by session has other sections that do not suit it."""
+    if split.kind != "session":
+        return
+    if not features.history:
+        raise RecipeError(
+            "`split.kind: session` is for models that read histories: a session of validation or "
+            "test is queried by its items. Set `model.kind: history`, or choose another split."
+        )
+    for key in ("positive", "graph"):
+        if getattr(features, key):
+            other = ", or filter the log by `filters.min_signal`" if key == "positive" else ""
+            raise RecipeError(
+                f"`features.{key}` should be empty with `split.kind: session`, whose queries hold "
+                f"all items of a session. Leave it out{other}."
+            )
+
+
 def _check(features: Mapping[Entity, Features]) -> None:
     seen: dict[str, Entity] = {}
     for entity, columns in features.items():

@@ -187,10 +187,16 @@ class Processed:
         """Add each row's ``history``: its user's latest items before a split.
 
         That is of the splits before it; `rows` of ``train`` get the items of ``train``. Unknown
-        users have none. Without histories in the processed data, `rows` are returned unchanged.
+        users have none. Held-out rows that have a ``history`` of their own, as sessions do, keep
+        its known items. Without histories in the processed data, `rows` are returned unchanged.
         """
         if not self.has_histories:
             return rows
+        if HISTORY in rows.columns:
+            if split != "train":
+                known = pl.col(HISTORY).list.filter(pl.element() >= FIRST_ID)
+                return rows.with_columns(known.list.tail(self.history_size))
+            rows = rows.drop(HISTORY)
         held: list[str] = [name for name in RANKED_SPLITS if name in self.sequences.columns]
         before = held[: max(held.index(split), 1)]
         lists = self.sequences.select(
@@ -310,7 +316,10 @@ class Processed:
             excluded = Lists.from_pairs(
                 pairs["__query"].to_numpy(), self.positions(pairs[ITEM_ID]), first.height
             )
-        features = self.with_history(first.select(self.query_schema.column_names), split)
+        names = dict.fromkeys(self.query_schema.column_names)
+        if HISTORY in first.columns:
+            names[HISTORY] = None
+        features = self.with_history(first.select(*names), split)
         return Queries(
             features=features,
             relevant=relevant,

@@ -24,7 +24,7 @@ from towermill.pipelines.recipe.sections import (
 from towermill.pipelines.recipe.simulate import SimulateConfig
 from towermill.pipelines.recipe.tune import TuneConfig
 from towermill.section import PartSection, Section
-from towermill.workflows.config import FeatureConfig, check_for_impressions
+from towermill.workflows.config import FeatureConfig, check_for_impressions, check_for_sessions
 from towermill.workflows.selecting.filters import Filters
 from towermill.workflows.selecting.signals import conditions_of
 from towermill.workflows.selecting.split import Split
@@ -123,6 +123,7 @@ class Recipe(Section):
         try:
             if self.events == "impressions":
                 check_for_impressions(self.features, self.split)
+            check_for_sessions(self.features, self.split)
             metrics_of(METRICS[self.events], object, self.evaluate.metrics)
             if self.train.monitor is not None:
                 check_monitor(

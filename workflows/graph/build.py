@@ -60,6 +60,7 @@ def build_workflow(
     signals: Iterable[str],
     positive: Mapping[str, Wanted],
     categories: Path,
+    histories: bool = False,
 ) -> Workflow:
     """Return the unfitted workflow.
 
@@ -75,11 +76,15 @@ def build_workflow(
         See `FeatureConfig`.
     categories
         Folder for the vocabularies while the workflow is fitted; `Workflow.save` copies them.
+    histories
+        Whether rows have a ``history``, which becomes a part of its own.
     """
     columns = {USER_ID: _Column("user", ids.get(USER_ID, Feature()), "user")}
     columns[ITEM_ID] = _Column("item", ids.get(ITEM_ID, Feature()), "item")
     for entity in ENTITIES:
         columns |= _columns(features.get(entity, {}), entity, entity)
+    if histories:
+        columns[HISTORY] = _Column("history", Feature(kind="list", shared_with=ITEM_ID))
     return finished(_parts(columns, categories), signals, positive)
 
 

@@ -147,13 +147,15 @@ class Interactions(EventKind[Tables]):
 
     def build(self, fit: Path, categories: Path) -> Workflow:
         """Return a graph of ``user``, ``item`` and ``context``; other columns pass unchanged."""
-        inputs = {USER_ID, ITEM_ID, TIMESTAMP, *(n for own in self.columns.values() for n in own)}
+        named = [name for own in self.columns.values() for name in own]
+        histories = self.split.kind == "session"
+        inputs = {USER_ID, ITEM_ID, TIMESTAMP, *named, *([HISTORY] if histories else [])}
         signals = [name for name in pl.read_parquet_schema(fit) if name not in inputs]
         positive = self.features.positive
         if self._nodes is not None:
             return build_own_workflow(self._nodes, signals, positive, categories)
         ids = {str(name): feature for name, feature in self.features.ids.items()}
-        return build_workflow(self.columns, ids, signals, positive, categories)
+        return build_workflow(self.columns, ids, signals, positive, categories, histories)
 
     def rows(self, workflow: Workflow) -> Workflow:
         """Return the whole workflow."""
@@ -240,7 +242,8 @@ class Interactions(EventKind[Tables]):
         if self._nodes is not None:
             made = tagged(workflow, self._nodes)
         if self.features.history:
-            made = Schema([*made, self._history_column(made[ITEM_ID])])
+            others = [column for column in made if column.name != HISTORY]
+            made = Schema([*others, self._history_column(made[ITEM_ID])])
         if before is None:
             return made
         earlier = TensorflowMetadata.from_proto_text_file(str(before.path)).to_merlin_schema()

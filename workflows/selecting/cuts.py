@@ -37,17 +37,7 @@ class Cut:
 
 def by_time(frame: pl.LazyFrame, validation: float | date, test: float | date) -> Cut:
     """Cut at two moments: given as dates, or such that the shares' rows are at or after them."""
-    names = frame.collect_schema().names()
-    if TIMESTAMP not in names:
-        raise DataError(
-            "`split.kind: time` needs a timestamp in the interactions. Found columns: "
-            f"{', '.join(names)}. Name it in `source`, or choose random."
-        )
-    time = pl.col(TIMESTAMP)
-    found = frame.select(time.null_count().alias("nulls"), pl.len()).collect(engine="streaming")
-    nulls, rows = found.row(0)
-    if nulls:
-        raise DataError(f"`split.kind: time` needs timestamps throughout. Found {nulls} null ones.")
+    rows, time = require_times(frame, "time"), pl.col(TIMESTAMP)
     if isinstance(test, date):
         last = _midnight(test)
         first = _midnight(validation) if isinstance(validation, date) else None
@@ -67,6 +57,29 @@ def by_time(frame: pl.LazyFrame, validation: float | date, test: float | date) -
         return Cut(frame, {TRAIN: time < last, TEST: time >= last})
     between = (time >= first) & (time < last)
     return Cut(frame, {TRAIN: time < first, VALIDATION: between, TEST: time >= last})
+
+
+def require_times(frame: pl.LazyFrame, kind: str) -> int:
+    """Return the number of rows; raise `DataError` if one has no timestamp.
+
+    Parameters
+    ----------
+    kind
+        Of the split, for errors.
+    """
+    names = frame.collect_schema().names()
+    if TIMESTAMP not in names:
+        raise DataError(
+            f"`split.kind: {kind}` needs a timestamp in the interactions. Found columns: "
+            f"{', '.join(names)}. Name it in `source`, or choose random."
+        )
+    null_count = pl.col(TIMESTAMP).null_count().alias("nulls")
+    nulls, rows = frame.select(null_count, pl.len()).collect(engine="streaming").row(0)
+    if nulls:
+        raise DataError(
+            f"`split.kind: {kind}` needs timestamps throughout. Found {nulls} null ones."
+        )
+    return int(rows)
 
 
 def leave_one_out(frame: pl.LazyFrame, validation: bool) -> Cut:
@@ -99,7 +112,7 @@ def leave_one_out(frame: pl.LazyFrame, validation: bool) -> Cut:
         before = keys.join(users.lazy(), on=USER_ID, nulls_equal=True).filter(~is_test)
         (second,) = tallies(before.select(USER_ID, _KEY), [USER_ID], pl.col(_KEY).max())
         users = users.join(second.rename({_KEY: _VALIDATION}), on=USER_ID, nulls_equal=True)
-    cut = _with_users(keyed, users)
+    cut = with_users(keyed, users)
     if not validation:
         return Cut(cut, {TRAIN: ~is_test, TEST: is_test})
     is_validation = pl.col(_KEY).eq_missing(pl.col(_VALIDATION))
@@ -133,7 +146,7 @@ def by_user(frame: pl.LazyFrame, validation: float, test: float, seed: int, scra
     empty = keyed.select(USER_ID, pl.col(_KEY).alias(_VALIDATION), pl.col(_KEY).alias(_TEST)).limit(
         0
     )
-    cut = _with_users(keyed, pl.concat([empty.collect(), *users]))
+    cut = with_users(keyed, pl.concat([empty.collect(), *users]))
     is_test = (pl.col(_KEY) >= pl.col(_TEST)).fill_null(False)
     if not validation:
         return Cut(cut, {TRAIN: ~is_test, TEST: is_test})
@@ -183,7 +196,8 @@ def _keyed(frame: pl.LazyFrame, seed: int) -> pl.LazyFrame:
     return frame.with_row_index(_ROW).with_columns(mixed(pl.col(_ROW), seed).alias(_KEY)).drop(_ROW)
 
 
-def _with_users(frame: pl.LazyFrame, users: pl.DataFrame) -> pl.LazyFrame:
+def with_users(frame: pl.LazyFrame, users: pl.DataFrame) -> pl.LazyFrame:
+    """Join the columns of `users` to their rows, which keep their order."""
     return frame.join(users.lazy(), on=USER_ID, how="left", maintain_order="left", nulls_equal=True)
 
 

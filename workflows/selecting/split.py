@@ -10,7 +10,7 @@ from typing import Literal
 import polars as pl
 from pydantic import Field, model_validator
 
-from towermill.columns import SPLIT
+from towermill.columns import HISTORY, SPLIT, USER_ID
 from towermill.errors import DataError
 from towermill.section import Section
 from towermill.workflows.selecting.cold import treat_cold
@@ -30,7 +30,9 @@ from towermill.workflows.selecting.cuts import (
     given,
     leave_one_out,
 )
+from towermill.workflows.selecting.sessions import by_session
 from towermill.workflows.selecting.signals import Wanted, conditions_of, require_signals
+from towermill.workflows.streaming.group_by import tallies
 
 
 class Split(Section):
@@ -43,10 +45,13 @@ class Split(Section):
         together. ``leave_one_out``: each user's last row is test, the one before validation (by
         timestamp, which it needs, and the source's order among equals); users with fewer than three
         rows stay in training. ``random``: see `by`. ``given``: by the source's ``split`` column
-        (train, validation, test).
+        (train, validation, test). ``session``: whole sessions (all rows of a ``user_id``), by the
+        time of their first row; the last row of a session of validation or test is the answer, and
+        the items before it are the query's history.
     validation, test
-        For ``time`` and ``random``: shares of the rows. For ``time`` also dates, on which
-        validation, and test, begin (UTC). ``validation: 0`` makes no validation split.
+        For ``time`` and ``random``: shares of the rows; for ``session``: of the sessions. For
+        ``time`` and ``session`` also dates, on which validation, and test, begin (UTC).
+        ``validation: 0`` makes no validation split.
     by
         For ``random``: ``row`` draws exactly ``int(share * rows)`` rows of all; ``user`` shuffles
         each user's rows and cuts them at the shares, as RecBole does (RS, group_by: user): a split
@@ -55,6 +60,7 @@ class Split(Section):
     cold
         Rows of validation and test whose user or item has no row in training: ``drop``, ``keep``,
         or ``flag`` in Boolean columns ``cold_user`` and ``cold_item``. All impressions are kept.
+        With ``session``, whose queries are histories, no user is cold.
     min_signal
         Signal to the least value, or a list of the values, with which a row of validation or test
         is an answer; other rows are left out there, and stay in training.
@@ -62,7 +68,7 @@ class Split(Section):
         Seed of ``random``.
     """
 
-    kind: Literal["time", "leave_one_out", "random", "given"] = "time"
+    kind: Literal["time", "leave_one_out", "random", "given", "session"] = "time"
     validation: float | date = 0.1
     test: float | date = 0.1
     by: Literal["row", "user"] = "row"
@@ -74,7 +80,7 @@ class Split(Section):
     def _check(self) -> Split:
         validation, test = self.validation, self.test
         if isinstance(test, date):
-            if self.kind != "time":
+            if self.kind not in ("time", "session"):
                 raise ValueError(
                     f"`split.test` should be a share where `kind` is {self.kind}. Received: {test}."
                 )
@@ -132,6 +138,8 @@ def split(
     names = interactions.collect_schema().names()
     if config.kind == "given":
         names.remove(SPLIT)
+    if config.kind == "session":
+        names.append(HISTORY)
     wanted = conditions_of(config.min_signal)
     answers = [condition.expr().fill_null(False) for condition in wanted]
     assigned = {name: cut.frame.filter(rows) for name, rows in cut.conditions.items()}
@@ -140,6 +148,8 @@ def split(
         for name, rows in assigned.items()
     }
     known = known_ids(assigned[TRAIN], earlier)
+    if config.kind == "session":  # queried by its own items, none is unknown
+        (known[USER_ID],) = tallies(interactions.select(USER_ID), [USER_ID])
     if config.cold != "keep":
         parts = treat_cold(parts, config.cold, known)
     # One after the other: together they would keep rows of their common scan for one another.
@@ -172,6 +182,8 @@ def split(
 def _cut(interactions: pl.LazyFrame, config: Split, scratch: Path) -> Cut:
     if config.kind == "given":
         return given(interactions)
+    if config.kind == "session":
+        return by_session(interactions, config.validation, config.test, scratch)
     if config.kind == "leave_one_out":
         return leave_one_out(interactions, validation=bool(config.validation))
     if (
@@ -179,7 +191,7 @@ def _cut(interactions: pl.LazyFrame, config: Split, scratch: Path) -> Cut:
         or isinstance(config.validation, date)
         or isinstance(config.test, date)
     ):
-        # Dates are of kind time only: `Split` has seen to it.
+        # Dates are of kinds time and session only: `Split` has seen to it.
         return by_time(interactions, config.validation, config.test)
     if config.by == "user":
         return by_user(interactions, config.validation, config.test, config.seed, scratch)

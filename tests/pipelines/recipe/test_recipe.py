@@ -398,3 +398,23 @@ class TestTextSignals:
     def test_of_other_sources_nothing_changes(self) -> None:
         recipe = validate_recipe({**SYNTHETIC, "features": {"positive": {"event": ["buy"]}}})
         assert recipe.source == validate_recipe(SYNTHETIC).source
+
+
+class TestSessions:
+    """A split by session is for models that read histories of all items."""
+
+    @pytest.mark.parametrize(
+        ("content", "match"),
+        [
+            ({}, "`split.kind: session` is for models that read histories"),
+            ({"model": {"kind": "history"}, "features": {"positive": {"click": 1}}}, "min_signal"),
+            ({"model": {"kind": "history"}, "features": {"graph": "a.b:C"}}, "features.graph"),
+        ],
+    )
+    def test_refused(self, content: dict[str, Any], match: str) -> None:
+        with pytest.raises(RecipeError, match=match):
+            validate_recipe({**SYNTHETIC, "split": {"kind": "session"}, **content})
+
+    def test_histories_are_written(self) -> None:
+        recipe = {**SYNTHETIC, "split": {"kind": "session"}, "model": {"kind": "history"}}
+        assert validate_recipe(recipe).features.history
