@@ -25,7 +25,7 @@ import tensorflow as tf
 from nrms_plain import PlainNRMS, Sizes
 
 from towermill.models.build import build_model
-from towermill.models.configs.nrms import NRMSConfig
+from towermill.models.configs.news.nrms import NRMSConfig
 from towermill.models.configs.train import TrainConfig
 from towermill.models.data.impressions import ImpressionData, Slates
 from towermill.models.evaluation.scoring import slate_scorer

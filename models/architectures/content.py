@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from towermill.columns import FIRST_ID, ITEM_ID, USER_ID, VECTOR
 from towermill.errors import SchemaError
-from towermill.models.architectures.history import HistoryTower, NewsRetriever, dense_list
+from towermill.models.architectures.news.history import HistoryTower, NewsRetriever, dense_list
 from towermill.models.contracts.retriever import Retriever
 from towermill.models.data.impressions import ImpressionData
 from towermill.models.data.interactions import Processed

@@ -31,7 +31,7 @@ class SlateBatches:
     batch_size, seed
         Rows a batch; decides, with the epoch, order and draws.
     npratio, replacement
-        See `towermill.models.configs.nrms.NRMSConfig`.
+        See `towermill.models.configs.news.nrms.NRMSConfig`.
     ages
         Give the age of each candidate, too.
 

@@ -23,8 +23,8 @@ import tensorflow as tf  # noqa: E402
 from towermill.models.configs.base import ModelConfig  # noqa: E402
 from towermill.models.configs.funk_svd import FunkSVDConfig  # noqa: E402
 from towermill.models.configs.ncf import NCFConfig  # noqa: E402
-from towermill.models.configs.news_mf import NewsMFConfig  # noqa: E402
-from towermill.models.configs.nrms import NRMSConfig  # noqa: E402
+from towermill.models.configs.news.news_mf import NewsMFConfig  # noqa: E402
+from towermill.models.configs.news.nrms import NRMSConfig  # noqa: E402
 from towermill.models.configs.train import TrainConfig  # noqa: E402
 from towermill.models.configs.two_tower import TwoTowerConfig  # noqa: E402
 from towermill.models.training.train import load_model, train_model  # noqa: E402

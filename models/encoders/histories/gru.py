@@ -24,11 +24,14 @@ class GRUHistory(CausalEncoder):
         super().__init__(table, config, length, seed)
         self.input_dropout = tf.keras.layers.Dropout(config.dropout)
         self.cells = [
-            tf.keras.layers.GRU(
-                config.embedding_dim,
+            # Of cells: a whole layer brings cuDNN's operators into what is exported.
+            tf.keras.layers.RNN(
+                tf.keras.layers.GRUCell(
+                    config.embedding_dim,
+                    kernel_initializer=tf.keras.initializers.GlorotUniform(seed + layer),
+                    recurrent_initializer=tf.keras.initializers.Orthogonal(seed=seed + layer),
+                ),
                 return_sequences=True,
-                kernel_initializer=tf.keras.initializers.GlorotUniform(seed + layer),
-                recurrent_initializer=tf.keras.initializers.Orthogonal(seed=seed + layer),
             )
             for layer in range(config.layers)
         ]

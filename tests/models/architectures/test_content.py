@@ -16,7 +16,7 @@ from towermill.errors import DataError, SchemaError
 from towermill.models.architectures.content import MeanReader
 from towermill.models.build import build_model
 from towermill.models.configs.content import ContentConfig
-from towermill.models.configs.nrms import NRMSConfig
+from towermill.models.configs.news.nrms import NRMSConfig
 from towermill.models.configs.train import TrainConfig
 from towermill.models.configs.two_tower import TwoTowerConfig
 from towermill.models.data.impressions import ImpressionData

@@ -72,7 +72,7 @@ class TestOnImpressions(ServedContract):
 
 class TestRanker:
     def test_is_refused_other_data(self, id_world: Path) -> None:
-        from towermill.models.configs.news_mf import NewsMFConfig
+        from towermill.models.configs.news.news_mf import NewsMFConfig
 
         with pytest.raises(DataError, match=r"processed impressions\. Received: interactions"):
             build_model(Processed(id_world), NewsMFConfig())

@@ -11,7 +11,7 @@ import pytest
 from news_worlds import Row, articles, impressions, write_impressions
 
 from towermill.errors import DataError
-from towermill.models.configs.nrms import NRMSConfig
+from towermill.models.configs.news.nrms import NRMSConfig
 from towermill.models.data import slate_batches as module
 from towermill.models.data.impressions import ImpressionData
 from towermill.models.data.slate_batches import SlateBatches

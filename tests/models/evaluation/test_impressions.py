@@ -14,7 +14,7 @@ from news_worlds import Row, articles, impressions, write_impressions
 from towermill.errors import DataError
 from towermill.models.build import build_model
 from towermill.models.configs.content import ContentConfig
-from towermill.models.configs.nrms import NRMSConfig
+from towermill.models.configs.news.nrms import NRMSConfig
 from towermill.models.data.impressions import AGE, ImpressionData
 from towermill.models.evaluation import scoring as slate_scoring
 from towermill.models.evaluation.impressions import (

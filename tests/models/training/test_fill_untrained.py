@@ -9,7 +9,7 @@ import numpy as np
 from merlin.models.tf.inputs.embedding import EmbeddingTable
 
 from towermill.models.build import build_model
-from towermill.models.configs.news_mf import NewsMFConfig
+from towermill.models.configs.news.news_mf import NewsMFConfig
 from towermill.models.configs.two_tower import TwoTowerConfig
 from towermill.models.data.impressions import ImpressionData
 from towermill.models.data.interactions import Processed

@@ -13,7 +13,7 @@ from worlds import group_world, weights_of
 from towermill.columns import FIRST_ID, OOV_ID, VECTOR
 from towermill.errors import DataError
 from towermill.models.build import build_model
-from towermill.models.configs.nrms import NRMSConfig
+from towermill.models.configs.news.nrms import NRMSConfig
 from towermill.models.configs.two_tower import TwoTowerConfig
 from towermill.models.data.impressions import ImpressionData
 from towermill.models.data.interactions import Processed

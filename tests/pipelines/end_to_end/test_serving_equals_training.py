@@ -39,7 +39,7 @@ WORLDS: dict[str, dict[str, Any]] = {
             "kind": "blend",
             "parts": [
                 {"kind": "ease", "l2": 50},
-                {"kind": "history", "embedding_dim": 16},
+                {"kind": "history", "encoder": "gru", "layers": 1, "embedding_dim": 16},
                 {"kind": "history", "encoder": "self_attention", "embedding_dim": 16},
             ],
             "weights": [0.4, 0.3, 0.3],

@@ -12,9 +12,9 @@ from formulas import randomise
 from merlin.schema import ColumnSchema, Schema
 
 from towermill.models.architectures.content import MeanReader
-from towermill.models.architectures.history import HistoryTower, NewsRetriever, dense_list
+from towermill.models.architectures.news.history import HistoryTower, NewsRetriever, dense_list
 from towermill.models.build import build_model
-from towermill.models.configs.nrms import NRMSConfig
+from towermill.models.configs.news.nrms import NRMSConfig
 from towermill.models.data.impressions import ImpressionData
 from towermill.models.data.interactions import to_batch
 from towermill.models.data.tensors import as_tensors

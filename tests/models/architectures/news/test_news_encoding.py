@@ -9,7 +9,7 @@ import polars as pl
 import pytest
 import tensorflow as tf
 
-from towermill.models.architectures.history import NewsRetriever
+from towermill.models.architectures.news.history import NewsRetriever
 from towermill.models.contracts.retriever import Retriever
 from towermill.models.encoders.news.self_attention import NewsEncoder
 from towermill.models.layers.packing import packing

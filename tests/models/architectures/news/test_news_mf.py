@@ -11,9 +11,9 @@ import pytest
 from contract import CUT_OFF, ModelContract
 
 from towermill.errors import RecipeError
-from towermill.models.architectures.news_mf import _means
+from towermill.models.architectures.news.news_mf import _means
 from towermill.models.build import build_model, load_model
-from towermill.models.configs.news_mf import NewsMFConfig
+from towermill.models.configs.news.news_mf import NewsMFConfig
 from towermill.models.configs.train import TrainConfig
 from towermill.models.data.impressions import ImpressionData
 from towermill.models.evaluation.impressions import report_impressions

@@ -18,7 +18,7 @@ from pydantic import ValidationError
 
 from towermill.errors import RecipeError, SchemaError
 from towermill.models.build import build_model, open_data
-from towermill.models.configs.nrms import NRMSConfig
+from towermill.models.configs.news.nrms import NRMSConfig
 from towermill.models.configs.train import ScheduleConfig, TrainConfig
 from towermill.models.configs.two_tower import TwoTowerConfig
 from towermill.models.data.impressions import ImpressionData

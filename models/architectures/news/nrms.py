@@ -13,13 +13,13 @@ from numpy.typing import NDArray
 
 from towermill.columns import FIRST_ID, HISTORY, ITEM_ID, NULL_ID, TOKENS, USER_ID
 from towermill.errors import RecipeError
-from towermill.models.architectures.history import HistoryTower, NewsRetriever, dense_list
+from towermill.models.architectures.news.history import HistoryTower, NewsRetriever, dense_list
 from towermill.models.data.impressions import AGE, AGE_HOURS, ImpressionData
 from towermill.models.encoders import NEWS_ENCODERS, USER_ENCODERS
 from towermill.models.objectives.slate_losses import SLATE_LOSSES
 
 if TYPE_CHECKING:
-    from towermill.models.configs.nrms import NRMSConfig
+    from towermill.models.configs.news.nrms import NRMSConfig
 
 
 def build_nrms(

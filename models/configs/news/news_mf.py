@@ -38,7 +38,7 @@ class NewsMFConfig(ModelConfig):
     l2: float = Field(0.0, ge=0)
 
     def create(self, data: Any, *, batch_size: int, seed: int) -> Retriever:
-        from towermill.models.architectures.news_mf import build_news_mf
+        from towermill.models.architectures.news.news_mf import build_news_mf
 
         return build_news_mf(data, self, seed=seed)
 

@@ -103,7 +103,7 @@ class NRMSConfig(ModelConfig):
         return self
 
     def create(self, data: Any, *, batch_size: int, seed: int) -> Retriever:
-        from towermill.models.architectures.nrms import build_nrms
+        from towermill.models.architectures.news.nrms import build_nrms
 
         return build_nrms(data, self, seed=seed)
 

@@ -14,13 +14,13 @@ from numpy.typing import NDArray
 
 from towermill.columns import FIRST_ID, HISTORY, HISTORY_ID, ITEM_ID, LABELS, USER_ID
 from towermill.models.architectures.content import MeanReader
-from towermill.models.architectures.history import HistoryTower
+from towermill.models.architectures.news.history import HistoryTower
 from towermill.models.contracts.retriever import Retriever
 from towermill.models.data.impressions import ImpressionData
 from towermill.models.layers.factors import BiasedFactors
 
 if TYPE_CHECKING:
-    from towermill.models.configs.news_mf import NewsMFConfig
+    from towermill.models.configs.news.news_mf import NewsMFConfig
 
 
 def build_news_mf(data: ImpressionData, config: NewsMFConfig, *, seed: int = 0) -> Retriever:

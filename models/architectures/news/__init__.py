@@ -1,0 +1,1 @@
+"""News retrievers: their queries are reading histories."""
