@@ -76,7 +76,7 @@ def main() -> None:
             found = compare(system, data, options.work, options.seeds)
             results.extend([] if found is None else [{"split": split, **found}])
     (options.work / "results.json").write_text(json.dumps(results, indent=2))
-    write_page(results, options.page, options.seeds)
+    write_page(results, options.page, options.seeds, ENVIRONMENTS)
 
 
 def make_split(data: Path, path: Path | None, split: dict[str, Any]) -> Path:
@@ -89,7 +89,9 @@ def make_split(data: Path, path: Path | None, split: dict[str, Any]) -> Path:
     steps = run(validate_recipe(recipe), data / "runs", Selection(last="process"))
     processed = next(step.folder for step in steps if step.stage.name == "process")
     raw = pl.read_parquet(steps[0].folder / "interactions.parquet").select(
-        pl.col("user_id").alias("raw_user_id"), pl.col("item_id").alias("raw_item_id"), "timestamp"
+        pl.col("user_id").alias("raw_user_id"),
+        pl.col("item_id").alias("raw_item_id"),
+        pl.col("timestamp").dt.epoch("s"),
     )
     users, items = (pl.read_parquet(processed / f"{name}.parquet") for name in ("users", "items"))
     for name in ("train", "validation", "test"):

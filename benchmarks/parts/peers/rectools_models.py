@@ -1,5 +1,7 @@
 """EASE and SASRec by RecTools."""
 
+from functools import partial
+
 import numpy as np
 import pandas as pd
 from harness import K, peer
@@ -21,7 +23,7 @@ def fit(train, seed, kind, epochs=0, **setting):
         model = EASEModel(**setting)
     else:
         quiet = {"logger": False, "enable_checkpointing": False, "enable_progress_bar": False}
-        trainer = lambda: Trainer(max_epochs=epochs, accelerator="cpu", **quiet)
+        trainer = partial(Trainer, max_epochs=epochs, accelerator="cpu", **quiet)
         model = SASRecModel(get_trainer_func=trainer, **setting)
     model.fit(data)
 

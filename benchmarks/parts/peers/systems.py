@@ -20,6 +20,10 @@ ENVIRONMENTS: dict[str, tuple[str, ...]] = {
     "implicit": ("implicit==0.7.3", "numpy==2.4.6", *_TABLES),
     "lightfm": ("lightfm-next==1.19.0", *_TABLES),
     "keras_rs": ("keras-rs==0.4.0", "keras==3.15.1", "jax==0.10.2", "scipy", *_TABLES),
+    "recbole": (
+        *("recbole==1.2.1", "torch==2.13.0", "numpy==1.26.4", "scipy==1.12.0"),
+        *("setuptools==80.9.0", *_TABLES),
+    ),
     "rectools": ("rectools[torch]==0.19.0", "torch==2.13.0", *_TABLES),
 }
 
@@ -94,7 +98,8 @@ def _ours(recipe: str, *changes: dict[str, Any]) -> list[dict[str, Any]]:
     return [{"recipe": recipe, **change} for change in changes or ({},)]
 
 
-_IMPLICIT, _RECTOOLS, _OURS = "implicit_models.py", "rectools_models.py", "towermill_recipes.py"
+_IMPLICIT, _RECTOOLS = "implicit_models.py", "rectools_models.py"
+_RECBOLE, _OURS = "recbole_models.py", "towermill_recipes.py"
 _ALS = {"factors": [32, 64], "alpha": [2.0, 5.0], "regularization": 5.0, "iterations": 15}
 _SASREC = {"n_blocks": 2, "n_heads": 2, "session_max_len": 100, "lr": 0.001, "batch_size": 128}
 SYSTEMS = (
@@ -154,6 +159,20 @@ SYSTEMS = (
         "keras_rs_retrieval.py",
         "keras_rs",
         grid(dim=64, l2=[1e-6, 1e-5], epochs=[10, 30], batch_size=1024, learning_rate=0.003),
+        history=False,
+    ),
+    System(
+        "RecBole BPR",
+        _RECBOLE,
+        "recbole",
+        grid(model="BPR", embedding_size=64, epochs=[20, 40], learning_rate=[0.001, 0.002]),
+        history=False,
+    ),
+    System(
+        "RecBole LightGCN",
+        _RECBOLE,
+        "recbole",
+        grid(model="LightGCN", embedding_size=64, epochs=[15, 30], learning_rate=0.005, n_layers=2),
         history=False,
     ),
     System(
