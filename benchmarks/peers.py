@@ -2,6 +2,7 @@
 
     .venv/bin/python benchmarks/peers.py [--splits random leave_one_out time] [--systems NAME ...]
         [--seeds 0 1 2] [--ml-100k PATH] [--ml-1m PATH] [--work runs/peers] [--page docs/peers.md]
+        [--report]
 
 `process` makes each split once, written as Parquet of user, item and timestamp. Each library gets
 an environment of its own under ``--work``; one that cannot be installed is reported and left out.
@@ -57,6 +58,7 @@ def main() -> None:
     parser.add_argument("--ml-1m", type=Path, help="its folder; adds a random split of it")
     parser.add_argument("--work", type=Path, default=Path("runs/peers"))
     parser.add_argument("--page", type=Path, default=Path("docs/peers.md"))
+    parser.add_argument("--report", action="store_true", help="fit nothing; write what is finished")
     options = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     quiet_tensorflow()
@@ -73,7 +75,7 @@ def main() -> None:
             if system.suits(split) and (not options.systems or system.name in options.systems)
         ]
         for system in wanted:
-            found = compare(system, data, options.work, options.seeds)
+            found = compare(system, data, options.work, options.seeds, not options.report)
             results.extend([] if found is None else [{"split": split, **found}])
     (options.work / "results.json").write_text(json.dumps(results, indent=2))
     write_page(results, options.page, options.seeds, ENVIRONMENTS)
@@ -106,10 +108,12 @@ def make_split(data: Path, path: Path | None, split: dict[str, Any]) -> Path:
     return data
 
 
-def compare(system: System, data: Path, work: Path, seeds: list[int]) -> dict[str, Any] | None:
+def compare(
+    system: System, data: Path, work: Path, seeds: list[int], fits: bool = True
+) -> dict[str, Any] | None:
     """Tune the system on validation, fit the best setting with each seed, and return its row."""
-    python = environment(system.environment, work)
-    if python is None:
+    python = environment(system.environment, work) if fits else None
+    if fits and python is None:
         return None
     with progress() as bars:
         bar = bars.add_task(system.name, total=len(system.settings))
@@ -161,15 +165,20 @@ def environment(name: str | None, work: Path) -> Path | None:
 
 
 def fit(
-    system: System, setting: dict[str, Any], seed: int, data: Path, python: Path
+    system: System, setting: dict[str, Any], seed: int, data: Path, python: Path | None
 ) -> Path | None:
-    """Fit in a separate process and return the folder with its lists; None if it fails."""
+    """Fit in a separate process and return the folder with its lists; None if it fails.
+
+    Without `python` nothing is fitted, and an unfinished fit is None.
+    """
     told = json.dumps(setting, sort_keys=True)
     code = (SCRIPTS / system.script).read_text() + system.recipe_text(SCRIPTS)
     key = hashlib.sha256(f"{code} {told}".encode()).hexdigest()[:8]
     folder = data / "fits" / f"{system.name.replace(' ', '-')}-{key}-{seed}"
     if (folder / "fit.json").is_file():
         return folder
+    if python is None:
+        return None
     folder.mkdir(parents=True, exist_ok=True)
     threads = dict.fromkeys(THREADS, "1")
     threads["XLA_FLAGS"] = "--xla_cpu_multi_thread_eigen=false"

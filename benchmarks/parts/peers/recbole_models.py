@@ -1,4 +1,4 @@
-"""BPR, LightGCN and SASRec by RecBole."""
+"""BPR by RecBole."""
 
 import os
 
@@ -19,21 +19,17 @@ from recbole.utils import get_model, get_trainer, init_seed
 def fit(train, seed, model, **setting):
     folder = Path(tempfile.mkdtemp())
     (folder / "log").mkdir()
-    frame = train.frame[["user", "item", "timestamp"]]
-    header = ["user_id:token", "item_id:token", "timestamp:float"]
-    frame.to_csv(folder / "log" / "log.inter", sep="\t", index=False, header=header)
+    table = train.frame[["user", "item"]].set_axis(["user_id:token", "item_id:token"], axis=1)
+    table.to_csv(folder / "log" / "log.inter", sep="\t", index=False)
     told = {
         "data_path": str(folder),
-        "load_col": {"inter": ["user_id", "item_id", "timestamp"]},
+        "load_col": {"inter": ["user_id", "item_id"]},
         "eval_args": {"split": {"RS": [1, 0, 0]}, "order": "RO", "group_by": "user"},
-        "MAX_ITEM_LIST_LENGTH": 100,
         "train_batch_size": 2048,
         "use_gpu": False,
         "show_progress": False,
         **setting,
     }
-    if model == "SASRec":
-        told |= {"train_neg_sample_args": None, "eval_args": told["eval_args"] | {"order": "TO"}}
     config = Config(model, "log", config_dict=told)
     init_seed(seed, reproducibility=True)
     dataset = create_dataset(config)
@@ -45,12 +41,6 @@ def fit(train, seed, model, **setting):
     def recommend(history):
         users = dataset.token2id("user_id", np.arange(history.users).astype(str))
         query = {"user_id": torch.tensor(users)}
-        if model == "SASRec":
-            last = [
-                items[own.to_numpy()[-100:]] for _, own in history.frame.groupby("user")["item"]
-            ]
-            padded = torch.tensor(np.array([np.pad(own, (0, 100 - len(own))) for own in last]))
-            query |= {"item_id_list": padded, "item_length": torch.tensor([*map(len, last)])}
         with torch.no_grad():
             scores = network.eval().full_sort_predict(Interaction(query))
         return scores.view(len(users), -1).numpy()[:, items]

@@ -1,13 +1,11 @@
-"""EASE and SASRec by RecTools."""
-
-from functools import partial
+"""SASRec by RecTools."""
 
 import numpy as np
 import pandas as pd
 from harness import K, peer
 from pytorch_lightning import Trainer, seed_everything
-from rectools.dataset import Dataset
-from rectools.models import EASEModel, SASRecModel
+from rectools.dataset import Dataset, Interactions
+from rectools.models import SASRecModel
 
 
 def table(pairs):
@@ -16,19 +14,19 @@ def table(pairs):
     return pairs.frame.rename(columns=names).assign(datetime=times, weight=1)
 
 
-def fit(train, seed, kind, epochs=0, **setting):
+def fit(train, seed, epochs, **setting):
     seed_everything(seed)
     data = Dataset.construct(table(train))
-    if kind == "ease":
-        model = EASEModel(**setting)
-    else:
-        quiet = {"logger": False, "enable_checkpointing": False, "enable_progress_bar": False}
-        trainer = partial(Trainer, max_epochs=epochs, accelerator="cpu", **quiet)
-        model = SASRecModel(get_trainer_func=trainer, **setting)
-    model.fit(data)
+    quiet = {"logger": False, "enable_checkpointing": False, "enable_progress_bar": False}
+
+    def trainer():
+        return Trainer(max_epochs=epochs, accelerator="cpu", **quiet)
+
+    model = SASRecModel(get_trainer_func=trainer, **setting).fit(data)
 
     def recommend(history):
-        known = data.rebuild_with_new_data(table(history))
+        maps = data.user_id_map, data.item_id_map
+        known = Dataset(*maps, Interactions.from_raw(table(history), *maps))
         found = model.recommend(np.arange(history.users), known, k=K, filter_viewed=True)
         lists = np.full((history.users, K), -1)
         lists[found["user_id"], found["rank"] - 1] = found["item_id"]
