@@ -32,7 +32,7 @@ def test_measures_lists(peers: Any) -> None:
     assert found["short"] == 0
 
 
-@pytest.mark.parametrize(("item", "said"), [(10, "have in the history"), (99, "of the training")])
+@pytest.mark.parametrize(("item", "said"), [(10, "has in the history"), (99, "of the training")])
 def test_refuses_items_that_may_not_be_listed(peers: Any, item: int, said: str) -> None:
     held = pl.DataFrame({"user": [1], "item": [30]})
     lists = pl.DataFrame({"user": [1], "item": [item], "rank": [1]})
