@@ -77,6 +77,8 @@ def main() -> None:
         for system in wanted:
             found = compare(system, data, options.work, options.seeds, not options.report)
             results.extend([] if found is None else [{"split": split, **found}])
+    if not results:
+        parser.error("nothing to compare: see the names in --systems, and the warnings above")
     (options.work / "results.json").write_text(json.dumps(results, indent=2))
     write_page(results, options.page, options.seeds, ENVIRONMENTS)
 
