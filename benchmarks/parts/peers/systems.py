@@ -128,9 +128,9 @@ SYSTEMS = (
         grid(
             kind="bpr",
             factors=64,
-            iterations=[200, 500],
-            regularization=[0.01, 0.05],
-            learning_rate=0.05,
+            iterations=[25, 100],
+            regularization=[0.02, 0.1],
+            learning_rate=0.01,
         ),
         history=False,
     ),
