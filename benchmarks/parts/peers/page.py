@@ -36,11 +36,11 @@ HOW = """
 ## How it was measured
 
 - **Data**: every rating is a positive. The stage `process` makes the splits. Test rows of users or
-  items without training rows are left out. A cut of all rows by time (`--splits time`) is not in the
-  tables: only 66 of its test users have training rows.
+  items without training rows are left out. A cut of all rows by time (`--splits time`) is not in
+  the tables: only 66 of its test users have training rows.
 - **Tuning**: the best of one to four settings (the column; `benchmarks/parts/peers/systems.py`) by
-  nDCG@10 on the validation split with the first seed. All systems train on the training split alone;
-  the chosen setting is not trained again with the validation rows.
+  nDCG@10 on the validation split with the first seed. All systems train on the training split
+  alone; the chosen setting is not trained again with the validation rows.
 - **Ranking**: the whole catalogue, without the items that the user has in training and validation.
 - **History at test time**: with *yes*, a test query holds the user's items of training and
   validation. ALS computes the user's factors from them. With *no*, the system has learned one
