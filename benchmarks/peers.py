@@ -81,7 +81,7 @@ def main() -> None:
     if not results:
         parser.error("nothing to compare: see the names in --systems, and the warnings above")
     (options.work / "results.json").write_text(json.dumps(results, indent=2))
-    write_page(results, options.page, options.seeds, ENVIRONMENTS)
+    write_page(results, options.page, ENVIRONMENTS)
 
 
 def make_split(data: Path, path: Path | None, split: dict[str, Any]) -> Path:
@@ -141,6 +141,7 @@ def compare(
         "system": system.name,
         "lines": system.lines(SCRIPTS),
         "history": system.history,
+        "random": system.random,
         "setting": setting,
         "validation": validation,
         "tried": [[value, told] for value, told in tried],

@@ -100,7 +100,6 @@ def _ours(recipe: str, *changes: dict[str, Any]) -> list[dict[str, Any]]:
 
 _IMPLICIT, _RECTOOLS = "implicit_models.py", "rectools_models.py"
 _RECBOLE, _OURS = "recbole_models.py", "towermill_recipes.py"
-_ALS = {"factors": [32, 64], "alpha": [2.0, 5.0], "regularization": 5.0, "iterations": 15}
 _SASREC = {"n_blocks": 2, "n_heads": 2, "session_max_len": 100, "lr": 0.001, "batch_size": 32}
 SYSTEMS = (
     System(
@@ -120,7 +119,12 @@ SYSTEMS = (
         ordered=True,
     ),
     System("NumPy EASE", "numpy_ease.py", "implicit", grid(l2=[100, 200, 400, 800]), random=False),
-    System("implicit ALS", _IMPLICIT, "implicit", grid(kind="als", **_ALS)),
+    System(
+        "implicit ALS",
+        _IMPLICIT,
+        "implicit",
+        grid(kind="als", factors=[32, 64], alpha=2.0, regularization=[10.0, 30.0]),
+    ),
     System(
         "implicit BPR",
         _IMPLICIT,
