@@ -1,6 +1,6 @@
 """Peak memory and seconds of filters, splits, joins and their writing, as rows grow.
 
-    .venv/bin/python benchmarks/memory.py [--rows 5000000 20000000] [--cases time seen …]
+    .venv/bin/python benchmarks/functions/memory.py [--rows 5000000 20000000] [--cases time seen …]
         [--users 200000] [--items 50000] [--data runs/memory] [--json memory.json]
 
 Every case runs in a separate process on a generated log whose rows grow while the numbers of users

@@ -1,6 +1,6 @@
 """AUC and nDCG of impressions: ours at once, and scikit-learn's one impression after another.
 
-    .venv/bin/python benchmarks/impression_metrics.py [--impressions 10000] [--repeat 5]
+    .venv/bin/python benchmarks/functions/impression_metrics.py [--impressions 10000] [--repeat 5]
         [--large 1000000] [--json runs/impression_metrics.json]
 
 Impressions are made: 5 to 75 entries, one to three of them clicked, a quarter with scores that tie.
