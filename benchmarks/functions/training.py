@@ -1,6 +1,6 @@
 """Rows per processor second in training a two-tower: Towermill beside stock Merlin Models.
 
-    .venv/bin/python benchmarks/training.py [--rows 400000] [--batch-size 4096] [--runs 3]
+    .venv/bin/python benchmarks/functions/training.py [--rows 400000] [--batch-size 4096] [--runs 3]
 
 Both train from one processed folder (a generated log in Ali-CCP's layout, its clicks), with towers
 of 128 and 64, Adam and in-batch negatives, in turn. Epochs after the first are measured, which has
