@@ -81,7 +81,9 @@ def main() -> None:
     if not results:
         parser.error("nothing to compare: see the names in --systems, and the warnings above")
     (options.work / "results.json").write_text(json.dumps(results, indent=2))
-    write_page(results, options.page, ENVIRONMENTS)
+    shown = {row["system"] for row in results}
+    used = dict.fromkeys(system.environment for system in SYSTEMS if system.name in shown)
+    write_page(results, options.page, {name: ENVIRONMENTS[name] for name in used if name})
 
 
 def make_split(data: Path, path: Path | None, split: dict[str, Any]) -> Path:

@@ -115,7 +115,7 @@ SYSTEMS = (
         "Towermill self_attention",
         _OURS,
         None,
-        _ours("self_attention", {}, {"model": {"embedding_dim": 128}}),
+        _ours("self_attention"),
         ordered=True,
     ),
     System("NumPy EASE", "numpy_ease.py", "implicit", grid(l2=[100, 200, 400, 800]), random=False),
