@@ -1,4 +1,4 @@
-"""Baselines that stand beside a model's result over the catalogue: one class a kind."""
+"""Baselines to compare a model with over the catalogue: one class a kind."""
 
 from __future__ import annotations
 

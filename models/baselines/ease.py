@@ -60,7 +60,10 @@ class Ease(LinearBaseline):
 
     def of_histories(self, weights: tuple[Floats, Floats], histories: sp.csr_matrix) -> Floats:
         query, item = weights
-        return np.asarray(histories @ query) @ item.T
+        scores = np.asarray(histories @ query) @ item.T
+        # EASE's matrix has a zero diagonal: an item adds nothing to its own score.
+        own: Floats = histories.multiply((query * item).sum(axis=1)).toarray()
+        return scores - own
 
     def _ndcg(
         self, given: Given, queries: Queries, vectors: tuple[Floats, Floats], read: sp.csr_matrix

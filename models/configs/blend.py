@@ -23,7 +23,7 @@ class BlendConfig(ModelConfig):
     Parameters
     ----------
     parts
-        `model` sections of retrievers of interactions, two or more.
+        `model` sections of retrievers of interactions, two to four.
     weights
         One weight a part, from 0. Left out, they are chosen on the validation split by
         `train.monitor`; without one, the parts have equal weights.
@@ -32,7 +32,9 @@ class BlendConfig(ModelConfig):
     reads_history: ClassVar[bool] = True
 
     kind: str = "blend"
-    parts: tuple[Annotated[ModelConfig, PartSection(MODELS)], ...] = Field(min_length=2)
+    parts: tuple[Annotated[ModelConfig, PartSection(MODELS)], ...] = Field(
+        min_length=2, max_length=4
+    )
     weights: tuple[Annotated[float, Field(ge=0)], ...] | None = None
 
     @model_validator(mode="after")
@@ -63,5 +65,5 @@ class BlendConfig(ModelConfig):
         return build_blend(data, self, batch_size=batch_size, seed=seed)
 
     def training_rows(self, data: Any) -> int:
-        """Return the training rows of the part that has most."""
-        return max(part.training_rows(data) for part in self.parts)
+        """Return the training rows of the part that has fewest; those solved have none."""
+        return min((p.training_rows(data) for p in self.parts if p.trains), default=1)

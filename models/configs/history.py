@@ -72,7 +72,7 @@ class HistoryConfig(ModelConfig):
     encoder: Annotated[str, PartName(HISTORY_ENCODERS)] = "mean"
     embedding_dim: PositiveInt = 128
     history_length: PositiveInt | None = None
-    history_dropout: float = Field(0.7, ge=0, lt=1)
+    history_dropout: float = Field(0.7, gt=0, lt=1)
     exponent: float = Field(0.5, ge=0, le=1)
     layers: PositiveInt = 2
     heads: PositiveInt = 2

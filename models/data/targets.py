@@ -46,9 +46,9 @@ def check_targets(data: Processed, targets: Sequence[str]) -> None:
 
 
 class PositiveRows(Processed):
-    """A processed data set of which only the rows with a positive target count.
+    """A processed data set restricted to rows with a positive target.
 
-    A row whose target is 0 was shown, and is no answer to a query.
+    Rows with target 0 were shown but are not answers.
 
     Parameters
     ----------

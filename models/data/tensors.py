@@ -17,8 +17,12 @@ def as_tensors(batch: Mapping[str, NDArray[Any]]) -> dict[str, tf.Tensor]:
 
 def of_schema(batch: Mapping[str, Any], schema: Schema) -> dict[str, Any]:
     """Return the entries of a batch that are a schema's columns."""
-    names = set(schema.column_names)
-    return {k: v for k, v in batch.items() if k in names or k.rpartition("__")[0] in names}
+    names = {
+        name
+        for column in schema
+        for name in (column.name, f"{column.name}__values", f"{column.name}__offsets")
+    }
+    return {name: values for name, values in batch.items() if name in names}
 
 
 def tensor_specs(schema: Schema) -> dict[str, tf.TensorSpec]:

@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from typing import Any
 
 import tensorflow as tf
-from merlin.schema import Schema
 
 
 class FeatureTable:
@@ -48,16 +47,6 @@ class FeatureTable:
             batch[f"{name}__values"] = lists.values
             batch[f"{name}__offsets"] = lists.row_splits
         return batch
-
-
-def columns_of(batch: Mapping[str, tf.Tensor], schema: Schema) -> dict[str, tf.Tensor]:
-    """Return the part of a batch in Merlin's form that is of these columns."""
-    names = {
-        name
-        for column in schema
-        for name in (column.name, f"{column.name}__values", f"{column.name}__offsets")
-    }
-    return {name: values for name, values in batch.items() if name in names}
 
 
 def stacked(upper: Mapping[str, tf.Tensor], lower: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:

@@ -11,9 +11,10 @@ from merlin.schema import Schema
 
 from towermill.columns import FIRST_ID, USER_ID
 from towermill.models.data.interactions import Processed, to_batch
+from towermill.models.data.tensors import of_schema
 from towermill.models.layers.embeddings import mean_penalty
 from towermill.models.objectives.draws import uniform_whole
-from towermill.models.objectives.feature_table import FeatureTable, columns_of, stacked
+from towermill.models.objectives.feature_table import FeatureTable, stacked
 from towermill.models.objectives.known_pairs import KnownPairs
 
 
@@ -83,10 +84,10 @@ class SampledLoss(tf.Module):  # type: ignore[misc]
         step = self.model.draws.assign_add(1)
         drawn = uniform_whole([rows * self.negatives], FIRST_ID, self.end, self.seed, step)
         several = tf.repeat(tf.range(rows), self.negatives)
-        queries = FeatureTable(columns_of(batch, self.query_schema)).rows(several)
+        queries = FeatureTable(of_schema(batch, self.query_schema)).rows(several)
         items = self.items.rows(drawn - FIRST_ID)
         wrong = tf.cast(~self.known(tf.gather(users, several), drawn), tf.float32)
-        own = columns_of(batch, Schema([*self.query_schema, *self.item_schema]))
+        own = of_schema(batch, Schema([*self.query_schema, *self.item_schema]))
         labels = tf.concat([tf.ones([rows]), tf.zeros_like(wrong)], axis=0)
         weights = tf.concat([tf.ones([rows]), wrong], axis=0)
         logits = self.model(stacked(own, {**queries, **items}), training=True)

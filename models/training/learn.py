@@ -49,10 +49,15 @@ class Lesson:
     after_epoch: AfterEpoch | None = None
     earlier: tuple[Processed, Any] | None = None
 
+    def score(self, model: Any) -> float | None:
+        """Return `monitor` on the validation split; None without one."""
+        return None if self.validate is None else self.validate(model)[self.monitor]
+
     def of_part(self, place: int) -> Lesson:
         """Return the lesson of a part of a blend."""
         earlier = self.earlier and (self.earlier[0], self.earlier[1].retrievers[place])
-        return replace(self, folder=self.folder / "parts" / str(place), earlier=earlier)
+        folder = self.folder / "parts" / str(place)
+        return replace(self, folder=folder, earlier=earlier, after_epoch=None)
 
 
 def learn(model: Any, config: ModelConfig, lesson: Lesson) -> TrainState:
@@ -67,7 +72,7 @@ def learn(model: Any, config: ModelConfig, lesson: Lesson) -> TrainState:
         return _learn_parts(model, config, lesson)
     if not config.trains:
         config.solve(model, lesson.data, seed=lesson.seed)
-        return TrainState()
+        return TrainState(best=lesson.score(model))
     before = None
     if lesson.earlier is not None:
         before, known = lesson.earlier
@@ -95,9 +100,11 @@ def _learn_parts(model: Any, config: ModelConfig, lesson: Lesson) -> TrainState:
     model.prepare(lesson.data)
     validate = lesson.validate
     if validate is None or getattr(config, "weights", None) is not None:
+        state.best = lesson.score(model)
         return state
     tried = model.weigh(lambda blend: validate(blend)[lesson.monitor])
     best = max(tried, key=lambda one: tried[one])
+    state.best = tried[best]
     for weights in sorted(tried):
         logger.debug("weights %s: %s %.4f", weights, lesson.monitor, tried[weights])
     shares = ", ".join(f"{own.kind} {w:g}" for own, w in zip(config.blended, best, strict=True))

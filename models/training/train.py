@@ -14,8 +14,14 @@ import tensorflow as tf
 from towermill.errors import RecipeError
 from towermill.models.build import build_model, load_model, open_data
 from towermill.models.configs.base import ModelConfig
-from towermill.models.configs.train import TrainConfig, check_monitor, monitor_of
+from towermill.models.configs.train import (
+    TARGET_MONITORS,
+    TrainConfig,
+    check_monitor,
+    monitor_of,
+)
 from towermill.models.data.interactions import Processed
+from towermill.models.data.targets import PositiveRows
 from towermill.models.evaluation import PROTOCOLS
 from towermill.models.evaluation.protocol import Model, Ranking
 from towermill.models.layers.placement import in_host
@@ -75,7 +81,7 @@ def train_model(
             out,
             seed,
             monitor,
-            validate=protocol.validation(data, monitor, ranking),
+            validate=protocol.validation(_answers(data, model, monitor), monitor, ranking),
             after_epoch=after_epoch,
             earlier=None if earlier is None else load_model(*earlier, model),
         )
@@ -98,6 +104,13 @@ def train_model(
 def batch_size_for(rows: int) -> int:
     """Return a power of two that makes about 64 steps of `rows`, from 64 to 4096."""
     return min(max(2 ** round(math.log2(max(rows, 1) / 64)) if rows > 64 else 64, 64), 4096)
+
+
+def _answers(data: Processed, model: ModelConfig, monitor: str) -> Processed:
+    """Return the data in which a ranking's answers are: of a target, the positive rows."""
+    if not model.target_names or monitor in TARGET_MONITORS:
+        return data
+    return PositiveRows(data.path, model.target_names[0])
 
 
 def _under_policy(data: Processed, model: ModelConfig, train: TrainConfig, seed: int) -> Model:

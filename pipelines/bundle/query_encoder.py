@@ -17,6 +17,7 @@ from towermill.pipelines.bundle.tables import Batch, IdTable, SeenTable
 from towermill.pipelines.bundle.towers import join, unknown_user, users_batch
 
 _HISTORY_ARRAYS = (f"{HISTORY}__values", f"{HISTORY}__offsets")
+_NAMES = (USER_ID, HISTORY)
 _NOTHING = np.zeros(0, np.int64)
 
 
@@ -67,8 +68,7 @@ class QueryEncoder:
         if query.history is not None:
             read = self.items.find_all(query.history)
             reader = unknown_user(self.features)
-            arrays = (read + FIRST_ID).astype(np.int32), np.array([0, len(read)], np.int32)
-            reader |= dict(zip(_HISTORY_ARRAYS, arrays, strict=True))
+            reader |= _history(read)
             return Asked(None, reader, "history" if len(read) else "default", read)
         if query.features is not None:
             return self._by_features(query.features)
@@ -81,12 +81,14 @@ class QueryEncoder:
         """Encode raw features; a known user who gives no history has the stored one."""
         row = self.users.find(features.get(USER_ID))
         met = _NOTHING if row is None else self.seen.of(row)
-        by: By = "features" if any(name in self.features for name in features) else "default"
+        told = [name for name in features if name in self.features and name not in _NAMES]
+        by: By = "features" if told else "default"
         encoded = self.raw.encode(features)
         if HISTORY in self.features:
             if features.get(HISTORY):
                 read = self.items.find_all(features[HISTORY])
                 by, met = "history" if len(read) else by, np.union1d(met, read)
+                encoded |= _history(read)
             elif row is not None:
                 stored = self.of_users(np.array([row]))
                 encoded |= {name: stored[name] for name in _HISTORY_ARRAYS}
@@ -106,3 +108,9 @@ class QueryEncoder:
     def of_users(self, rows: NDArray[np.int64]) -> Batch:
         """Return the encoded features of the users of some rows."""
         return users_batch(self.users, self.features, rows)
+
+
+def _history(read: NDArray[np.int64]) -> Batch:
+    """Return the history of items of some rows; unknown items are left out, as in training."""
+    arrays = (read + FIRST_ID).astype(np.int32), np.array([0, len(read)], np.int32)
+    return dict(zip(_HISTORY_ARRAYS, arrays, strict=True))

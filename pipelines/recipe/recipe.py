@@ -124,6 +124,11 @@ class Recipe(Section):
             if self.events == "impressions":
                 check_for_impressions(self.features, self.split)
             check_for_sessions(self.features, self.split)
+            if self.split.kind == "session" and self.evaluate.filter_seen:
+                raise RecipeError(
+                    "`evaluate.filter_seen` should be false with `split.kind: session`: nobody has "
+                    "seen anything before a new session. Set it."
+                )
             metrics_of(METRICS[self.events], object, self.evaluate.metrics)
             if self.train.monitor is not None:
                 check_monitor(

@@ -147,7 +147,7 @@ class _Work:
             by_epoch = {
                 record["epoch"]: record["metrics"][self.space.metric]
                 for record in state["history"]
-                if "metrics" in record
+                if "metrics" in record and "part" not in record
             }
             self.study.complete(trial.number, state["best"], by_epoch)
             logger.info("trial %d: %s %.4f", trial.number, self.space.metric, state["best"])

@@ -47,10 +47,9 @@ from towermill.workflows.process.summary import RawSplits
 from towermill.workflows.tables import ImpressionTables, sink
 from towermill.workflows.text.items import EncodedText, encode_articles
 
-#: What passes through the workflow unchanged.
 #: Articles of a history at most, unless the recipe says (`features.history_size`).
 HISTORY_SIZE: Final = 20
-
+#: What passes through the workflow unchanged.
 _PASSED = (IMPRESSION_ID, HISTORY_ID, TIMESTAMP, LABELS)
 _TAKEN = (*_PASSED, USER_ID, ITEM_ID, INVIEW, CLICKED, HISTORY, PUBLISHED, TOKENS, VECTOR)
 

@@ -118,7 +118,7 @@ def _write_by_user(
     scratch: Path,
 ) -> None:
     """Write what `lists` makes of each range of users, in the order of their encoded ids."""
-    # Parts are ranges of users, that one after the other they are in order.
+    # Each part is a range of users, so the concatenated parts are sorted by user.
     (counts,) = tallies(counted(rows.select(USER_ID)), [USER_ID], pl.col(COUNT).sum())
     start = pl.col(COUNT).cast(pl.UInt64).cum_sum() - pl.col(COUNT)
     parts = counts.sort(USER_ID).select(USER_ID, (start // PART_ROWS).cast(pl.UInt32).alias(PART))

@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 from scipy.linalg import eigh
 from scipy.sparse.linalg import svds
 
+from towermill.errors import DataError
+
 Floats = NDArray[np.float64]
 
 #: Above this many items, only the leading eigenvectors are computed, from the sparse matrix.
@@ -48,7 +50,12 @@ class Spectrum:
         """
         items = matrix.shape[1]
         kept = min(dim, min(matrix.shape) - 1)
-        if items <= exact_up_to or kept < 1:
+        if items > exact_up_to and kept < 1:
+            raise DataError(
+                "EASE needs two or more users with training items. Found: "
+                f"{matrix.shape[0]}, and {items} items. Use another `split` or `filters`."
+            )
+        if items <= exact_up_to:
             gram = (matrix.T @ matrix).toarray().astype(np.float64)
             values, vectors = eigh(gram, overwrite_a=True, check_finite=False)
             return cls(np.maximum(values[::-1], 0.0), vectors[:, ::-1])

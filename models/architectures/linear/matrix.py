@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
+import polars as pl
 import scipy.sparse as sp
 from numpy.typing import ArrayLike
 
@@ -20,9 +21,17 @@ def interaction_matrix(data: Processed) -> sp.csr_matrix:
     An entry is 1 where the user of that row has the item of that row of `Processed.items`, however
     often, in training or in a run before it. Users without a known item have no row.
     """
-    pairs = data.met().sort(USER_ID, ITEM_ID)
+    pairs = _pairs(data).sort(USER_ID, ITEM_ID)
     users = np.unique(pairs[USER_ID].to_numpy(), return_inverse=True)[1]
     return binary(users, pairs[ITEM_ID].to_numpy() - FIRST_ID, data.items.height)
+
+
+def _pairs(data: Processed) -> pl.DataFrame:
+    """Return the distinct pairs of training, of the runs before too, as histories hold them."""
+    if not data.has_histories:
+        return data.met()
+    lists = data.sequences.select(USER_ID, pl.col("train").alias(ITEM_ID))
+    return lists.explode(ITEM_ID, empty_as_null=True).drop_nulls().unique()
 
 
 def binary(

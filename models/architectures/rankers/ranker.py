@@ -11,7 +11,7 @@ from merlin.schema import Schema
 
 from towermill.models.contracts.ranker import Ranker
 from towermill.models.data.interactions import Processed
-from towermill.models.objectives.feature_table import columns_of
+from towermill.models.data.tensors import of_schema
 from towermill.models.objectives.pair_losses import LabelledLoss, SampledLoss
 
 if TYPE_CHECKING:
@@ -68,6 +68,6 @@ class PairModel(tf.keras.Model):  # type: ignore[misc]
         self, inputs: Mapping[str, tf.Tensor], training: Any = None, every: bool = False
     ) -> tf.Tensor:
         """Return logits ``(rows,)`` for as many rows; of `every` target, ``(rows, targets)``."""
-        features = self.prepare(columns_of(inputs, self.input_columns))
+        features = self.prepare(of_schema(inputs, self.input_columns))
         logits = tf.cast(self.body(features, training=training), tf.float32)
         return logits if every else logits[:, 0]

@@ -127,10 +127,14 @@ class SampledLoss(CatalogueLoss):
         return tf.math.log(tf.gather(self._probability, drawn) * self._config.num_negatives)
 
 
-def hide(logits: tf.Tensor, hidden: tf.Tensor | None) -> tf.Tensor:
-    """Return the logits with those of hidden pairs at −10⁹."""
+def hide(logits: tf.Tensor, hidden: tf.Tensor | None, targets: tf.Tensor) -> tf.Tensor:
+    """Return the logits with those of hidden pairs at −10⁹.
+
+    A target stays: an item that occurs twice in a history may be kept once and dropped once.
+    """
     if hidden is None:
         return logits
     ones = tf.ones(tf.shape(hidden)[:1], tf.float32)
     marks = tf.scatter_nd(hidden, ones, tf.shape(logits, tf.int64))
+    marks = tf.tensor_scatter_nd_update(marks, targets, tf.zeros(tf.shape(targets)[:1]))
     return tf.where(marks > 0, -1e9, logits)

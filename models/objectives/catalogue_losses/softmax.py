@@ -17,8 +17,9 @@ class FullSoftmax(CatalogueLoss):
     def __call__(self, targets: Targets) -> tf.Tensor:
         items = self.all_items()
         logits = tf.matmul(targets.queries, items, transpose_b=True) / self._config.temperature
-        total = tf.reduce_logsumexp(hide(logits, targets.hidden), axis=1)
-        right = tf.gather_nd(logits, tf.stack([targets.rows, targets.items], axis=1))
+        pairs = tf.stack([targets.rows, targets.items], axis=1)
+        total = tf.reduce_logsumexp(hide(logits, targets.hidden, pairs), axis=1)
+        right = tf.gather_nd(logits, pairs)
         losses = targets.weights * (tf.gather(total, targets.rows) - right)
         mean = tf.reduce_sum(losses) / tf.cast(tf.shape(targets.queries)[0], tf.float32)
         return mean + self.penalty(targets.queries, items)

@@ -20,6 +20,7 @@ from towermill.models.contracts.retriever import Retriever
 from towermill.models.data.history_batches import HistoryBatches
 from towermill.models.data.interactions import Processed
 from towermill.models.evaluation.catalogue import evaluate_catalogue
+from towermill.models.objectives.catalogue_losses.base import Targets
 from towermill.models.training.train import train_model
 
 SMALL: dict[str, Any] = {"embedding_dim": 16, "history_dropout": 0.5, "l2": 1e-3}
@@ -167,6 +168,16 @@ class TestItems:
         group = np.array([min(g) for g in lists]) + 3 * (sides > 0)
         right = [group[line.argmax()] == own for line, own in zip(near, group, strict=True)]
         assert np.mean(right) > 0.9
+
+
+class TestLoss:
+    def test_an_item_both_kept_and_dropped_has_a_loss_from_zero(self, history_world: Path) -> None:
+        model: Any = build_model(Processed(history_world), HistoryConfig(embedding_dim=8, l2=0.0))
+        loss = model.model.objective.loss
+        query = tf.constant(np.random.default_rng(0).normal(size=(1, 9)) * 30, tf.float32)
+        rows, items = tf.constant([0], tf.int64), tf.constant([4], tf.int64)
+        found = loss(Targets(query, rows, items, tf.constant([[0, 4], [0, 5]], tf.int64)))
+        assert float(found) >= 0
 
 
 class TestRefusals:

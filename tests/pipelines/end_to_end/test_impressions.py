@@ -201,7 +201,7 @@ class TestRecommend:
         for wrong in ((), ("--user", "1", "--history", "2")):
             said = cli("recommend", news.bundle, *wrong)
             assert said.code == 2
-            assert "Give one of --user, --history, --all and --users" in said.err
+            assert "Give one of --user, --history, --all, --users and --split" in said.err
 
 
 class TestAgain:

@@ -152,7 +152,7 @@ class TestSynthetic:
         said = cli("run", "tiny.yaml")
         assert "Nothing to run" in said.err
         header, *rows = said.out.splitlines()
-        assert header.split()[-3:] == ["model", "popularity", "random"]
+        assert header.split()[-4:] == ["model", "popularity", "random", "ease"]
         recall = world[1]["metrics"]["metrics"]["recall@5"]
         assert any(r.split()[:2] == ["recall@5", f"{recall:.4f}"] for r in rows)
         assert rows[-1] == "bundle: runs/tiny/latest/bundle"

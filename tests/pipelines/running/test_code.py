@@ -172,10 +172,10 @@ class TestOfRecipes:
     def test_no_part_that_the_recipe_does_not_use(self) -> None:
         found = {stage: modules_of(stage, "demo") for stage in ALL}
         assert "towermill.workflows.sources.movielens" in found["prepare"]
-        unused = re.compile(r"\b(mind|ebnerd|nrms|news_mf|history|impressions?|slates?|funk_svd)\b")
+        unused = re.compile(r"\b(mind|ebnerd|nrms|news_mf|impressions?|slates?|funk_svd)\b")
         for stage, modules in found.items():
             assert [name for name in modules if unused.search(name)] == [], stage
-        assert "towermill.models.architectures.two_tower" in found["train"]
+        assert "towermill.models.architectures.history_two_tower" in found["train"]
 
     def test_parts_that_it_uses(self) -> None:
         assert "towermill.workflows.sources.news_logs.mind" in modules_of("prepare", "mind-nrms")

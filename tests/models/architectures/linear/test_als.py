@@ -31,7 +31,7 @@ class TestAls(ServedContract):
         lists = [[7, 20, 9], [], list(range(3, 40)), [50, 50, 2, 0]]
         asked = pl.DataFrame({HISTORY: lists}, schema={HISTORY: pl.List(pl.Int32)})
         found = model.embed_queries(asked)
-        for row, ids in enumerate([lists[0], [], lists[2][-20:], [50]]):
+        for row, ids in enumerate([lists[0], [], lists[2][-data.history_size :], [50]]):
             z = vectors[np.array(ids, int) - FIRST_ID].astype(np.float64)
             expected = np.linalg.solve(np.eye(12) + 20 * z.T @ z, 21 * z.sum(axis=0))
             np.testing.assert_allclose(found[row], expected, rtol=1e-3, atol=1e-4)
