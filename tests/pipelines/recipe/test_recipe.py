@@ -416,5 +416,10 @@ class TestSessions:
             validate_recipe({**SYNTHETIC, "split": {"kind": "session"}, **content})
 
     def test_histories_are_written(self) -> None:
-        recipe = {**SYNTHETIC, "split": {"kind": "session"}, "model": {"kind": "history"}}
+        recipe = {
+            **SYNTHETIC,
+            "split": {"kind": "session"},
+            "model": {"kind": "history"},
+            "evaluate": {"filter_seen": False},
+        }
         assert validate_recipe(recipe).features.history
