@@ -189,8 +189,10 @@ def fit(
     folder.mkdir(parents=True, exist_ok=True)
     threads = dict.fromkeys(THREADS, "1")
     threads["XLA_FLAGS"] = "--xla_cpu_multi_thread_eigen=false"
+    inputs = data.resolve(), folder.resolve()
     done = subprocess.run(
-        [python, SCRIPTS / system.script, data, folder, "--setting", told, "--seed", str(seed)],
+        [python, SCRIPTS / system.script, *inputs, "--setting", told, "--seed", str(seed)],
+        cwd=folder,  # some libraries write logs where they are
         env={**os.environ, **threads, "CUDA_VISIBLE_DEVICES": ""},
         capture_output=True,
         text=True,
