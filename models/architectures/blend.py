@@ -12,7 +12,7 @@ import tensorflow as tf
 from merlin.schema import Schema
 from numpy.typing import NDArray
 
-from towermill.models.contracts.retriever import Retriever
+from towermill.models.contracts.retriever import Retriever, nothing_to_learn
 from towermill.models.data.interactions import Processed
 from towermill.models.data.tensors import of_schema
 
@@ -39,7 +39,7 @@ def build_blend(
     given = config.weights or (1.0,) * len(parts)
     query = BlendedQueries([part.query_tower for part in parts], given)
     item = BlendedItems([part.item_tower for part in parts])
-    retriever = BlendRetriever(query, item, None, _nothing_to_learn, retrievers=parts)
+    retriever = BlendRetriever(query, item, None, nothing_to_learn, retrievers=parts)
     retriever.build(data)
     return retriever
 
@@ -169,8 +169,3 @@ def _around(weights: tuple[float, ...], step: float) -> list[tuple[float, ...]]:
 def _union(towers: Sequence[Any]) -> Schema:
     """Return the columns of all towers, each once."""
     return Schema(list({column.name: column for t in towers for column in t.schema}.values()))
-
-
-def _nothing_to_learn(batch: Mapping[str, tf.Tensor]) -> tf.Tensor:
-    """Return no loss: the parts learn, each by its own."""
-    return tf.constant(0.0)

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from towermill.columns import FIRST_ID, ITEM_ID, USER_ID, VECTOR
 from towermill.errors import SchemaError
 from towermill.models.architectures.news.history import HistoryTower, NewsRetriever, dense_list
-from towermill.models.contracts.retriever import Retriever
+from towermill.models.contracts.retriever import Retriever, nothing_to_learn
 from towermill.models.data.impressions import ImpressionData
 from towermill.models.data.interactions import Processed
 
@@ -32,7 +32,7 @@ def build_content(data: ImpressionData) -> NewsRetriever:
     dim = data.vectors.shape[1]
     query = HistoryTower(MeanReader(), data.query_schema, data.history_size, dim=dim)
     item = VectorTower(Schema([data.schema[VECTOR]]))
-    retriever = NewsRetriever(query, item, None, _nothing_to_learn)
+    retriever = NewsRetriever(query, item, None, nothing_to_learn)
     retriever.build(data)
     return retriever
 
@@ -80,7 +80,7 @@ def build_content_of_users(data: Processed) -> Retriever:
     items = _after_reserved(unit)
     query = TableTower(_means(data, items), data.query_schema.select_by_name(USER_ID))
     item = TableTower(items, data.item_schema.select_by_name(ITEM_ID))
-    retriever = Retriever(query, item, None, _nothing_to_learn)
+    retriever = Retriever(query, item, None, nothing_to_learn)
     retriever.build(data)
     return retriever
 
@@ -117,7 +117,3 @@ class TableTower(tf.keras.layers.Layer):  # type: ignore[misc]
 
     def call(self, inputs: Mapping[str, tf.Tensor], training: Any = None) -> tf.Tensor:
         return tf.gather(self.table, inputs[self.id])
-
-
-def _nothing_to_learn(batch: Mapping[str, tf.Tensor]) -> tf.Tensor:
-    return tf.constant(0.0)

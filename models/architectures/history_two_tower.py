@@ -14,16 +14,17 @@ from merlin.schema import ColumnSchema, Schema
 from numpy.typing import NDArray
 
 from towermill.columns import FIRST_ID, HISTORY, ITEM_ID
-from towermill.models.contracts.retriever import Retriever
+from towermill.models.contracts.retriever import Retriever, shortest_first
 from towermill.models.data.history_batches import query_schema
 from towermill.models.data.interactions import Processed, to_batch
-from towermill.models.data.tensors import of_schema
+from towermill.models.data.tensors import of_schema, padded
 from towermill.models.encoders import HISTORY_ENCODERS
 from towermill.models.encoders.histories.base import CausalEncoder, HistoryEncoder
 from towermill.models.encoders.towers.inputs import feature_inputs
 from towermill.models.layers.embeddings import first_values, lookup
 from towermill.models.objectives.catalogue_losses import CATALOGUE_LOSSES
 from towermill.models.objectives.catalogue_losses.base import CatalogueItems, CatalogueLoss, Targets
+from towermill.models.objectives.feature_table import FeatureTable
 
 if TYPE_CHECKING:
     from towermill.models.configs.history import HistoryConfig
@@ -58,7 +59,7 @@ def build_history_two_tower(
         The processed data has no histories.
     """
     length = length_of(config, data)
-    counts = np.maximum(data.id_counts, 0)
+    counts = data.id_counts
     item = ItemTower(data.item_schema, config, counts, seed)
     table = item.ids if config.shared else _table(HISTORY, data.column(ITEM_ID), config, seed)
     encoder = HISTORY_ENCODERS.get(config.encoder)(table, config, length, seed)
@@ -171,14 +172,12 @@ class HistoryQueryTower(tf.keras.layers.Layer):  # type: ignore[misc]
     def ids(self, inputs: Mapping[str, tf.Tensor], length: int = 0) -> tf.Tensor:
         """Return the history's latest `length` ids, int32 ``(rows, width)``, padded at the end."""
         values, offsets = inputs[f"{HISTORY}__values"], inputs[f"{HISTORY}__offsets"]
-        first, end = offsets[:-1], offsets[1:]
-        starts = tf.maximum(first, end - (length or self.length))
-        lengths = end - starts
-        width = tf.maximum(tf.reduce_max(tf.concat([lengths, [1]], 0)), 1)
-        places = starts[:, None] + tf.range(width, dtype=offsets.dtype)[None, :]
-        nothing = tf.cast(tf.size(values), offsets.dtype)
-        places = tf.where(places < end[:, None], places, nothing)
-        return tf.gather(tf.concat([values, tf.zeros([1], values.dtype)], 0), places)
+        return padded(values, offsets, length or self.length, fixed=False)
+
+    def user_features(self, inputs: Mapping[str, tf.Tensor]) -> FeatureTable:
+        """Return the users' features in a batch, of which rows can be repeated."""
+        own = Schema([c for c in self.schema if c.name != HISTORY])
+        return FeatureTable(of_schema(inputs, own))
 
     def finish(self, vectors: tf.Tensor, inputs: Mapping[str, tf.Tensor]) -> tf.Tensor:
         """Add the user's features, and the dimension of the bias, float32 ``(rows, dim + 1)``."""
@@ -199,11 +198,7 @@ class HistoryRetriever(Retriever):
 
     def embed_queries(self, features: pl.DataFrame) -> NDArray[np.float32]:
         """Return float32 ``(rows, dim)``; shortest first, as a call pads to its longest."""
-        order = features[HISTORY].list.len().fill_null(0).arg_sort()
-        sorted_rows = super().embed_queries(features[order])
-        rows = np.empty_like(sorted_rows)
-        rows[order.to_numpy()] = sorted_rows
-        return rows
+        return shortest_first(super().embed_queries, features, HISTORY)
 
 
 class HistoryTwoTower(tf.keras.Model):  # type: ignore[misc]
@@ -258,29 +253,10 @@ class PredictNext(tf.Module):  # type: ignore[misc]
         there = tf.where(after >= FIRST_ID)
         vectors = tf.gather_nd(found, there)
         owners = tf.cast(there[:, 0], tf.int32)
-        query = self.tower.finish(vectors, _repeated(batch, self.tower.schema, owners))
+        query = self.tower.finish(vectors, self.tower.user_features(batch).rows(owners))
         items = tf.cast(tf.gather_nd(after, there), tf.int64) - FIRST_ID
         rows = tf.range(tf.shape(items, tf.int64)[0], dtype=tf.int64)
         return self.loss(Targets(query, rows, items))
-
-
-def _repeated(
-    batch: Mapping[str, tf.Tensor], schema: Schema, owners: tf.Tensor
-) -> dict[str, tf.Tensor]:
-    """Return the users' features for each of some positions."""
-    found: dict[str, tf.Tensor] = {}
-    for column in schema:
-        name = column.name
-        if name == HISTORY:
-            continue
-        if not column.is_list:
-            found[name] = tf.gather(batch[name], owners)
-            continue
-        lists = tf.RaggedTensor.from_row_splits(batch[f"{name}__values"], batch[f"{name}__offsets"])
-        rows = tf.gather(lists, owners)
-        found[f"{name}__values"] = rows.values
-        found[f"{name}__offsets"] = tf.cast(rows.row_splits, tf.int32)
-    return found
 
 
 #: By whether the encoder depends on the order.

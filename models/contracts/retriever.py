@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Literal
@@ -26,6 +26,27 @@ Spread = Callable[[Side, Sequence[pl.DataFrame]], Iterable[NDArray[np.float32]]]
 
 #: `Retriever.rows_at_once`, where a model has no reason for fewer.
 ENCODE_ROWS = 8192
+
+
+def nothing_to_learn(batch: Mapping[str, tf.Tensor]) -> tf.Tensor:
+    """Return no loss, for a retriever that is not trained by steps."""
+    return tf.constant(0.0)
+
+
+def shortest_first(
+    encode: Callable[[pl.DataFrame], NDArray[np.float32]], rows: pl.DataFrame, column: str
+) -> NDArray[np.float32]:
+    """Encode rows in the order of the lengths of a list, as a call pads to its longest.
+
+    Returns
+    -------
+    float32 ``(rows, dim)``, in the order of `rows`.
+    """
+    order = rows[column].list.len().fill_null(0).arg_sort()
+    encoded = encode(rows[order])
+    found = np.empty_like(encoded)
+    found[order.to_numpy()] = encoded
+    return found
 
 
 @dataclass(frozen=True)

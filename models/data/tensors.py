@@ -42,7 +42,9 @@ def tensor_specs(schema: Schema) -> dict[str, tf.TensorSpec]:
     return specs
 
 
-def padded(values: tf.Tensor, offsets: tf.Tensor, last: int = 0) -> tf.Tensor:
+def padded(
+    values: tf.Tensor, offsets: tf.Tensor, last: int = 0, *, fixed: bool = True
+) -> tf.Tensor:
     """Return lists as ``(rows, width)``, padded with zeros at the end.
 
     Plain gathers: every runtime that an export goes to has them.
@@ -52,14 +54,15 @@ def padded(values: tf.Tensor, offsets: tf.Tensor, last: int = 0) -> tf.Tensor:
     values, offsets
         ``(values,)`` and ``(rows + 1,)``.
     last
-        Given, the width, and so many values of a longer list are kept, those at its end; else the
-        width is that of the longest list, and at least 1.
+        If given, keep at most this many values of a list, those at its end.
+    fixed
+        With `last`: it is the width. Otherwise the width is that of the longest list that is kept,
+        and at least 1.
     """
     first, end = offsets[:-1], offsets[1:]
     if last:
-        first, width = tf.maximum(first, end - last), last
-    else:
-        width = tf.maximum(tf.reduce_max(end - first), 1)
+        first = tf.maximum(first, end - last)
+    width = last if last and fixed else tf.maximum(tf.reduce_max(end - first), 1)
     places = first[:, None] + tf.range(width, dtype=offsets.dtype)[None, :]
     nothing = tf.zeros([1], values.dtype)
     # What lies behind a list's end is read from behind all of them.

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from towermill.columns import FIRST_ID
 from towermill.errors import TowermillError
+from towermill.models.objectives.draws import weighted_whole
 from towermill.models.objectives.feature_table import FeatureTable
 
 
@@ -110,15 +111,7 @@ class Catalogue(_Sampler):
         return Candidate(id=ids, metadata={}).with_embedding(embedding)
 
     def _positions(self, count: Any) -> tf.Tensor:
-        step = self.draws.assign_add(1)
-        uniform = tf.random.stateless_uniform(
-            [count],
-            seed=tf.stack([self.seed, step]),
-            dtype=tf.float64,
-            alg="philox",  # the same draws on CPU and GPU (but not those that XLA makes)
-        )
-        positions = tf.searchsorted(self.cumulative, uniform, side="right")
-        return tf.minimum(positions, tf.size(self.cumulative) - 1)
+        return weighted_whole(count, self.cumulative, self.seed, self.draws.assign_add(1))
 
     def with_sampling_probs(self, items: Candidate) -> Candidate:
         drawn = tf.gather(self.probability, items.id)

@@ -11,7 +11,7 @@ from merlin.schema import Schema
 from numpy.typing import NDArray
 
 from towermill.columns import FIRST_ID, HISTORY
-from towermill.models.contracts.retriever import Retriever
+from towermill.models.contracts.retriever import Retriever, nothing_to_learn
 from towermill.models.data.interactions import Processed
 from towermill.models.data.tensors import padded
 
@@ -25,7 +25,7 @@ class LinearRetriever(Retriever):
     @classmethod
     def of(cls, data: Processed, query: Any, item: Any) -> LinearRetriever:
         """Return that of two towers, built; its weights are zeros."""
-        made = cls(query, item, None, _nothing_to_learn)
+        made = cls(query, item, None, nothing_to_learn)
         made.build(data)
         return made
 
@@ -116,7 +116,3 @@ class SumTower(SetTower):
             for start in range(0, self.history_size, self.step)
         ]
         return tf.add_n(parts)
-
-
-def _nothing_to_learn(batch: Mapping[str, tf.Tensor]) -> tf.Tensor:
-    return tf.constant(0.0)

@@ -12,7 +12,12 @@ from merlin.schema import Schema
 from numpy.typing import NDArray
 
 from towermill.columns import FIRST_ID, HISTORY, TOKENS, USER_ID
-from towermill.models.contracts.retriever import Retriever, Side, SlateVectors
+from towermill.models.contracts.retriever import (
+    Retriever,
+    Side,
+    SlateVectors,
+    shortest_first,
+)
 from towermill.models.data.impressions import AGE, AGE_HOURS, ImpressionData
 from towermill.models.data.tensors import padded
 
@@ -116,11 +121,7 @@ class NewsRetriever(Retriever):
         """Return float32 ``(rows, dim)``; shortest texts first, as a call pads to its longest."""
         if TOKENS not in features.columns:
             return super().embed_items(features)
-        order = features[TOKENS].list.len().fill_null(0).arg_sort()
-        sorted_rows = super().embed_items(features[order])
-        rows = np.empty_like(sorted_rows)
-        rows[order.to_numpy()] = sorted_rows
-        return rows
+        return shortest_first(super().embed_items, features, TOKENS)
 
     def restore(self, folder: Any) -> None:
         """Read the weights that `save` wrote."""

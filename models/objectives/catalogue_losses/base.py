@@ -87,10 +87,12 @@ class CatalogueLoss(ABC, tf.Module):  # type: ignore[misc]
     def __call__(self, targets: Targets) -> tf.Tensor:
         """Return the loss, a scalar, L2 of queries and items included."""
 
-    def penalty(self, queries: tf.Tensor, items: tf.Tensor) -> tf.Tensor:
-        """Return the mean squared norm of queries and of items, times `l2`."""
+    def total(self, losses: tf.Tensor, targets: Targets, items: tf.Tensor) -> tf.Tensor:
+        """Return the targets' weighted losses per query, and the L2 of queries and items."""
+        queries = targets.queries
+        mean = tf.reduce_sum(targets.weights * losses) / tf.cast(tf.shape(queries)[0], tf.float32)
         norms = [tf.reduce_mean(tf.reduce_sum(tf.square(x), axis=1)) for x in (queries, items)]
-        return self._config.l2 * tf.add_n(norms)
+        return mean + self._config.l2 * tf.add_n(norms)
 
     def all_items(self) -> tf.Tensor:
         """Return the embeddings of the catalogue, float32 ``(items, dim)``."""
@@ -100,31 +102,44 @@ class CatalogueLoss(ABC, tf.Module):  # type: ignore[misc]
         return tf.cast(self._items.tower(self._table.rows(positions), training=True), tf.float32)
 
 
-class SampledLoss(CatalogueLoss):
-    """A loss against items drawn for the whole step, by popularity."""
+class Drawn(NamedTuple):
+    """Scores of the targets and of items drawn for the whole step.
+
+    Attributes
+    ----------
+    positions
+        int32 ``(negatives,)``: the drawn items' positions in the catalogue.
+    items
+        Their embeddings, float32 ``(negatives, dim)``.
+    right, wrong
+        float32 ``(targets,)`` and ``(queries, negatives)``.
+    """
+
+    positions: tf.Tensor
+    items: tf.Tensor
+    right: tf.Tensor
+    wrong: tf.Tensor
+
+
+class SampledCatalogueLoss(CatalogueLoss):
+    """A loss against items that are drawn for the whole step."""
 
     def __init__(self, items: CatalogueItems, config: Any, seed: int) -> None:
         super().__init__(items, config, seed)
-        weights = np.maximum(items.counts, 1).astype(np.float64)
-        self._probability = tf.constant(weights / weights.sum(), tf.float32)
-        self._cumulative = tf.constant(np.cumsum(weights / weights.sum()))
         self.draws = tf.Variable(0, trainable=False, dtype=tf.int64, name="draws")
 
-    def draw(self, count: int) -> tf.Tensor:
-        """Return the positions of items drawn with replacement, int32 ``(count,)``."""
-        step = self.draws.assign_add(1)
-        uniform = tf.random.stateless_uniform(
-            [count],
-            seed=tf.stack([tf.constant(self._seed, tf.int64), step]),
-            dtype=tf.float64,
-            alg="philox",
-        )
-        found = tf.searchsorted(self._cumulative, uniform, side="right")
-        return tf.minimum(found, len(self._items) - 1)
+    @abstractmethod
+    def positions(self, count: int, step: tf.Tensor) -> tf.Tensor:
+        """Return the positions of `count` items drawn with replacement; `step` decides them."""
 
-    def log_expected(self, drawn: tf.Tensor) -> tf.Tensor:
-        """Return the log of how often a drawn item is expected among the draws."""
-        return tf.math.log(tf.gather(self._probability, drawn) * self._config.num_negatives)
+    def draw(self, targets: Targets) -> Drawn:
+        """Draw the step's negatives, and score them and the targets."""
+        positions = self.positions(self._config.num_negatives, self.draws.assign_add(1))
+        negatives, positives = self._embed(positions), self._embed(tf.cast(targets.items, tf.int32))
+        asked = tf.gather(targets.queries, targets.rows)
+        right = tf.reduce_sum(asked * positives, axis=1) / self._config.temperature
+        wrong = tf.matmul(targets.queries, negatives, transpose_b=True) / self._config.temperature
+        return Drawn(positions, negatives, right, wrong)
 
 
 def hide(logits: tf.Tensor, hidden: tf.Tensor | None, targets: tf.Tensor) -> tf.Tensor:

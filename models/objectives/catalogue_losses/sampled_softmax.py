@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
+import numpy as np
 import tensorflow as tf
 
-from towermill.models.objectives.catalogue_losses.base import SampledLoss, Targets
+from towermill.models.objectives.catalogue_losses.base import (
+    CatalogueItems,
+    SampledCatalogueLoss,
+    Targets,
+)
+from towermill.models.objectives.draws import weighted_whole
 
 
-class SampledSoftmax(SampledLoss):
+class SampledSoftmax(SampledCatalogueLoss):
     """Cross-entropy with an estimate of the sum over the catalogue (Bengio & Senécal, 2008).
 
     Each drawn item's logit is corrected by the log of how often it is expected (logQ; Yi et al.,
@@ -18,15 +24,21 @@ class SampledSoftmax(SampledLoss):
 
     kind: ClassVar[str] = "sampled_softmax"
 
+    def __init__(self, items: CatalogueItems, config: Any, seed: int) -> None:
+        super().__init__(items, config, seed)
+        weights = np.maximum(items.counts, 1).astype(np.float64)
+        self._probability = tf.constant(weights / weights.sum(), tf.float32)
+        self._cumulative = tf.constant(np.cumsum(weights / weights.sum()))
+
+    def positions(self, count: int, step: tf.Tensor) -> tf.Tensor:
+        """Draw by popularity, int32 ``(count,)``."""
+        return weighted_whole(count, self._cumulative, self._seed, step)
+
     def __call__(self, targets: Targets) -> tf.Tensor:
-        drawn = self.draw(self._config.num_negatives)
-        negatives, positives = self._embed(drawn), self._embed(tf.cast(targets.items, tf.int32))
-        asked = tf.gather(targets.queries, targets.rows)
-        right = tf.reduce_sum(asked * positives, axis=1) / self._config.temperature
-        wrong = tf.matmul(targets.queries, negatives, transpose_b=True) / self._config.temperature
-        total = tf.reduce_logsumexp(wrong - self.log_expected(drawn), axis=1)
+        drawn = self.draw(targets)
+        share = tf.gather(self._probability, drawn.positions)
+        expected = tf.math.log(share * self._config.num_negatives)
+        total = tf.reduce_logsumexp(drawn.wrong - expected, axis=1)
         # log(exp(right) + exp(total)): the target itself is always among the candidates.
-        gap = tf.gather(total, targets.rows) - right
-        losses = targets.weights * tf.nn.softplus(gap)
-        mean = tf.reduce_sum(losses) / tf.cast(tf.shape(targets.queries)[0], tf.float32)
-        return mean + self.penalty(targets.queries, negatives)
+        gap = tf.gather(total, targets.rows) - drawn.right
+        return self.total(tf.nn.softplus(gap), targets, drawn.items)

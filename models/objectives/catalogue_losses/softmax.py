@@ -20,6 +20,4 @@ class FullSoftmax(CatalogueLoss):
         pairs = tf.stack([targets.rows, targets.items], axis=1)
         total = tf.reduce_logsumexp(hide(logits, targets.hidden, pairs), axis=1)
         right = tf.gather_nd(logits, pairs)
-        losses = targets.weights * (tf.gather(total, targets.rows) - right)
-        mean = tf.reduce_sum(losses) / tf.cast(tf.shape(targets.queries)[0], tf.float32)
-        return mean + self.penalty(targets.queries, items)
+        return self.total(tf.gather(total, targets.rows) - right, targets, items)
