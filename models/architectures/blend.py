@@ -39,7 +39,10 @@ def build_blend(
     given = config.weights or (1.0,) * len(parts)
     query = BlendedQueries([part.query_tower for part in parts], given)
     item = BlendedItems([part.item_tower for part in parts])
-    retriever = BlendRetriever(query, item, None, nothing_to_learn, retrievers=parts)
+    weighted = config.weights is not None
+    retriever = BlendRetriever(
+        query, item, None, nothing_to_learn, retrievers=parts, weighted=weighted
+    )
     retriever.build(data)
     return retriever
 
@@ -58,18 +61,18 @@ class BlendedQueries(tf.keras.layers.Layer):  # type: ignore[misc]
         )
         self.covariances: list[tf.Variable] = []
 
+    def make_room(self, dims: Sequence[int]) -> None:
+        """Create the covariances, zeros until `hold`, for vectors of the parts' widths."""
+        self.covariances = [
+            tf.Variable(tf.zeros([dim, dim]), trainable=False, name=f"covariance_{place}")
+            for place, dim in enumerate(dims)
+        ]
+
     def hold(self, items: Sequence[NDArray[np.float32]]) -> None:
         """Compute the covariances from the parts' vectors of the catalogue, ``(items, dim)``."""
-        first = not self.covariances
-        for place, vectors in enumerate(items):
+        for covariance, vectors in zip(self.covariances, items, strict=True):
             centred = vectors - vectors.mean(axis=0)
-            covariance = (centred.T @ centred / len(centred)).astype(np.float32)
-            if first:
-                self.covariances.append(
-                    tf.Variable(covariance, trainable=False, name=f"covariance_{place}")
-                )
-            else:
-                self.covariances[place].assign(covariance)
+            covariance.assign((centred.T @ centred / len(centred)).astype(np.float32))
 
     def call(self, inputs: Mapping[str, tf.Tensor], training: Any = None) -> tf.Tensor:
         """Return float32 ``(rows, sum of the parts' dims)``."""
@@ -110,9 +113,12 @@ class BlendRetriever(Retriever):
     ----------
     retrievers
         The parts.
+    weighted
+        Whether the recipe gives the weights; otherwise `weigh` chooses them.
     """
 
     retrievers: Sequence[Retriever] = field(default_factory=list)
+    weighted: bool = False
 
     @property
     def rows_at_once(self) -> int:
@@ -121,7 +127,8 @@ class BlendRetriever(Retriever):
 
     def build(self, data: Processed) -> None:
         """Create every weight."""
-        self.prepare(data)
+        one = data.items.head(1)
+        self.query_tower.make_room([part.embed_items(one).shape[1] for part in self.retrievers])
         super().build(data)
 
     def prepare(self, data: Processed) -> None:

@@ -99,7 +99,7 @@ def _learn_parts(model: Any, config: ModelConfig, lesson: Lesson) -> TrainState:
         state.history += [{"part": own.kind, **record} for record in found.history]
     model.prepare(lesson.data)
     validate = lesson.validate
-    if validate is None or getattr(config, "weights", None) is not None:
+    if validate is None or model.weighted:
         state.best = lesson.score(model)
         return state
     tried = model.weigh(lambda blend: validate(blend)[lesson.monitor])
