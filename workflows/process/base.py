@@ -42,6 +42,8 @@ class EventKind(ABC, Generic[T]):
     """
 
     kind: ClassVar[str]
+    #: Items of a history at most, unless the recipe says (`features.history_size`).
+    usual_history: ClassVar[int]
 
     tables: T
     split: Split
@@ -58,6 +60,11 @@ class EventKind(ABC, Generic[T]):
     def columns(self) -> dict[Entity, Features]:
         """The features of each entity: the recipe's, else those that the source proposes."""
         return self.features.over(self.tables.features)
+
+    @property
+    def history_size(self) -> int:
+        """Items of a history at most."""
+        return self.features.history_size or self.usual_history
 
     @property
     def parts(self) -> dict[str, str]:

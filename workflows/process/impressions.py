@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
-from typing import ClassVar, Final
+from typing import ClassVar
 
 import polars as pl
 from merlin.schema import Schema
@@ -47,8 +47,6 @@ from towermill.workflows.process.summary import RawSplits
 from towermill.workflows.tables import ImpressionTables, sink
 from towermill.workflows.text.items import EncodedText, encode_articles
 
-#: Articles of a history at most, unless the recipe says (`features.history_size`).
-HISTORY_SIZE: Final = 20
 #: What passes through the workflow unchanged.
 _PASSED = (IMPRESSION_ID, HISTORY_ID, TIMESTAMP, LABELS)
 _TAKEN = (*_PASSED, USER_ID, ITEM_ID, INVIEW, CLICKED, HISTORY, PUBLISHED, TOKENS, VECTOR)
@@ -59,6 +57,7 @@ class Impressions(EventKind[ImpressionTables]):
     """Impressions of articles, the histories that they look up, and the articles' text."""
 
     kind: ClassVar[str] = "impressions"
+    usual_history: ClassVar[int] = 20
 
     def continued(self, before: Earlier) -> ImpressionTables:
         """Return the tables with the earlier articles, and their given vectors, that they lack."""
@@ -93,7 +92,7 @@ class Impressions(EventKind[ImpressionTables]):
 
     def write_raw(self, scratch: Path, before: Earlier | None) -> RawSplits:
         """Write splits, histories, and what the workflow is fitted on."""
-        size = self.features.history_size or HISTORY_SIZE
+        size = self.history_size
         return write_raw_impressions(self.tables, self.columns, self.split, size, scratch)
 
     def build(self, fit: Path, categories: Path) -> Workflow:
@@ -151,7 +150,7 @@ class Impressions(EventKind[ImpressionTables]):
         columns = []
         for column in workflow.output_schema:
             if column.name == HISTORY:
-                longest = {"min": 0, "max": self.features.history_size or HISTORY_SIZE}
+                longest = {"min": 0, "max": self.history_size}
                 column = column.with_properties({"value_count": longest})
             columns.append(column)
         return Schema([*columns, *text.schema])

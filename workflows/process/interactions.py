@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import cached_property
 from pathlib import Path
-from typing import ClassVar, Final
+from typing import ClassVar
 
 import polars as pl
 from merlin.schema import ColumnSchema, Schema, Tags
@@ -50,9 +50,6 @@ from towermill.workflows.selecting.filters import Filters, apply_filters
 from towermill.workflows.tables import Tables
 from towermill.workflows.text.items import EncodedText, add_vectors, check_text
 
-#: Items of a history at most, unless the recipe says (`features.history_size`).
-HISTORY_SIZE: Final = 500
-
 
 @dataclass(frozen=True)
 class Interactions(EventKind[Tables]):
@@ -67,6 +64,7 @@ class Interactions(EventKind[Tables]):
     """
 
     kind: ClassVar[str] = "interactions"
+    usual_history: ClassVar[int] = 500
 
     filters: Filters = field(default_factory=Filters)
 
@@ -230,7 +228,7 @@ class Interactions(EventKind[Tables]):
             return
         earlier = None if before is None else before.folder.sequences
         held = earlier if earlier is not None and earlier.is_file() else None
-        write_sequences(out.path, scratch, self.features.history_size or HISTORY_SIZE, held)
+        write_sequences(out.path, scratch, self.history_size, held)
 
     def met(self) -> pl.LazyFrame:
         """Return the pairs of the whole log, also of rows that filters or splits leave out."""
@@ -260,7 +258,7 @@ class Interactions(EventKind[Tables]):
 
         It is not tagged as a feature of the user: only models of histories read it.
         """
-        longest = {"min": 0, "max": self.features.history_size or HISTORY_SIZE}
+        longest = {"min": 0, "max": self.history_size}
         return ColumnSchema(
             HISTORY,
             dtype=item.dtype,
