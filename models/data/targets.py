@@ -64,3 +64,8 @@ class PositiveRows(Processed):
 
     def scan(self, split: str) -> pl.LazyFrame:
         return super().scan(split).filter(pl.col(self.target).cast(pl.Boolean))
+
+
+def answers_of(data: Processed, targets: Sequence[str]) -> Processed:
+    """Return the data whose rows are answers to queries: with targets, where the first is 1."""
+    return PositiveRows(data.path, targets[0]) if targets else data

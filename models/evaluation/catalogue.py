@@ -14,7 +14,7 @@ from towermill.models.baselines.base import Given
 from towermill.models.configs.train import TARGET_MONITORS
 from towermill.models.data.interactions import Processed, Queries
 from towermill.models.data.lists import ScoreBlock, TopK
-from towermill.models.data.targets import PositiveRows
+from towermill.models.data.targets import answers_of
 from towermill.models.evaluation.paired import paired_differences
 from towermill.models.evaluation.protocol import Model, Protocol, Ranking, Validation
 from towermill.models.evaluation.targets import evaluate_targets, validation_of_targets
@@ -101,19 +101,6 @@ def rank_baselines(
     return found
 
 
-def evaluate_baselines(
-    data: Processed,
-    queries: Queries,
-    k: Sequence[int],
-    seed: int,
-    metrics: Sequence[str] = (),
-    names: Sequence[str] = ("popularity", "random"),
-) -> dict[str, dict[str, float]]:
-    """Return what baselines reach on the same queries."""
-    tops = rank_baselines(names, Given(data, seed), queries, max(k))
-    return {name: measure(top, data, queries, k, metrics) for name, top in tops.items()}
-
-
 class CatalogueProtocol(Protocol):
     """Ranks the whole catalogue for each held-out query."""
 
@@ -166,7 +153,7 @@ class CatalogueProtocol(Protocol):
         seen, and ``targets`` has the metrics of `evaluate_targets` for each.
         """
         k = k or (10, 100)
-        whole, data = data, PositiveRows(data.path, model.targets[0]) if model.targets else data
+        whole, data = data, answers_of(data, model.targets)
         queries = data.queries(
             "test", ranking.query, ranking.filter_seen, limit=ranking.max_queries
         )

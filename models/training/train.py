@@ -21,7 +21,7 @@ from towermill.models.configs.train import (
     monitor_of,
 )
 from towermill.models.data.interactions import Processed
-from towermill.models.data.targets import PositiveRows
+from towermill.models.data.targets import answers_of
 from towermill.models.evaluation import PROTOCOLS
 from towermill.models.evaluation.protocol import Model, Ranking
 from towermill.models.layers.placement import in_host
@@ -75,13 +75,14 @@ def train_model(
         trained = _under_policy(data, model, train, seed)
         _check_placement(train, trained)
         protocol = PROTOCOLS.get(data.events)()
+        ranked = data if monitor in TARGET_MONITORS else answers_of(data, model.target_names)
         lesson = Lesson(
             data,
             train,
             out,
             seed,
             monitor,
-            validate=protocol.validation(_answers(data, model, monitor), monitor, ranking),
+            validate=protocol.validation(ranked, monitor, ranking),
             after_epoch=after_epoch,
             earlier=None if earlier is None else load_model(*earlier, model),
         )
@@ -104,13 +105,6 @@ def train_model(
 def batch_size_for(rows: int) -> int:
     """Return a power of two that makes about 64 steps of `rows`, from 64 to 4096."""
     return min(max(2 ** round(math.log2(max(rows, 1) / 64)) if rows > 64 else 64, 64), 4096)
-
-
-def _answers(data: Processed, model: ModelConfig, monitor: str) -> Processed:
-    """Return the data in which a ranking's answers are: of a target, the positive rows."""
-    if not model.target_names or monitor in TARGET_MONITORS:
-        return data
-    return PositiveRows(data.path, model.target_names[0])
 
 
 def _under_policy(data: Processed, model: ModelConfig, train: TrainConfig, seed: int) -> Model:

@@ -16,7 +16,7 @@ from towermill.models.build import load_model
 from towermill.models.configs import MODELS
 from towermill.models.data.interactions import Processed, Queries
 from towermill.models.data.lists import TopK
-from towermill.models.data.targets import PositiveRows
+from towermill.models.data.targets import answers_of
 from towermill.models.evaluation.catalogue import ranked
 from towermill.pipelines.bundle.manifest import MANIFEST, parse_manifest
 from towermill.pipelines.recipe.sections import EvaluateConfig
@@ -73,8 +73,7 @@ def recommend_split(run: Path, out: Path, split: str = "test", k: int = 10) -> L
             f"Expected a run that ranks the catalogue; {run} ranks impressions. For the lists of "
             "these: `towermill predict`."
         )
-    if model.targets:
-        data = PositiveRows(data.path, model.targets[0])
+    data = answers_of(data, model.targets)
     told = EvaluateConfig.model_validate(recipe["evaluate"])
     queries = _queries(data, split, told)
     top = ranked(model.scores(queries.features, data.catalogue), data, queries, k)

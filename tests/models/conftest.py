@@ -28,7 +28,7 @@ def id_world(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def history_world(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The group is told by the ids alone; users have histories."""
+    """Ids alone reveal the group; users have histories."""
     world = group_world(tmp_path_factory.mktemp("history-world"), features=False)
     return with_histories(world, size=15)
 

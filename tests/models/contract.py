@@ -14,7 +14,7 @@ from typing import Any, ClassVar
 import numpy as np
 import polars as pl
 import pytest
-from worlds import weights_of
+from worlds import evaluate_baselines, weights_of
 
 from towermill.models.build import load_model
 from towermill.models.configs.base import ModelConfig
@@ -22,7 +22,7 @@ from towermill.models.configs.train import ScheduleConfig, TrainConfig
 from towermill.models.contracts.retriever import Retriever
 from towermill.models.data.impressions import ImpressionData
 from towermill.models.data.interactions import Processed
-from towermill.models.evaluation.catalogue import evaluate_baselines, evaluate_catalogue
+from towermill.models.evaluation.catalogue import evaluate_catalogue
 from towermill.models.evaluation.impressions import report_impressions
 from towermill.models.training import train as train_module
 from towermill.models.training.checkpoints import Checkpoints, TrainState

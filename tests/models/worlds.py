@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +12,12 @@ from merlin.schema import ColumnSchema, Schema, Tags
 from merlin.schema.io.tensorflow_metadata import TensorflowMetadata
 
 from towermill.columns import FIRST_ID, HISTORY, ITEM_ID, OOV_ID, USER_ID
+from towermill.models.baselines.base import Given
 from towermill.models.configs.train import TrainConfig
 from towermill.models.contracts.retriever import Retriever
 from towermill.models.data.interaction_batches import InteractionBatches
-from towermill.models.data.interactions import Processed
+from towermill.models.data.interactions import Processed, Queries
+from towermill.models.evaluation.catalogue import measure, rank_baselines
 from towermill.models.training.checkpoints import TrainState
 from towermill.models.training.fit import fit
 
@@ -194,6 +196,18 @@ def with_histories(folder: Path, size: int = 9) -> Path:
     made = Schema([*schema, column])
     TensorflowMetadata.from_merlin_schema(made).to_proto_text_file(str(folder))
     return folder
+
+
+def evaluate_baselines(
+    data: Processed,
+    queries: Queries,
+    k: Sequence[int],
+    seed: int,
+    names: Sequence[str] = ("popularity", "random"),
+) -> dict[str, dict[str, float]]:
+    """Return what baselines reach on the same queries."""
+    tops = rank_baselines(names, Given(data, seed), queries, max(k))
+    return {name: measure(top, data, queries, k) for name, top in tops.items()}
 
 
 def fit_interactions(

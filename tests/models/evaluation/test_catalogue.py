@@ -10,14 +10,13 @@ import pandas as pd
 import polars as pl
 import pytest
 from merlin.schema import Tags
-from worlds import write_processed
+from worlds import evaluate_baselines, write_processed
 
 from towermill.columns import ITEM_ID, USER_ID
 from towermill.models.build import build_model
 from towermill.models.configs.two_tower import TwoTowerConfig
 from towermill.models.data.interactions import Processed
 from towermill.models.evaluation.catalogue import (
-    evaluate_baselines,
     evaluate_catalogue,
     rank_catalogue,
 )

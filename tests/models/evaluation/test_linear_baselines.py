@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from worlds import evaluate_baselines
 
 from towermill.columns import FIRST_ID, HISTORY
 from towermill.models.baselines import BASELINES, DEFAULT
@@ -15,7 +16,7 @@ from towermill.models.build import load_model
 from towermill.models.configs import MODELS
 from towermill.models.configs.train import TrainConfig
 from towermill.models.data.interactions import Processed
-from towermill.models.evaluation.catalogue import evaluate_baselines, rank_baselines
+from towermill.models.evaluation.catalogue import rank_baselines
 from towermill.models.training.train import train_model
 
 

@@ -73,9 +73,9 @@ class TestClicks:
         found = opened.recommend(features=raw, k=80, filter_seen=False)
         assert [i["item_id"] for i in found.items] == [i["item_id"] for i in known.items]
         np.testing.assert_allclose([i["score"] for i in found.items], scores, atol=1e-5)
-        stranger = opened.recommend("nobody", 80)
-        assert not stranger.known
-        assert np.isfinite([item["score"] for item in stranger.items]).all()
+        unknown = opened.recommend("nobody", 80)
+        assert not unknown.known
+        assert np.isfinite([item["score"] for item in unknown.items]).all()
 
 
 class TestSeveralTargets:
