@@ -8,6 +8,7 @@ from functools import reduce
 from operator import and_, or_
 from typing import Annotated, Any
 
+import numpy as np
 import polars as pl
 from pydantic import Field, FiniteFloat
 
@@ -17,6 +18,8 @@ from towermill.errors import DataError, did_you_mean
 Wanted = float | Annotated[list[str | int | FiniteFloat], Field(min_length=1)]
 #: An error lists at most this many values of a signal.
 _SHOWN = 20
+#: Whole numbers below this are float32 numbers too.
+_EXACT = 2**24
 
 
 @dataclass(frozen=True)
@@ -67,24 +70,27 @@ class Condition:
             return text.is_in([str(value) for value in self.values])
         # To Polars NaN is above all numbers; here it is no value.
         number = pl.col(self.signal).cast(pl.Float64).fill_nan(None)
-        if isinstance(self.wanted, tuple):
-            return number.is_in([float(value) for value in self.wanted])
-        return number >= self.wanted
+        if self.values:
+            return number.is_in(self._spellings)
+        return number >= min(self._spellings)
+
+    @property
+    def _spellings(self) -> list[Any]:
+        if self.is_text:
+            return list(map(str, self.values))
+        wanted: Any = self.values or (self.wanted,)
+        return [one for value in wanted for one in _spelled(value)]
 
     def mask(self, frame: Any) -> Any:
         """Return the mask of a frame's rows, of pandas (Arrow columns too) or cuDF."""
         column = frame[self.signal]
         if not self.values:
-            return column >= self.wanted
-        values = map(str, self.values) if self.is_text else self.values
-        return reduce(or_, (column == value for value in values))
+            return column >= min(self._spellings)
+        return reduce(or_, (column == value for value in self._spellings))
 
     def can_hold(self, greatest: Any) -> bool:
         """Tell whether rows with this greatest value may have one that meets it."""
-        if not self.values:
-            return bool(greatest >= self.wanted)
-        values = list(map(str, self.values)) if self.is_text else list(self.values)
-        return any(value <= greatest for value in values)
+        return any(value <= greatest for value in self._spellings)
 
     def __str__(self) -> str:
         if not self.values:
@@ -155,9 +161,8 @@ def require_values(frame: pl.LazyFrame, wanted: Mapping[str, Wanted], key: str) 
         counts = frame.group_by(column).len().drop_nulls().collect(engine="streaming")
         found = counts.sort("len", condition.signal, descending=[True, False])[condition.signal]
         held = set(found.to_list())
-        values = map(str, condition.values) if condition.is_text else condition.values
-        for value in values:
-            if value in held:
+        for value in condition.values:
+            if held.intersection([str(value)] if condition.is_text else _spelled(value)):
                 continue
             shown = _listed(found.to_list())
             near = did_you_mean(value, found.to_list()) if isinstance(value, str) else ""
@@ -165,6 +170,15 @@ def require_values(frame: pl.LazyFrame, wanted: Mapping[str, Wanted], key: str) 
                 f"`{key}` lists {_written(value)} of {condition.signal!r}, which no interaction "
                 f"has.{near} Its values are: {shown}. Correct the value, or leave it out."
             )
+
+
+def _spelled(number: Any) -> tuple[float, ...]:
+    """Return what equals a number: itself, and its float32 form, which columns may hold.
+
+    The float32 number next to 3.3 is below it.
+    """
+    exact = float(number)
+    return (exact, float(np.float32(exact))) if abs(exact) < _EXACT else (exact,)
 
 
 def _listed(values: Iterable[Any]) -> str:

@@ -24,6 +24,7 @@ FRAME = pl.DataFrame(
         "event": ["view", "buy", None, "cart", "buy"],
         "click": [0, 1, 2, None, 5],
         "stars": [1.0, float("nan"), None, 3.5, 4.0],
+        "single": pl.Series([3.3, 3.2, None, 4.7, float("nan")], dtype=pl.Float32),
     }
 )
 WANTED: list[dict[str, Any]] = [
@@ -34,6 +35,8 @@ WANTED: list[dict[str, Any]] = [
     {"stars": 3.5},
     {"stars": [1, 4.0]},
     {"event": ["buy"], "click": 2},
+    {"single": 3.3},
+    {"single": [3.3, 4.7]},
 ]
 
 
@@ -41,6 +44,8 @@ def slowly(row: dict[str, Any], wanted: dict[str, Any]) -> bool:
     def meets(value: Any, one: Any) -> bool:
         if value is None or value != value:
             return False
+        if isinstance(value, float):  # a float32 number as it was written
+            value = float(f"{value:.6g}")
         return value in one if isinstance(one, list) else value >= one
 
     return all(meets(row[name], one) for name, one in wanted.items())
