@@ -77,6 +77,8 @@ class RawTower(tf.Module):  # type: ignore[misc]
         for name, kind in kinds_of(features).items():
             found = kind.encode_tensors(name, features[name], raw, partial(self._look_up, name))
             if features[name].list:
+                # Unknown items are left out of a history, as in training.
+                found = _known(*found) if features[name].raw.ids_of else found
                 encoded[f"{name}__values"], encoded[f"{name}__offsets"] = found
             else:
                 encoded[name] = tf.cast(found, features[name].dtype)
@@ -84,6 +86,13 @@ class RawTower(tf.Module):  # type: ignore[misc]
 
     def _look_up(self, name: str, values: tf.Tensor) -> tf.Tensor:
         return self.tables[name].lookup(values)
+
+
+def _known(values: tf.Tensor, offsets: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """Return lists of ids without the unknown ones."""
+    known = values >= FIRST_ID
+    ends = tf.concat([[0], tf.cumsum(tf.cast(known, offsets.dtype))], 0)
+    return tf.boolean_mask(values, known), tf.gather(ends, offsets)
 
 
 class _Hidden:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -73,17 +74,23 @@ def check_raw_tower(bundle: Bundle) -> dict[str, Any]:
 
 
 def raw_queries(bundle: Bundle, rows: NDArray[np.int64]) -> list[dict[str, Any]]:
-    """Return the raw features of users, at the moment at which the training ended."""
+    """Return the raw features of users, at the moment at which the training ended.
+
+    Every second history has an unknown item in its middle.
+    """
     table, features = bundle.users, bundle.manifest.query_features
     held = bundle.users_batch(rows)
     items = bundle.items.raw(ITEM_ID).to_pylist() if HISTORY in features else []
+    unknown = _unknown(items)
     queries = []
     for place, given in enumerate(table.rows(rows)):
         values = {name: given.get(name) for name in bundle.manifest.raw_inputs}
         if HISTORY in values:
             first, end = held[f"{HISTORY}__offsets"][place : place + 2]
             read = held[f"{HISTORY}__values"][first:end]
-            values[HISTORY] = [items[i - FIRST_ID] for i in read if i >= FIRST_ID]
+            known = [items[i - FIRST_ID] for i in read if i >= FIRST_ID]
+            half = len(known) // 2
+            values[HISTORY] = known[:half] + unknown[: place % 2] + known[half:]
         if TIMESTAMP in values:
             values[TIMESTAMP] = bundle.manifest.as_of
         for name, feature in features.items():
@@ -91,6 +98,15 @@ def raw_queries(bundle: Bundle, rows: NDArray[np.int64]) -> list[dict[str, Any]]
                 values[name] = _encoded(held, name, feature.list, place)
         queries.append(values)
     return queries
+
+
+def _unknown(items: list[Any]) -> list[Any]:
+    """Return one id, of the type of `items`, that is not among them; none if there are none."""
+    known = set(items)
+    made = (
+        map(str, itertools.count()) if isinstance(next(iter(items), 0), str) else itertools.count()
+    )
+    return [next(one for one in made if one not in known)] if items else []
 
 
 def _encoded(batch: Batch, name: str, listed: bool, place: int) -> Any:
