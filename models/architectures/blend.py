@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 #: Weights of two parts that are tried on the validation split: these steps, then half of them.
 _STEP: Final = 0.2
+#: Share of the best score within which weights count as equals.
+_PLATEAU: Final = 0.005
 _LEAST_VARIANCE: Final = 1e-12
 
 
@@ -135,10 +137,14 @@ class BlendRetriever(Retriever):
         """Take the parts' present item vectors for the scale of their scores."""
         self.query_tower.hold([part.embed_items(data.items) for part in self.retrievers])
 
-    def weigh(self, score: Callable[[Retriever], float]) -> dict[tuple[float, ...], float]:
-        """Choose the weights by which `score` is highest; return all that were tried.
+    def weigh(
+        self, score: Callable[[Retriever], float]
+    ) -> tuple[tuple[float, ...], dict[tuple[float, ...], float]]:
+        """Choose the weights by `score`; return them, and all that were tried with their scores.
 
-        Steps of 0.2, and of 0.1 about the best; in each, the weights sum to 1.
+        Steps of 0.2, and of 0.1 about the best; in each, the weights sum to 1. The mean of all
+        whose score is within 0.5 % of the best is taken: among equals the noise of the validation
+        split decides, and a mean lies in the middle of the plateau.
         """
         tried: dict[tuple[float, ...], float] = {}
 
@@ -151,8 +157,12 @@ class BlendRetriever(Retriever):
             attempt(weights)
         for weights in _around(max(tried, key=lambda one: tried[one]), _STEP / 2):
             attempt(weights)
-        self.query_tower.weighting.assign(max(tried, key=lambda one: tried[one]))
-        return tried
+        best = max(tried.values())
+        good = [one for one, found in tried.items() if found >= best - _PLATEAU * abs(best)]
+        chosen = tuple(np.mean(good, axis=0).round(3).tolist())
+        attempt(chosen)
+        self.query_tower.weighting.assign(chosen)
+        return chosen, tried
 
 
 def _simplex(parts: int, step: float) -> list[tuple[float, ...]]:

@@ -102,13 +102,12 @@ def _learn_parts(model: Any, config: ModelConfig, lesson: Lesson) -> TrainState:
     if validate is None or model.weighted:
         state.best = lesson.score(model)
         return state
-    tried = model.weigh(lambda blend: validate(blend)[lesson.monitor])
-    best = max(tried, key=lambda one: tried[one])
-    state.best = tried[best]
+    chosen, tried = model.weigh(lambda blend: validate(blend)[lesson.monitor])
+    state.best = tried[chosen]
     for weights in sorted(tried):
         logger.debug("weights %s: %s %.4f", weights, lesson.monitor, tried[weights])
-    shares = ", ".join(f"{own.kind} {w:g}" for own, w in zip(config.blended, best, strict=True))
-    logger.info("weights: %s (%s %.4f)", shares, lesson.monitor, tried[best])
+    shares = ", ".join(f"{own.kind} {w:g}" for own, w in zip(config.blended, chosen, strict=True))
+    logger.info("weights: %s (%s %.4f)", shares, lesson.monitor, tried[chosen])
     return state
 
 

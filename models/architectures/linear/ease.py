@@ -4,8 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import scipy.sparse as sp
+
 from towermill.columns import HISTORY, ITEM_ID
-from towermill.models.architectures.linear.ease_weights import Spectrum, ease_vectors
+from towermill.models.architectures.linear.ease_weights import (
+    Spectrum,
+    ease_vectors,
+    noise_scale,
+    with_user_weights,
+)
 from towermill.models.architectures.linear.matrix import interaction_matrix
 from towermill.models.architectures.linear.towers import ItemTower, LinearRetriever, SumTower
 from towermill.models.contracts.retriever import Retriever
@@ -32,8 +39,11 @@ def build_ease(data: Processed, config: EaseConfig) -> Retriever:
 
 
 def solve_ease(model: Retriever, data: Processed, config: EaseConfig) -> None:
-    """Compute the vectors of both towers: see `ease_vectors`."""
+    """Compute the vectors of both towers: see `ease_vectors` and `noise_scale`."""
     dim = model.item_tower.table.table.shape[1]
-    query, item = ease_vectors(Spectrum.of(interaction_matrix(data), dim), config.l2, dim)
-    model.query_tower.table.assign(query)
-    model.item_tower.table.assign(item)
+    matrix = with_user_weights(interaction_matrix(data), config.user_exponent)
+    scale = noise_scale(matrix, config.l2, config.dropout)
+    spectrum = Spectrum.of((matrix @ sp.diags(scale)).tocsr(), dim)
+    query, item = ease_vectors(spectrum, config.l2, dim)
+    model.query_tower.table.assign(query * scale[:, None])
+    model.item_tower.table.assign(item / scale[:, None])

@@ -96,3 +96,40 @@ def ease_vectors(
     query, kept = v[:, :dim], g[:dim]
     item = query * (kept / (kept + l2)) / (l2 * diagonal)[:, None]
     return query.astype(np.float32), item.astype(np.float32)
+
+
+def noise_scale(matrix: sp.csr_matrix, l2: float, dropout: float) -> NDArray[np.float32]:
+    """Return the scale of the items, ``(items,)``, by which EASE becomes EDLAE.
+
+    Dropping items of a history with probability p adds ``p / (1 - p) diag(G)`` to EASE's ``l2 I``
+    (Steck, NeurIPS 2020, "Autoencoders that don't overfit towards the identity"). The sum is
+    ``l2 / scale**2``, so the inverse is that of EASE on ``matrix * scale``, scaled on both sides:
+    EDLAE's vectors are ``query * scale`` and ``item / scale``.
+
+    Examples
+    --------
+    >>> noise_scale(sp.csr_matrix([[1.0, 1.0], [0.0, 1.0]]), l2=2.0, dropout=0.75).tolist()
+    [0.6324555277824402, 0.5]
+    """
+    squares = np.asarray(matrix.multiply(matrix).sum(axis=0)).ravel()
+    noise = dropout / (1 - dropout) * squares
+    scale: NDArray[np.float32] = (1 / np.sqrt(1 + noise / l2)).astype(np.float32)
+    return scale
+
+
+def with_user_weights(matrix: sp.csr_matrix, exponent: float) -> sp.csr_matrix:
+    """Return the rows times the roots of weights ``n**-exponent``, n being a row's sum.
+
+    In the Gram matrix each user then has that weight. The mean weight of an interaction is 1.
+
+    Examples
+    --------
+    >>> rows = with_user_weights(sp.csr_matrix([[1.0, 1.0], [0.0, 1.0]]), exponent=1.0)
+    >>> (rows.T @ rows).toarray().round(3).tolist()
+    [[0.75, 0.75], [0.75, 2.25]]
+    """
+    counts = np.asarray(matrix.sum(axis=1)).ravel()
+    weights = np.maximum(counts, 1.0) ** -exponent
+    weights *= counts.sum() / max((weights * counts).sum(), 1e-12)
+    weighted: sp.csr_matrix = (sp.diags(np.sqrt(weights)) @ matrix).astype(matrix.dtype).tocsr()
+    return weighted

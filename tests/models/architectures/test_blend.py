@@ -61,10 +61,21 @@ class TestWeights:
         def nearness(blend: Any) -> float:
             return -float(np.abs(blend.query_tower.weighting.numpy() - best).sum())
 
-        tried = model.weigh(nearness)
+        chosen, tried = model.weigh(nearness)
+        assert chosen == best
         np.testing.assert_allclose(model.query_tower.weighting.numpy(), best, atol=1e-6)
         assert all(abs(sum(weights) - 1) < 1e-6 for weights in tried)
         assert len(tried) < 10
+
+    def test_the_middle_of_equals_is_chosen(self, history_world: Path) -> None:
+        model: Any = build_model(Processed(history_world), BlendConfig(**BOTH))
+
+        def plateau(blend: Any) -> float:
+            return 0.3 if 0.35 < blend.query_tower.weighting.numpy()[0] < 0.85 else 0.1
+
+        chosen, _ = model.weigh(plateau)
+        assert chosen == (0.575, 0.425)
+        np.testing.assert_allclose(model.query_tower.weighting.numpy(), chosen)
 
     @pytest.mark.parametrize(
         ("change", "message"),

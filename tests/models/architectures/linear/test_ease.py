@@ -75,6 +75,28 @@ class TestEase(ServedContract):
         np.testing.assert_array_equal(found[0], found[1])
 
 
+class TestDenoising:
+    """EDLAE and weights of users, against the formula with a dense inverse."""
+
+    @pytest.mark.parametrize(("dropout", "exponent"), [(0.4, 0.0), (0.0, 0.5), (0.3, 1.0)])
+    def test_scores(self, history_world: Path, dropout: float, exponent: float) -> None:
+        data = Processed(history_world)
+        config = EaseConfig(l2=5.0, dropout=dropout, user_exponent=exponent)
+        model = build_model(data, config)
+        config.solve(model, data, seed=0)
+        dense = interaction_matrix(data).toarray().astype(np.float64)
+        sums = dense.sum(axis=1)
+        weights = sums**-exponent * sums.sum() / (sums ** (1 - exponent)).sum()
+        gram = dense.T @ (dense * weights[:, None])
+        noisy = gram + np.diag(5.0 + dropout / (1 - dropout) * np.diag(gram))
+        inverse = np.linalg.inv(noisy)
+        expected = inverse / -np.diag(inverse)
+        query, item = (t.table.table.numpy()[FIRST_ID:] for t in (model.query_tower, model.item_tower))
+        found = query @ item.T
+        unseen = ~np.eye(len(gram), dtype=bool)
+        np.testing.assert_allclose(found[unseen], expected[unseen], atol=1e-5)
+
+
 class TestVectors:
     @pytest.mark.parametrize(("users", "items"), [(40, 25), (15, 25)])
     @pytest.mark.parametrize("l2", [0.5, 20.0])
