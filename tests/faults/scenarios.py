@@ -55,6 +55,9 @@ class Scenario:
         Patterns of the files whose content must be that of an undisturbed run.
     before
         Commands that prepare the folder, undisturbed.
+    improves
+        Whether the results are written again as they improve: an interrupted command leaves whole
+        files, of which only the last is that of an undisturbed run.
     points
         How many changes of files are disturbed in ``make test-faults``, by each kind of fault.
     """
@@ -63,6 +66,7 @@ class Scenario:
     command: str
     results: tuple[str, ...]
     before: tuple[str, ...] = ()
+    improves: bool = False
     points: int = 10
 
 
@@ -97,7 +101,11 @@ SCENARIOS = [
         points=20,
     ),
     Scenario(
-        "tune", "tune tiny.yaml --trials 2", _of("tiny", "runs/{}/tune/*/best.yaml"), points=8
+        "tune",
+        "tune tiny.yaml --trials 2",
+        _of("tiny", "runs/{}/tune/*/best.yaml"),
+        improves=True,
+        points=8,
     ),
     Scenario(
         "simulate",
