@@ -5,16 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Self
+from typing import Self
 
 import polars as pl
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, model_validator
 
 from towermill.columns import ITEM_ID, RATING, SPLIT, TIMESTAMP, USER_ID
 from towermill.errors import DataError
 from towermill.features.config import Features, names_refused
 from towermill.features.shared.times import time_expr
-from towermill.section import Section
 from towermill.workflows.sources.base import SourceConfig
 from towermill.workflows.sources.reading.files import find_files
 from towermill.workflows.sources.reading.ids import in_type
@@ -28,78 +27,9 @@ from towermill.workflows.sources.reading.raw_table import (
 from towermill.workflows.sources.reading.signals import number_expr, signal_expr
 from towermill.workflows.sources.reading.text.text_types import Role
 from towermill.workflows.sources.reading.values import require_values
-from towermill.workflows.sources.sessions import Gap, cut_sessions, to_gap
+from towermill.workflows.sources.sessions import cut_sessions, to_gap
+from towermill.workflows.sources.table_sections import InteractionsTable, ItemsTable, UsersTable
 from towermill.workflows.tables import Tables
-
-
-class InteractionsTable(Section):
-    """The location of the interactions, and the roles of their columns.
-
-    Parameters
-    ----------
-    path
-        Parquet, CSV or TSV file, folder or glob.
-    user_id, item_id
-        Their columns.
-    timestamp, rating
-        Their columns, where there are any; a column named ``timestamp`` is found by itself.
-    signals
-        Further outcomes of an interaction: a list of columns, or canonical name to column
-        (``{click: was_clicked}``). They are numbers or Booleans, or text if `types` says so or the
-        recipe asks for values that are text (``positive: {event: [cart, buy]}``).
-    session_gap
-        For logs without users: cut the rows of each ``user_id`` (a device, a cookie) where they are
-        further apart than this (``30m``) into sessions, each of which becomes a user.
-    split
-        Column that says ``train``, ``validation`` or ``test``, for a split of kind ``given``.
-    features
-        Context columns and their features.
-    reading
-        How these files are read, in place of what the source says of all tables.
-    """
-
-    path: str
-    user_id: str = USER_ID
-    item_id: str = ITEM_ID
-    timestamp: str | None = None
-    rating: str | None = None
-    signals: dict[str, str] = Field(default_factory=dict)
-    session_gap: Gap | None = None
-    split: str | None = None
-    features: Features = Field(default_factory=dict)
-    reading: ReadingOptions | None = None
-
-    @field_validator("signals", mode="before")
-    @classmethod
-    def _named(cls, value: Any) -> Any:
-        return {name: name for name in value} if isinstance(value, list) else value
-
-    @model_validator(mode="after")
-    def _two_ids(self) -> InteractionsTable:
-        if self.user_id == self.item_id:
-            raise ValueError(
-                "`user_id` and `item_id` should be two columns. Received for both: "
-                f"{self.user_id!r}"
-            )
-        return self
-
-
-class ItemsTable(Section):
-    """The location of the items: one row per id."""
-
-    path: str
-    item_id: str = ITEM_ID
-    features: Features = Field(default_factory=dict)
-    reading: ReadingOptions | None = None
-
-
-class UsersTable(Section):
-    """The location of the users: one row per id."""
-
-    path: str
-    user_id: str = USER_ID
-    features: Features = Field(default_factory=dict)
-    reading: ReadingOptions | None = None
 
 
 class Table(SourceConfig, ReadingOptions):
@@ -142,10 +72,13 @@ class Table(SourceConfig, ReadingOptions):
         return self
 
     def reading_as_text(self, signals: Iterable[str]) -> Self:
-        """Return the source with the columns of these signals in `types`, as text."""
-        columns = [self.interactions.signals.get(name) for name in signals]
-        text: dict[str, Declared] = {column: "text" for column in columns if column}
-        return self.model_copy(update={"types": {**text, **self.types}}) if text else self
+        """Return the source with those of these signals that it has among its `text_signals`."""
+        spec = self.interactions
+        found = [name for name in signals if name in spec.signals]
+        text = tuple(dict.fromkeys((*spec.text_signals, *found)))
+        return self.model_copy(
+            update={"interactions": spec.model_copy(update={"text_signals": text})}
+        )
 
     def files(self) -> list[Path]:
         """Return the files of all tables: interactions, items, users."""
@@ -166,7 +99,13 @@ class Table(SourceConfig, ReadingOptions):
         """
         spec, what = self.interactions, "source.interactions"
         named: dict[str, Role] = {spec.user_id: "id", spec.item_id: "id"}
-        named |= {column: "number" for column in (spec.rating, *spec.signals.values()) if column}
+        named |= {spec.rating: "number"} if spec.rating else {}
+        texts: dict[str, Declared] = {spec.signals[name]: "text" for name in spec.text_signals}
+        declared = {**texts, **self.types}
+        named |= {
+            column: "text" if declared.get(column) == "text" else "number"
+            for column in spec.signals.values()
+        }
         named |= {spec.split: "text"} if spec.split else {}
         named |= {spec.timestamp: "time"} if spec.timestamp else {}
         opened = self._open(spec, what, named, scratch, optional={TIMESTAMP: "time"})
@@ -190,7 +129,7 @@ class Table(SourceConfig, ReadingOptions):
         if spec.split:
             columns.append(pl.col(spec.split).cast(pl.String).alias(SPLIT))
         columns += [
-            signal_expr(raw, column, what, self.types.get(column)).alias(name)
+            signal_expr(raw, column, what, declared.get(column)).alias(name)
             for name, column in spec.signals.items()
         ]
         columns += _features(raw, spec.features, taken, what)

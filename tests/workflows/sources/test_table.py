@@ -201,13 +201,37 @@ class TestTable:
         assert rows["event"].to_list() == ["view", "buy"]
 
     def test_declared_types_count_before_the_use(self, tmp_path: Path) -> None:
+        log = tmp_path / "log.csv"
+        log.write_text("user_id,item_id,what\n1,1,7\n2,2,8\n")
         source = Table.model_validate(
             {
-                "interactions": {"path": "log.csv", "signals": {"event": "what"}},
+                "interactions": {"path": str(log), "signals": {"event": "what"}},
                 "types": {"what": "integer"},
             }
         )
-        assert source.reading_as_text(["event"]).types == {"what": "integer"}
+        rows = source.reading_as_text(["event"]).read(tmp_path).interactions.collect()
+        assert rows["event"].to_list() == [7, 8]
+
+    def test_text_signals_leave_columns_of_other_tables_alone(self, tmp_path: Path) -> None:
+        (tmp_path / "log.csv").write_text("user_id,item_id,kind\n1,1,7\n2,2,8\n")
+        (tmp_path / "items.csv").write_text("item_id,kind\n1,3\n2,4\n")
+        source = Table.model_validate(
+            {
+                "interactions": {"path": str(tmp_path / "log.csv"), "signals": ["kind"]},
+                "items": {
+                    "path": str(tmp_path / "items.csv"),
+                    "features": {"kind": "number"},
+                },
+            }
+        )
+        tables = source.reading_as_text(["kind"]).read(tmp_path)
+        assert tables.interactions.collect()["kind"].to_list() == ["7", "8"]
+        assert tables.items is not None
+        assert tables.items.collect()["kind"].to_list() == [3, 4]
+
+    def test_text_signals_that_are_none(self) -> None:
+        with pytest.raises(ValidationError, match="should name signals"):
+            Table.model_validate({"interactions": {"path": "x", "text_signals": ["event"]}})
 
     def test_side_ids_take_the_type_of_the_interactions(self, tmp_path: Path) -> None:
         def read(inter: list[Any], side: list[Any]) -> list[Any]:
