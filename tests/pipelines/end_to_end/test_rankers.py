@@ -95,6 +95,23 @@ class TestSeveralTargets:
         assert len(Bundle.open(out / "clicks" / "latest" / "bundle").recommend(5, 10).items) == 10
 
 
+class TestTrees:
+    def test_each_target_is_reported(self, bundle: Path, out: Path) -> None:
+        """Gradient-boosted trees, on what `bundle` has processed, with its list of brands."""
+        pytest.importorskip("xgboost")
+        targets = ["click", "conversion"]
+        model = {"kind": "xgboost", "targets": targets, "trees": 50, "list_values": 4}
+        run(validate_recipe({**RECIPE, "model": model}), out)
+        found = Bundle.open(out / "clicks" / "latest" / "bundle")
+        metrics = found.manifest.metrics["targets"]
+        assert list(metrics) == targets
+        assert metrics["click"]["auc"] > 0.8
+        assert metrics["conversion"]["auc"] > 0.7
+        scores = [item["score"] for item in found.recommend(5, 80, filter_seen=False).items]
+        assert len(scores) == 80
+        assert np.std(scores) > 0.1
+
+
 class TestListsAndContext:
     def test_bundle_ranks(self, tmp_path: Path) -> None:
         logs = tmp_path / "logs.csv"

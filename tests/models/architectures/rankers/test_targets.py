@@ -10,9 +10,8 @@ import numpy as np
 import polars as pl
 import pytest
 import tensorflow as tf
-from merlin.schema import Tags
 from pydantic import ValidationError
-from worlds import by_falling_count, write_processed
+from worlds import crossed_world, gain
 
 from towermill.columns import FIRST_ID, ITEM_ID, USER_ID
 from towermill.errors import DataError, RecipeError
@@ -31,60 +30,12 @@ from towermill.models.evaluation.targets import evaluate_targets
 from towermill.models.metrics.clicks import auroc
 from towermill.models.training.train import train_model
 
-USERS, ITEMS, KINDS = 300, 200, 6
 TRAIN = TrainConfig(epochs=6, batch_size=256, learning_rate=0.005, patience=2, tensorboard=False)
-#: Logit of a click where the parities of both categories agree; minus it where they do not.
-STRENGTH = 2.0
 
 
-def crossed_world(folder: Path, rows: int = 40_000) -> Path:
-    """Write shown items whose clicks depend on the XOR of the parities of two categories.
-
-    A user has a category ``taste``, an item one ``style``, both of six; neither tells anything
-    alone. Each row's true chance of a click is the column ``chance``. A third of the pairs of
-    categories is shown eight times as often as the others, which has no effect on clicks. What is
-    clicked is bought with a chance of 0.6 in three styles, and of 0.1 in the others.
-    """
-    rng = np.random.default_rng(5)
-    users, items = rng.integers(0, USERS, 4 * rows), rng.integers(0, ITEMS, 4 * rows)
-    targeted = users % KINDS // 2 == items % KINDS // 2
-    shown = np.flatnonzero(rng.random(4 * rows) < np.where(targeted, 1.0, 1 / 8))[:rows]
-    users, items = users[shown], items[shown]
-    chance = 1 / (1 + np.exp(-STRENGTH * np.where((users + items) % 2 == 0, 1, -1)))
-    sale = np.where(items % KINDS < 3, 0.6, 0.1)
-    clicked, bought = rng.random(rows) < chance, rng.random(rows) < sale
-    user_of, item_of = by_falling_count(users, USERS), by_falling_count(items, ITEMS)
-    frame = pl.DataFrame(
-        {
-            USER_ID: user_of[users],
-            ITEM_ID: item_of[items],
-            "taste": (users % KINDS + 3).astype(np.int32),
-            "style": (items % KINDS + 3).astype(np.int32),
-            "click": clicked.astype(np.int8),
-            "buy": (clicked & bought).astype(np.int8),
-            "chance": chance,
-            "buy_chance": chance * sale,
-        }
-    )
-    ends = {"train": (0.0, 0.6), "validation": (0.6, 0.7), "test": (0.7, 1.0)}
-    splits = {
-        name: frame.slice(int(first * rows), int((last - first) * rows))
-        for name, (first, last) in ends.items()
-    }
-    catalogue = frame.select(ITEM_ID, "style").unique().sort(ITEM_ID)
-    sides = {USER_ID: Tags.USER, "taste": Tags.USER, ITEM_ID: Tags.ITEM, "style": Tags.ITEM}
-    return write_processed(folder, splits, catalogue, sides)
-
-
-@pytest.fixture(scope="module")
-def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return crossed_world(tmp_path_factory.mktemp("crossed"))
-
-
-def gain(world: Path, auc: float, chance: str = "chance", target: str = "click") -> float:
-    """Return an AUC above chance as a share of what the true chances reach."""
-    test = Processed(world).scan("test").select(chance, target).collect()
-    return (auc - 0.5) / (auroc(test[chance], test[target]) - 0.5)
+@pytest.fixture
+def world(crossed: Path) -> Path:
+    return crossed
 
 
 class TestPlantedInteraction:
