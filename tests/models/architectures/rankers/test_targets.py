@@ -9,17 +9,13 @@ from typing import Any
 import numpy as np
 import polars as pl
 import pytest
-import tensorflow as tf
-from pydantic import ValidationError
 from worlds import crossed_world, gain
 
 from towermill.columns import FIRST_ID, ITEM_ID, USER_ID
 from towermill.errors import DataError, RecipeError
-from towermill.models.architectures.rankers.mmoe import logit_of_both
 from towermill.models.build import load_model
 from towermill.models.configs import MODELS
 from towermill.models.configs.rankers.dcn import DCNConfig
-from towermill.models.configs.rankers.mmoe import MMoEConfig
 from towermill.models.configs.train import TrainConfig
 from towermill.models.configs.two_tower import TwoTowerConfig
 from towermill.models.data.interactions import Processed
@@ -70,67 +66,6 @@ class TestPlantedInteraction:
         model: Any = load_model(own, tmp_path / "out", config)[1]
         scores = (model.embed_queries(test) * model.embed_items(test)).sum(axis=1)
         assert gain(world, auroc(scores, test["click"])) < most
-
-
-class TestSeveralTargets:
-    config = MMoEConfig(
-        embedding_dim=8,
-        mlp=(32, 16),
-        tower=(8,),
-        targets=("click", "buy"),
-        ranks_by="buy",
-        entire_space=True,
-    )
-
-    @pytest.fixture(scope="class")
-    @classmethod
-    def trained(cls, world: Path, tmp_path_factory: pytest.TempPathFactory) -> Any:
-        out = tmp_path_factory.mktemp("several")
-        train_model(world, cls.config, TRAIN, out, 0)
-        return load_model(world, out, cls.config)
-
-    def test_finds_both(self, trained: Any, world: Path) -> None:
-        data, model = trained
-        found = evaluate_targets(model, data, "test")
-        assert list(found) == ["buy", "click"]
-        assert gain(world, found["click"]["auc"]) >= 0.95
-        assert gain(world, found["buy"]["auc"], "buy_chance", "buy") >= 0.95
-        assert found["buy"]["calibration"] == pytest.approx(1, abs=0.1)
-
-    def test_nothing_is_likelier_bought_than_clicked(self, trained: Any) -> None:
-        data, model = trained
-        rows = data.scan("test").collect()
-        logits = model.target_logits(rows)
-        assert logits.shape == (rows.height, 2)
-        assert (logits[:, 0] < logits[:, 1]).all()
-
-    def test_ranks_by_the_one_that_is_named(self, trained: Any) -> None:
-        data, model = trained
-        rows = data.scan("test").head(100).collect()
-        np.testing.assert_allclose(
-            model.score(rows, rows), model.target_logits(rows)[:, 0], rtol=1e-5
-        )
-
-    def test_product_of_probabilities(self) -> None:
-        logits = np.array([-80.0, -5.0, 0.0, 3.0, 80.0], np.float32)
-        one, other = np.meshgrid(logits, logits)
-        with np.errstate(over="ignore"):
-            expected = 1 / (1 + np.exp(-one)) / (1 + np.exp(-other))
-        found = logit_of_both(tf.constant(one), tf.constant(other))
-        np.testing.assert_allclose(tf.sigmoid(found), expected, rtol=1e-4)
-        assert np.isfinite(found).all()
-
-    @pytest.mark.parametrize(
-        ("keys", "said"),
-        [
-            ({"targets": ("click",)}, "at least 2 items"),
-            ({"targets": ("click", "click")}, "`targets` should differ"),
-            ({"targets": ("click", "buy"), "ranks_by": "like"}, "one of `targets`: click, buy"),
-        ],
-    )
-    def test_refuses(self, keys: dict[str, Any], said: str) -> None:
-        with pytest.raises(ValidationError, match=said):
-            MMoEConfig(**keys)
 
 
 class TestReport:
