@@ -79,10 +79,11 @@ class TestClicks:
 
 
 class TestSeveralTargets:
-    def test_each_is_reported(self, bundle: Path, out: Path) -> None:
+    @pytest.mark.parametrize("kind", ["mmoe", "ple"])
+    def test_each_is_reported(self, kind: str, bundle: Path, out: Path) -> None:
         """On what `bundle` has processed."""
         model = {
-            **{"kind": "mmoe", "embedding_dim": 8, "mlp": [16], "tower": [8]},
+            **{"kind": kind, "embedding_dim": 8, "mlp": [16], "tower": [8]},
             **{"targets": ["click", "conversion"], "entire_space": True},
         }
         run(validate_recipe({**RECIPE, "model": model}), out)

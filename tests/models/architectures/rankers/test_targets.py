@@ -29,7 +29,7 @@ from towermill.models.training.train import train_model
 TRAIN = TrainConfig(epochs=6, batch_size=256, learning_rate=0.005, patience=2, tensorboard=False)
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def world(crossed: Path) -> Path:
     return crossed
 
