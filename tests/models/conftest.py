@@ -15,7 +15,7 @@ sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parent / "layers"
 pytest.register_assert_rewrite("contract")
 
 from news_worlds import mood_world, taste_world, topic_world  # noqa: E402
-from worlds import chain_world, group_world, with_histories  # noqa: E402
+from worlds import chain_world, crossed_world, group_world, with_histories  # noqa: E402
 
 from towermill.models.data.interactions import Processed  # noqa: E402
 
@@ -56,6 +56,18 @@ def chains(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def feature_world(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The group is told by a list and a number; test users are strangers."""
     return group_world(tmp_path_factory.mktemp("feature-world"), features=True)
+
+
+@pytest.fixture(scope="session")
+def crossed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Whether an item is clicked is told by two categories together."""
+    return crossed_world(tmp_path_factory.mktemp("crossed"))
+
+
+@pytest.fixture(scope="session")
+def crossed_few(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same with ten steps an epoch."""
+    return crossed_world(tmp_path_factory.mktemp("crossed-few"), rows=4200)
 
 
 @pytest.fixture(scope="session")

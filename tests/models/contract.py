@@ -14,8 +14,9 @@ from typing import Any, ClassVar
 import numpy as np
 import polars as pl
 import pytest
-from worlds import evaluate_baselines, weights_of
+from worlds import evaluate_baselines, gain, weights_of
 
+from towermill.columns import ITEM_ID
 from towermill.models.build import load_model
 from towermill.models.configs.base import ModelConfig
 from towermill.models.configs.train import ScheduleConfig, TrainConfig
@@ -24,6 +25,8 @@ from towermill.models.data.impressions import ImpressionData
 from towermill.models.data.interactions import Processed
 from towermill.models.evaluation.catalogue import evaluate_catalogue
 from towermill.models.evaluation.impressions import report_impressions
+from towermill.models.evaluation.targets import evaluate_targets
+from towermill.models.metrics.clicks import auroc
 from towermill.models.training import train as train_module
 from towermill.models.training.checkpoints import Checkpoints, TrainState
 from towermill.models.training.train import Model, train_model
@@ -83,10 +86,20 @@ def judged(data: Processed, model: Model) -> tuple[float, float]:
     if isinstance(data, ImpressionData):
         report = report_impressions(model, data, data.slates("test"), (10,), seed=0)
         return report["metrics"]["auc"], max(m["auc"] for m in report["baselines"].values())
+    if getattr(model, "targets", ()):
+        return judged_by_clicks(data, model)
     queries = data.queries("test")
     baselines = evaluate_baselines(data, queries, (10,), seed=0)
     found = evaluate_catalogue(model, data, queries, (10,))
     return found["recall@10"], max(m["recall@10"] for m in baselines.values())
+
+
+def judged_by_clicks(data: Processed, model: Any) -> tuple[float, float]:
+    """Return the gain of the crossed world's clicks, and that of the items' popularity."""
+    found = evaluate_targets(model, data, "test")["click"]["auc"]
+    test = data.scan("test").collect()
+    popular = auroc(data.id_counts[test[ITEM_ID]], test["click"].to_numpy())
+    return gain(data.path, found), gain(data.path, popular)
 
 
 def queries_of(data: Processed) -> pl.DataFrame:

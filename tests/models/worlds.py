@@ -18,11 +18,16 @@ from towermill.models.contracts.retriever import Retriever
 from towermill.models.data.interaction_batches import InteractionBatches
 from towermill.models.data.interactions import Processed, Queries
 from towermill.models.evaluation.catalogue import measure, rank_baselines
+from towermill.models.metrics.clicks import auroc
 from towermill.models.training.checkpoints import TrainState
 from towermill.models.training.fit import fit
 
 ID_TAGS = {USER_ID: [Tags.USER_ID], ITEM_ID: [Tags.ITEM_ID]}
 GROUPS = 6
+#: Categories of users, and of items, in the crossed world.
+KINDS = 6
+#: Logit of a click where the parities of both categories agree; minus it where they do not.
+STRENGTH = 2.0
 
 
 def write_processed(
@@ -165,6 +170,45 @@ def chain_world(folder: Path, *, users: int = 200, items: int = 60) -> Path:
     return with_histories(path)
 
 
+def crossed_world(folder: Path, rows: int = 40_000) -> Path:
+    """Write shown items whose clicks depend on the XOR of the parities of two categories.
+
+    A user has a category ``taste``, an item one ``style``, both of six; neither tells anything
+    alone. Each row's true chance of a click is the column ``chance``. A third of the pairs of
+    categories is shown eight times as often as the others, which has no effect on clicks. What is
+    clicked is bought with a chance of 0.6 in three styles, and of 0.1 in the others.
+    """
+    rng = np.random.default_rng(5)
+    users, items = rng.integers(0, 300, 4 * rows), rng.integers(0, 200, 4 * rows)
+    targeted = users % KINDS // 2 == items % KINDS // 2
+    shown = np.flatnonzero(rng.random(4 * rows) < np.where(targeted, 1.0, 1 / 8))[:rows]
+    users, items = users[shown], items[shown]
+    chance = 1 / (1 + np.exp(-STRENGTH * np.where((users + items) % 2 == 0, 1, -1)))
+    sale = np.where(items % KINDS < 3, 0.6, 0.1)
+    clicked, bought = rng.random(rows) < chance, rng.random(rows) < sale
+    user_of, item_of = by_falling_count(users, 300), by_falling_count(items, 200)
+    frame = pl.DataFrame(
+        {
+            USER_ID: user_of[users],
+            ITEM_ID: item_of[items],
+            "taste": (users % KINDS + 3).astype(np.int32),
+            "style": (items % KINDS + 3).astype(np.int32),
+            "click": clicked.astype(np.int8),
+            "buy": (clicked & bought).astype(np.int8),
+            "chance": chance,
+            "buy_chance": chance * sale,
+        }
+    )
+    ends = {"train": (0.0, 0.6), "validation": (0.6, 0.7), "test": (0.7, 1.0)}
+    splits = {
+        name: frame.slice(int(first * rows), int((last - first) * rows))
+        for name, (first, last) in ends.items()
+    }
+    catalogue = frame.select(ITEM_ID, "style").unique().sort(ITEM_ID)
+    sides = {USER_ID: Tags.USER, "taste": Tags.USER, ITEM_ID: Tags.ITEM, "style": Tags.ITEM}
+    return write_processed(folder, splits, catalogue, sides)
+
+
 def with_histories(folder: Path, size: int = 9) -> Path:
     """Add the histories to a processed data set, in the order of its rows."""
     lists: pl.DataFrame | None = None
@@ -196,6 +240,12 @@ def with_histories(folder: Path, size: int = 9) -> Path:
     made = Schema([*schema, column])
     TensorflowMetadata.from_merlin_schema(made).to_proto_text_file(str(folder))
     return folder
+
+
+def gain(world: Path, auc: float, chance: str = "chance", target: str = "click") -> float:
+    """Return an AUC above chance as a share of what the true chances reach."""
+    test = Processed(world).scan("test").select(chance, target).collect()
+    return (auc - 0.5) / (auroc(test[chance], test[target]) - 0.5)
 
 
 def evaluate_baselines(

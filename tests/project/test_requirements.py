@@ -14,7 +14,12 @@ from packaging.version import Version
 ROOT = Path(__file__).parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 EXTRAS = PROJECT["optional-dependencies"]
-LOCKS = sorted(path.stem for path in (ROOT / "requirements").glob("*.txt"))
+#: The locks by name; what they are made of is in `requirements/in`.
+FILES = {
+    path.stem: path
+    for path in sorted((ROOT / "requirements").rglob("*.txt"))
+    if path.parent.name != "in"
+}
 #: Extras that are added to an environment of another lock.
 ADDED = sorted(EXTRAS.keys() - {"cpu", "gpu", "dev"})
 #: RAPIDS 26.6 asks for an older patch of Dask; TensorFlow is another package on a CPU.
@@ -22,7 +27,7 @@ DIFFERENT = {"tensorflow", "tensorflow-cpu"}
 
 
 def text(lock: str) -> str:
-    return (ROOT / "requirements" / f"{lock}.txt").read_text()
+    return FILES[lock].read_text()
 
 
 def pins(lock: str) -> dict[str, Version]:
@@ -47,7 +52,7 @@ def overrides(name: str) -> dict[str, SpecifierSet]:
     return found
 
 
-@pytest.mark.parametrize("lock", LOCKS)
+@pytest.mark.parametrize("lock", FILES)
 class TestLock:
     def test_every_pin_has_a_hash(self, lock: str) -> None:
         blocks = re.split(r"^(?=[a-z0-9._-]+==)", text(lock), flags=re.MULTILINE)[1:]
@@ -63,7 +68,7 @@ class TestLock:
             (extras,) = re.findall(r"^EXTRAS := (.+)", makefile, re.MULTILINE)
             assert lock in extras.split()
         elif lock != "demo":  # which is one package, pinned by hand
-            assert f"-o requirements/{lock}.txt" in makefile
+            assert f"-o {FILES[lock].relative_to(ROOT)}" in makefile
 
 
 class TestAgainstPyproject:

@@ -12,29 +12,33 @@ from towermill.models.architectures.rankers.parts import dense, logit
 from towermill.models.encoders.towers.inputs import feature_inputs
 
 if TYPE_CHECKING:
+    from towermill.models.configs.rankers.experts import ExpertsConfig
     from towermill.models.configs.rankers.mmoe import MMoEConfig
 
 
 def mmoe_layers(schema: Schema, config: MMoEConfig, seed: int) -> Any:
     """Return the layers of an MMoE (Ma et al., 2018), features to logits ``(rows, targets)``."""
-    return MMoE(schema, config, seed)
+    experts = mm.MMOEBlock(list(config.targets), dense(config), config.experts)
+    return MixedExperts(schema, config, seed, experts)
 
 
-class MMoE(tf.keras.layers.Layer):  # type: ignore[misc]
+class MixedExperts(tf.keras.layers.Layer):  # type: ignore[misc]
     """Experts on all features, mixed for each target by its gate, and a tower for each.
 
     Parameters
     ----------
     schema, config, seed
         As for `mmoe_layers`.
+    experts
+        Keras: features ``(rows, width)`` to the mix of each target, by name.
     """
 
-    def __init__(self, schema: Schema, config: MMoEConfig, seed: int) -> None:
+    def __init__(self, schema: Schema, config: ExpertsConfig, seed: int, experts: Any) -> None:
         super().__init__()
         self.names, self.first = config.target_names, config.targets[0]
         self.entire_space = config.entire_space
         self.inputs = feature_inputs(schema, config, seed)
-        self.experts = mm.MMOEBlock(list(config.targets), dense(config), config.experts)
+        self.experts = experts
         self.towers = {
             name: mm.SequentialBlock(mm.MLPBlock([*config.tower], activation="relu"), logit())
             for name in config.targets

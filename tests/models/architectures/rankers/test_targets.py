@@ -9,18 +9,13 @@ from typing import Any
 import numpy as np
 import polars as pl
 import pytest
-import tensorflow as tf
-from merlin.schema import Tags
-from pydantic import ValidationError
-from worlds import by_falling_count, write_processed
+from worlds import crossed_world, gain
 
 from towermill.columns import FIRST_ID, ITEM_ID, USER_ID
 from towermill.errors import DataError, RecipeError
-from towermill.models.architectures.rankers.mmoe import logit_of_both
 from towermill.models.build import load_model
 from towermill.models.configs import MODELS
 from towermill.models.configs.rankers.dcn import DCNConfig
-from towermill.models.configs.rankers.mmoe import MMoEConfig
 from towermill.models.configs.train import TrainConfig
 from towermill.models.configs.two_tower import TwoTowerConfig
 from towermill.models.data.interactions import Processed
@@ -31,60 +26,12 @@ from towermill.models.evaluation.targets import evaluate_targets
 from towermill.models.metrics.clicks import auroc
 from towermill.models.training.train import train_model
 
-USERS, ITEMS, KINDS = 300, 200, 6
 TRAIN = TrainConfig(epochs=6, batch_size=256, learning_rate=0.005, patience=2, tensorboard=False)
-#: Logit of a click where the parities of both categories agree; minus it where they do not.
-STRENGTH = 2.0
-
-
-def crossed_world(folder: Path, rows: int = 40_000) -> Path:
-    """Write shown items whose clicks depend on the XOR of the parities of two categories.
-
-    A user has a category ``taste``, an item one ``style``, both of six; neither tells anything
-    alone. Each row's true chance of a click is the column ``chance``. A third of the pairs of
-    categories is shown eight times as often as the others, which has no effect on clicks. What is
-    clicked is bought with a chance of 0.6 in three styles, and of 0.1 in the others.
-    """
-    rng = np.random.default_rng(5)
-    users, items = rng.integers(0, USERS, 4 * rows), rng.integers(0, ITEMS, 4 * rows)
-    targeted = users % KINDS // 2 == items % KINDS // 2
-    shown = np.flatnonzero(rng.random(4 * rows) < np.where(targeted, 1.0, 1 / 8))[:rows]
-    users, items = users[shown], items[shown]
-    chance = 1 / (1 + np.exp(-STRENGTH * np.where((users + items) % 2 == 0, 1, -1)))
-    sale = np.where(items % KINDS < 3, 0.6, 0.1)
-    clicked, bought = rng.random(rows) < chance, rng.random(rows) < sale
-    user_of, item_of = by_falling_count(users, USERS), by_falling_count(items, ITEMS)
-    frame = pl.DataFrame(
-        {
-            USER_ID: user_of[users],
-            ITEM_ID: item_of[items],
-            "taste": (users % KINDS + 3).astype(np.int32),
-            "style": (items % KINDS + 3).astype(np.int32),
-            "click": clicked.astype(np.int8),
-            "buy": (clicked & bought).astype(np.int8),
-            "chance": chance,
-            "buy_chance": chance * sale,
-        }
-    )
-    ends = {"train": (0.0, 0.6), "validation": (0.6, 0.7), "test": (0.7, 1.0)}
-    splits = {
-        name: frame.slice(int(first * rows), int((last - first) * rows))
-        for name, (first, last) in ends.items()
-    }
-    catalogue = frame.select(ITEM_ID, "style").unique().sort(ITEM_ID)
-    sides = {USER_ID: Tags.USER, "taste": Tags.USER, ITEM_ID: Tags.ITEM, "style": Tags.ITEM}
-    return write_processed(folder, splits, catalogue, sides)
 
 
 @pytest.fixture(scope="module")
-def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return crossed_world(tmp_path_factory.mktemp("crossed"))
-
-
-def gain(world: Path, auc: float, chance: str = "chance", target: str = "click") -> float:
-    """Return an AUC above chance as a share of what the true chances reach."""
-    test = Processed(world).scan("test").select(chance, target).collect()
-    return (auc - 0.5) / (auroc(test[chance], test[target]) - 0.5)
+def world(crossed: Path) -> Path:
+    return crossed
 
 
 class TestPlantedInteraction:
@@ -119,67 +66,6 @@ class TestPlantedInteraction:
         model: Any = load_model(own, tmp_path / "out", config)[1]
         scores = (model.embed_queries(test) * model.embed_items(test)).sum(axis=1)
         assert gain(world, auroc(scores, test["click"])) < most
-
-
-class TestSeveralTargets:
-    config = MMoEConfig(
-        embedding_dim=8,
-        mlp=(32, 16),
-        tower=(8,),
-        targets=("click", "buy"),
-        ranks_by="buy",
-        entire_space=True,
-    )
-
-    @pytest.fixture(scope="class")
-    @classmethod
-    def trained(cls, world: Path, tmp_path_factory: pytest.TempPathFactory) -> Any:
-        out = tmp_path_factory.mktemp("several")
-        train_model(world, cls.config, TRAIN, out, 0)
-        return load_model(world, out, cls.config)
-
-    def test_finds_both(self, trained: Any, world: Path) -> None:
-        data, model = trained
-        found = evaluate_targets(model, data, "test")
-        assert list(found) == ["buy", "click"]
-        assert gain(world, found["click"]["auc"]) >= 0.95
-        assert gain(world, found["buy"]["auc"], "buy_chance", "buy") >= 0.95
-        assert found["buy"]["calibration"] == pytest.approx(1, abs=0.1)
-
-    def test_nothing_is_likelier_bought_than_clicked(self, trained: Any) -> None:
-        data, model = trained
-        rows = data.scan("test").collect()
-        logits = model.target_logits(rows)
-        assert logits.shape == (rows.height, 2)
-        assert (logits[:, 0] < logits[:, 1]).all()
-
-    def test_ranks_by_the_one_that_is_named(self, trained: Any) -> None:
-        data, model = trained
-        rows = data.scan("test").head(100).collect()
-        np.testing.assert_allclose(
-            model.score(rows, rows), model.target_logits(rows)[:, 0], rtol=1e-5
-        )
-
-    def test_product_of_probabilities(self) -> None:
-        logits = np.array([-80.0, -5.0, 0.0, 3.0, 80.0], np.float32)
-        one, other = np.meshgrid(logits, logits)
-        with np.errstate(over="ignore"):
-            expected = 1 / (1 + np.exp(-one)) / (1 + np.exp(-other))
-        found = logit_of_both(tf.constant(one), tf.constant(other))
-        np.testing.assert_allclose(tf.sigmoid(found), expected, rtol=1e-4)
-        assert np.isfinite(found).all()
-
-    @pytest.mark.parametrize(
-        ("keys", "said"),
-        [
-            ({"targets": ("click",)}, "at least 2 items"),
-            ({"targets": ("click", "click")}, "`targets` should differ"),
-            ({"targets": ("click", "buy"), "ranks_by": "like"}, "one of `targets`: click, buy"),
-        ],
-    )
-    def test_refuses(self, keys: dict[str, Any], said: str) -> None:
-        with pytest.raises(ValidationError, match=said):
-            MMoEConfig(**keys)
 
 
 class TestReport:
