@@ -91,7 +91,8 @@ class TestDenoising:
         noisy = gram + np.diag(5.0 + dropout / (1 - dropout) * np.diag(gram))
         inverse = np.linalg.inv(noisy)
         expected = inverse / -np.diag(inverse)
-        query, item = (t.table.table.numpy()[FIRST_ID:] for t in (model.query_tower, model.item_tower))
+        towers = (model.query_tower, model.item_tower)
+        query, item = (tower.table.table.numpy()[FIRST_ID:] for tower in towers)
         found = query @ item.T
         unseen = ~np.eye(len(gram), dtype=bool)
         np.testing.assert_allclose(found[unseen], expected[unseen], atol=1e-5)
