@@ -36,8 +36,18 @@ TRAIN_COUNT: Final = "train_count"
 TRAIN_ROWS: Final = "train_rows"
 #: In a bundle's tables for other systems: since when a row holds.
 EVENT_TIMESTAMP: Final = "event_timestamp"
+#: Of a training row: how much its event counts.
+EVENT_WEIGHT: Final = "event_weight"
 #: Names that no feature or signal of the raw data may bear.
-RESERVED: Final = (SPLIT, COLD_USER, COLD_ITEM, TRAIN_COUNT, TRAIN_ROWS, EVENT_TIMESTAMP)
+RESERVED: Final = (
+    EVENT_WEIGHT,
+    SPLIT,
+    COLD_USER,
+    COLD_ITEM,
+    TRAIN_COUNT,
+    TRAIN_ROWS,
+    EVENT_TIMESTAMP,
+)
 
 #: Encoded ids, as NVTabular's Categorify gives them.
 PADDING_ID: Final = 0

@@ -11,7 +11,7 @@ from towermill.columns import ENTITIES, ITEM_ID, RAW_PREFIX, RESERVED, TIMESTAMP
 from towermill.errors import RecipeError
 from towermill.features.config import Feature, Features, names_refused
 from towermill.section import PartName, Section
-from towermill.workflows.selecting.signals import Wanted
+from towermill.workflows.selecting.signals import Wanted, Weights
 from towermill.workflows.selecting.split import Split
 
 #: Options of a vocabulary: of columns that share one, those of its owner count.
@@ -31,6 +31,9 @@ class FeatureConfig(Section):
         Signal to a minimum, or to a list of values: train and evaluate only on rows in which each
         of these signals reaches the minimum, or has one of the values. Dropped rows still count for
         the vocabularies, as in Merlin's Ali-CCP example.
+    weights
+        Signal to the weights of its values (``{event: {view: 1, buy: 5}}``): how much a row counts
+        in training. A value that is not listed weighs 1; several signals are multiplied.
     graph
         ``module:Name`` of a function that returns your own NVTabular graph: see
         docs/extending/features.md. It can be combined with titles only.
@@ -47,6 +50,7 @@ class FeatureConfig(Section):
     context: Features | None = None
     ids: dict[Literal["user_id", "item_id"], Feature] = Field(default_factory=dict)
     positive: dict[str, Wanted] = Field(default_factory=dict)
+    weights: dict[str, Weights] = Field(default_factory=dict)
     graph: Annotated[str | None, PartName()] = None
     history: bool | None = None
     history_size: PositiveInt | None = None
@@ -109,8 +113,8 @@ def _beside_graph(features: Features) -> Features:
 
 def check_for_impressions(features: FeatureConfig, split: Split) -> None:
     """Raise `RecipeError` if the sections ask for what no source of impressions has."""
-    if features.user or features.positive:
-        key = "user" if features.user else "positive"
+    named = ("user", "positive", "weights")
+    if key := next((name for name in named if getattr(features, name)), None):
         raise RecipeError(
             f"`features.{key}` should be empty for a source of impressions: a reader is known by "
             "the history. Leave it out."

@@ -13,7 +13,7 @@ import tensorflow as tf
 from merlin.schema import ColumnSchema, Schema
 from numpy.typing import NDArray
 
-from towermill.columns import FIRST_ID, HISTORY, ITEM_ID
+from towermill.columns import EVENT_WEIGHT, FIRST_ID, HISTORY, ITEM_ID
 from towermill.models.contracts.retriever import Retriever, shortest_first
 from towermill.models.data.history_batches import query_schema
 from towermill.models.data.interactions import Processed, to_batch
@@ -174,6 +174,15 @@ class HistoryQueryTower(tf.keras.layers.Layer):  # type: ignore[misc]
         values, offsets = inputs[f"{HISTORY}__values"], inputs[f"{HISTORY}__offsets"]
         return padded(values, offsets, length or self.length, fixed=False)
 
+    def weights_at(
+        self, batch: Mapping[str, tf.Tensor], places: tf.Tensor, length: int = 0
+    ) -> tf.Tensor | None:
+        """Return the weights of the items at ``(targets, 2)`` places of `ids`; None without any."""
+        if f"{EVENT_WEIGHT}__values" not in batch:
+            return None
+        values, offsets = batch[f"{EVENT_WEIGHT}__values"], batch[f"{EVENT_WEIGHT}__offsets"]
+        return tf.gather_nd(padded(values, offsets, length or self.length, fixed=False), places)
+
     def user_features(self, inputs: Mapping[str, tf.Tensor]) -> FeatureTable:
         """Return the users' features in a batch, of which rows can be repeated."""
         own = Schema([c for c in self.schema if c.name != HISTORY])
@@ -234,6 +243,7 @@ class DropAndPredict(tf.Module):  # type: ignore[misc]
             dropped[:, 0],
             tf.gather_nd(positions, dropped),
             tf.stack([kept[:, 0], tf.gather_nd(positions, kept)], axis=1),
+            self.tower.weights_at(batch, dropped),
         )
         return self.loss(targets)
 
@@ -247,7 +257,8 @@ class PredictNext(tf.Module):  # type: ignore[misc]
         self.encoder = cast(CausalEncoder, tower.encoder)
 
     def __call__(self, batch: Mapping[str, tf.Tensor]) -> tf.Tensor:
-        ids = self.tower.ids(batch, self.tower.length + 1)
+        longest = self.tower.length + 1
+        ids = self.tower.ids(batch, longest)
         before, after = ids[:, :-1], ids[:, 1:]
         found = self.encoder.positions(before, tf.cast(before >= FIRST_ID, tf.float32), True)
         there = tf.where(after >= FIRST_ID)
@@ -256,7 +267,8 @@ class PredictNext(tf.Module):  # type: ignore[misc]
         query = self.tower.finish(vectors, self.tower.user_features(batch).rows(owners))
         items = tf.cast(tf.gather_nd(after, there), tf.int64) - FIRST_ID
         rows = tf.range(tf.shape(items, tf.int64)[0], dtype=tf.int64)
-        return self.loss(Targets(query, rows, items))
+        own = self.tower.weights_at(batch, there + tf.constant([0, 1], tf.int64), longest)
+        return self.loss(Targets(query, rows, items, importance=own))
 
 
 #: By whether the encoder depends on the order.

@@ -11,11 +11,12 @@ from merlin.models.tf.core.prediction import Prediction
 from merlin.models.tf.outputs.base import DotProduct
 from merlin.models.tf.outputs.sampling.base import Candidate
 
-from towermill.columns import ITEM_ID, USER_ID
+from towermill.columns import EVENT_WEIGHT, ITEM_ID, USER_ID
 from towermill.models.contracts.retriever import Retriever
 from towermill.models.data.interactions import Processed, to_batch
 from towermill.models.encoders import TOWER_ENCODERS
 from towermill.models.layers.embeddings import mean_penalty
+from towermill.models.objectives.event_weights import weighted_mean
 from towermill.models.objectives.known_pairs import KnownPairs
 from towermill.models.objectives.losses import LOSSES
 from towermill.models.objectives.negatives import NEGATIVES
@@ -92,8 +93,12 @@ class ContrastiveLoss:
     model: Any
 
     def __call__(self, batch: dict[str, tf.Tensor]) -> tf.Tensor:
-        prediction = self.model(batch, training=True)
-        loss = self.model.model_outputs[0].default_loss(prediction.targets, prediction.outputs)
+        inputs = {name: values for name, values in batch.items() if name != EVENT_WEIGHT}
+        prediction = self.model(inputs, training=True)
+        losses = self.model.model_outputs[0].default_loss.call(
+            prediction.targets, prediction.outputs
+        )
+        loss = weighted_mean(losses, batch)
         return loss + mean_penalty(self.model, tf.shape(prediction.outputs)[0])
 
 

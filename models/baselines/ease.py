@@ -23,7 +23,7 @@ logger = logging.getLogger(__name__)
 class Ease(LinearBaseline):
     """EASE, with the best of three weights on a sample of the validation split.
 
-    Up to 4,000 items its embeddings have 512 dimensions, above that 256.
+    Up to 4,000 items it is exact; above that its embeddings have 256 dimensions.
 
     Examples
     --------
@@ -44,7 +44,7 @@ class Ease(LinearBaseline):
 
     def fit(self, given: Given) -> tuple[Floats, Floats]:
         items = given.data.items.height
-        dim = EaseConfig().dim if items <= EXACT_UP_TO else 256
+        dim = items if items <= EXACT_UP_TO else 256
         spectrum = Spectrum.of(given.matrix, dim)
         if given.validation is None or not len(given.validation):
             return ease_vectors(spectrum, EaseConfig().l2, dim)

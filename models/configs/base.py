@@ -25,6 +25,8 @@ class ModelConfig(Section):
         What `create` returns: a retriever, or a ranker. None if that is not known before.
     reads_history
         Whether its query is the user's history: of interactions, `process` then writes them.
+    reads_weights
+        Whether its loss weighs training rows by `features.weights`.
     trains
         Whether it has weights to fit; without, `batches` is never called, and `solve` is.
     online
@@ -42,6 +44,7 @@ class ModelConfig(Section):
     learns_from: ClassVar[tuple[Events, ...]] = ("interactions",)
     contract: ClassVar[Literal["retriever", "ranker"] | None] = "retriever"
     reads_history: ClassVar[bool] = False
+    reads_weights: ClassVar[bool] = False
     trains: ClassVar[bool] = True
     online: ClassVar[str | None] = None
 

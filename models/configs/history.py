@@ -67,6 +67,7 @@ class HistoryConfig(ModelConfig):
     """
 
     reads_history: ClassVar[bool] = True
+    reads_weights: ClassVar[bool] = True
 
     kind: str = "history"
     encoder: Annotated[str, PartName(HISTORY_ENCODERS)] = "mean"

@@ -37,6 +37,7 @@ class NCFConfig(ModelConfig):
 
     learns_from: ClassVar[tuple[Events, ...]] = ("impressions", "interactions")
     contract: ClassVar[Literal["retriever", "ranker"]] = "ranker"
+    reads_weights: ClassVar[bool] = True
 
     kind: str = "ncf"
     embedding_dim: PositiveInt = 64

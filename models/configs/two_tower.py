@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from pydantic import Field, PositiveFloat, PositiveInt, model_validator
 
@@ -62,6 +62,8 @@ class TwoTowerConfig(ModelConfig):
     popularity_power
         Popularity is the training count to this power.
     """
+
+    reads_weights: ClassVar[bool] = True
 
     kind: str = "two_tower"
     tower: tuple[PositiveInt, ...] = (128, 64)

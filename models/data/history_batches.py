@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import polars as pl
 import tensorflow as tf
-from merlin.schema import Schema
+from merlin.schema import ColumnSchema, Schema
 from numpy.typing import NDArray
 
-from towermill.columns import HISTORY, USER_ID
+from towermill.columns import EVENT_WEIGHT, HISTORY, USER_ID
 from towermill.errors import DataError
 from towermill.models.data.interactions import Processed, to_batch
 from towermill.models.data.tensors import as_tensors
@@ -30,6 +30,8 @@ def query_schema(data: Processed, config: HistoryConfig) -> Schema:
 
 class HistoryBatches:
     """Batches of users, each with the items of training, oldest first, and features.
+
+    Where events have weights, ``event_weight`` has those of the items.
 
     Parameters
     ----------
@@ -61,7 +63,9 @@ class HistoryBatches:
         self.schema = query_schema(data, config)
         # The earliest of `length` + 1 items has nothing before it that could predict it.
         latest = pl.col("train").list.tail(length + 1)
-        lists = data.sequences.select(USER_ID, latest.alias(HISTORY))
+        weights = [pl.col(EVENT_WEIGHT).list.tail(length + 1)] if data.has_weights else []
+        self._weights = Schema([ColumnSchema(EVENT_WEIGHT)] if weights else [])
+        lists = data.sequences.select(USER_ID, latest.alias(HISTORY), *weights)
         lists = lists.filter(pl.col(HISTORY).list.n_unique() > 1)
         if lists.is_empty():
             raise DataError(
@@ -91,4 +95,5 @@ class HistoryBatches:
             yield self._batch(order[start : start + self.batch_size])
 
     def _batch(self, rows: NDArray[Any]) -> dict[str, tf.Tensor]:
-        return as_tensors(to_batch(self._table[rows], self.schema))
+        schema = Schema([*self.schema, *self._weights])
+        return as_tensors(to_batch(self._table[rows], schema))

@@ -12,6 +12,7 @@ from merlin.dataloader.tensorflow import Loader
 from merlin.io import Dataset
 from merlin.schema import ColumnSchema, Schema
 
+from towermill.columns import EVENT_WEIGHT
 from towermill.errors import DataError
 from towermill.models.data.interactions import Processed, to_batch
 from towermill.models.data.tensors import as_tensors
@@ -27,7 +28,8 @@ class InteractionBatches:
     batch_size, seed
         Rows a batch; decides, with the epoch, the order of rows.
     signals
-        Columns of the split that a batch has beside the model's inputs, as float32: targets.
+        Columns of the split that a batch has beside the model's inputs, as float32: targets. The
+        weights of events are added where the data has them.
 
     Raises
     ------
@@ -39,7 +41,8 @@ class InteractionBatches:
         self, data: Processed, *, batch_size: int, seed: int = 0, signals: Sequence[str] = ()
     ) -> None:
         self.data, self.batch_size, self.seed = data, batch_size, seed
-        self.signals = Schema([ColumnSchema(name) for name in signals])
+        weights = [EVENT_WEIGHT] if data.has_weights else []
+        self.signals = Schema([ColumnSchema(name) for name in (*signals, *weights)])
         self.rows = data.rows("train")
         if not self.rows:
             raise DataError("Expected training rows; the `train` split has none.")

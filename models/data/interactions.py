@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from towermill.columns import (
     COLD_USER,
+    EVENT_WEIGHT,
     FIRST_ID,
     HISTORY,
     ITEM_ID,
@@ -167,6 +168,11 @@ class Processed:
     def has_histories(self) -> bool:
         """Whether the users' histories were written."""
         return self.folder.sequences.is_file()
+
+    @cached_property
+    def has_weights(self) -> bool:
+        """Whether training rows have weights: the column `EVENT_WEIGHT`."""
+        return EVENT_WEIGHT in self.scan("train").collect_schema().names()
 
     def _require_histories(self) -> None:
         if not self.has_histories:

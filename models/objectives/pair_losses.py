@@ -9,11 +9,12 @@ from typing import Any
 import tensorflow as tf
 from merlin.schema import Schema
 
-from towermill.columns import FIRST_ID, USER_ID
+from towermill.columns import EVENT_WEIGHT, FIRST_ID, USER_ID
 from towermill.models.data.interactions import Processed, to_batch
 from towermill.models.data.tensors import of_schema
 from towermill.models.layers.embeddings import mean_penalty
 from towermill.models.objectives.draws import uniform_whole
+from towermill.models.objectives.event_weights import weighted_mean
 from towermill.models.objectives.feature_table import FeatureTable, stacked
 from towermill.models.objectives.known_pairs import KnownPairs
 
@@ -37,8 +38,8 @@ class LabelledLoss:
         labels = tf.stack([tf.cast(batch[name], tf.float32) for name in self.labels], axis=1)
         logits = self.model(batch, training=True, every=True)
         losses = tf.nn.sigmoid_cross_entropy_with_logits(labels, logits)
-        rows = tf.shape(logits)[0]
-        return tf.reduce_sum(losses) / tf.cast(rows, tf.float32) + mean_penalty(self.model, rows)
+        mean = weighted_mean(tf.reduce_sum(losses, axis=1), batch)
+        return mean + mean_penalty(self.model, tf.shape(logits)[0])
 
 
 class SampledLoss(tf.Module):  # type: ignore[misc]
@@ -89,7 +90,8 @@ class SampledLoss(tf.Module):  # type: ignore[misc]
         wrong = tf.cast(~self.known(tf.gather(users, several), drawn), tf.float32)
         own = of_schema(batch, Schema([*self.query_schema, *self.item_schema]))
         labels = tf.concat([tf.ones([rows]), tf.zeros_like(wrong)], axis=0)
-        weights = tf.concat([tf.ones([rows]), wrong], axis=0)
+        own_weights = batch.get(EVENT_WEIGHT, tf.ones([rows]))
+        weights = tf.concat([own_weights, wrong * tf.gather(own_weights, several)], axis=0)
         logits = self.model(stacked(own, {**queries, **items}), training=True)
         losses = weights * tf.nn.sigmoid_cross_entropy_with_logits(labels, logits)
         mean = tf.reduce_sum(losses) / tf.reduce_sum(weights)

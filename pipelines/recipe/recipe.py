@@ -26,7 +26,7 @@ from towermill.pipelines.recipe.tune import TuneConfig
 from towermill.section import PartSection, Section
 from towermill.workflows.config import FeatureConfig, check_for_impressions, check_for_sessions
 from towermill.workflows.selecting.filters import Filters
-from towermill.workflows.selecting.signals import conditions_of
+from towermill.workflows.selecting.signals import conditions_of, listed_values
 from towermill.workflows.selecting.split import Split
 from towermill.workflows.sources import SOURCES
 from towermill.workflows.sources.base import SourceConfig
@@ -106,8 +106,24 @@ class Recipe(Section):
         return self
 
     @model_validator(mode="after")
+    def _weights_are_used(self) -> Recipe:
+        for model in (self.model, *self.model.blended) if self.features.weights else ():
+            if not (model.reads_weights or model.blended):
+                raise ValueError(
+                    f"`features.weights` are not used by `model.kind: {model.kind}`. Choose a kind "
+                    "that weighs its training rows, such as history, two_tower or dlrm; or name "
+                    "the events that count in `features.positive`"
+                )
+        return self
+
+    @model_validator(mode="after")
     def _text_signals_are_read_as_text(self) -> Recipe:
-        asked = (self.filters.min_signal, self.split.min_signal, self.features.positive)
+        asked = (
+            self.filters.min_signal,
+            self.split.min_signal,
+            self.features.positive,
+            listed_values(self.features.weights),
+        )
         names = [one.signal for wanted in asked for one in conditions_of(wanted) if one.is_text]
         object.__setattr__(self, "source", self.source.reading_as_text(dict.fromkeys(names)))
         return self

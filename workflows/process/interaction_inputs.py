@@ -7,10 +7,19 @@ from pathlib import Path
 
 import polars as pl
 
-from towermill.columns import COLD_ITEM, COLD_USER, ID_OF, ITEM_ID, USER_ID, Entity
+from towermill.columns import (
+    COLD_ITEM,
+    COLD_USER,
+    EVENT_WEIGHT,
+    ID_OF,
+    ITEM_ID,
+    USER_ID,
+    Entity,
+)
 from towermill.features.config import Features
 from towermill.workflows.process.inputs import filled, typed
 from towermill.workflows.process.summary import RawSplits
+from towermill.workflows.selecting.signals import Weights, weight_expr
 from towermill.workflows.selecting.split import Split, split
 from towermill.workflows.tables import Tables, sink
 
@@ -21,6 +30,7 @@ def write_raw_splits(
     config: Split,
     folder: Path,
     earlier: Mapping[str, pl.LazyFrame] | None = None,
+    weights: Mapping[str, Weights] | None = None,
 ) -> RawSplits:
     """Join the side tables to each split's interactions and write them to ``<split>.parquet``.
 
@@ -35,6 +45,8 @@ def write_raw_splits(
         Where the files, and meanwhile what the split needs, are written.
     earlier
         See `towermill.workflows.selecting.split.split`.
+    weights
+        Of the values of signals: `features.weights`.
 
     Raises
     ------
@@ -51,6 +63,8 @@ def write_raw_splits(
                 frame = frame.join(side, on=key, how="left", maintain_order="left")
         frame = typed(frame, features.get("context", {}), "context")
         frame = filled(frame)
+        if weights:
+            frame = frame.with_columns(weight_expr(weights).alias(EVENT_WEIGHT))
         if name == "train" and config.cold == "flag":
             # The workflow is fitted on this split and passes on only its columns.
             frame = frame.with_columns(pl.lit(False).alias(c) for c in (COLD_USER, COLD_ITEM))

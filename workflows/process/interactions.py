@@ -47,6 +47,7 @@ from towermill.workflows.process.replay import replay
 from towermill.workflows.process.summary import RawSplits
 from towermill.workflows.process.user_lists import write_sequences
 from towermill.workflows.selecting.filters import Filters, apply_filters
+from towermill.workflows.selecting.signals import listed_values
 from towermill.workflows.tables import Tables
 from towermill.workflows.text.items import EncodedText, add_vectors, check_text
 
@@ -128,6 +129,7 @@ class Interactions(EventKind[Tables]):
             "filters.min_signal": self.filters.min_signal,
             "split.min_signal": self.split.min_signal,
             "features.positive": self.features.positive,
+            "features.weights": listed_values(self.features.weights),
         }
         # New rows of a continued run need not have every value.
         check_signals(self.tables.interactions, keys, values=before is None)
@@ -136,7 +138,8 @@ class Interactions(EventKind[Tables]):
             tables = replace(tables, users=self.tables.users, items=self.tables.items)
             known = {key: before.known(entity) for entity, key in ID_OF.items()}
         check_numbers(tables, self.columns)
-        raw = write_raw_splits(tables, self.columns, self.split, scratch, known)
+        weights = self.features.weights
+        raw = write_raw_splits(tables, self.columns, self.split, scratch, known, weights)
         return replace(
             raw,
             paths={**raw.paths, "fit": raw.paths["train"]},

@@ -9,7 +9,15 @@ from typing import Final
 
 import polars as pl
 
-from towermill.columns import FIRST_ID, HISTORY, ITEM_ID, RAW_PREFIX, TIMESTAMP, USER_ID
+from towermill.columns import (
+    EVENT_WEIGHT,
+    FIRST_ID,
+    HISTORY,
+    ITEM_ID,
+    RAW_PREFIX,
+    TIMESTAMP,
+    USER_ID,
+)
 from towermill.processed import RANKED_SPLITS, ProcessedFolder
 from towermill.workflows.streaming.group_by import COUNT, counted, tallies
 from towermill.workflows.streaming.partition import PART, PART_ROWS, partitioned
@@ -55,6 +63,7 @@ def write_sequences(out: Path, scratch: Path, size: int, earlier: Path | None = 
 
     ``sequences.parquet`` holds ``user_id`` and a list of items for each split, oldest first (in the
     order of the rows where there are no timestamps). Ids without a vocabulary entry are left out.
+    If the rows have weights of events, ``event_weight`` lists those of the items of ``train``.
     Memory is bounded as in `write_seen`.
 
     Parameters
@@ -68,13 +77,17 @@ def write_sequences(out: Path, scratch: Path, size: int, earlier: Path | None = 
     """
     processed = ProcessedFolder(out)
     held = [name for name in RANKED_SPLITS if any(processed.split(name).glob("*.parquet"))]
-    rows = [_rows(processed.split(name), place) for place, name in enumerate(held)]
+    train = pl.scan_parquet(processed.split(held[0]) / "*.parquet")
+    weights = EVENT_WEIGHT in train.collect_schema()
+    rows = [_rows(processed.split(name), place, weights) for place, name in enumerate(held)]
     if earlier is not None:
-        rows.append(_earlier_rows(earlier))
+        rows.append(_earlier_rows(earlier, weights))
     lists = [
         pl.col(ITEM_ID).filter(pl.col(_PLACE) == place).alias(name)
         for place, name in enumerate(held)
     ]
+    if weights:
+        lists.append(pl.col(EVENT_WEIGHT).filter(pl.col(_PLACE) == 0))
 
     def ordered(part: pl.DataFrame) -> pl.DataFrame:
         """Return the lists of one range of users."""
@@ -92,22 +105,27 @@ def write_sequences(out: Path, scratch: Path, size: int, earlier: Path | None = 
     users.with_columns(pl.col(HISTORY).fill_null(none)).write_parquet(processed.users)
 
 
-def _rows(split: Path, place: int) -> pl.LazyFrame:
-    """Return a split's rows of known users and items, with their time and `place`."""
+def _rows(split: Path, place: int, weights: bool) -> pl.LazyFrame:
+    """Return a split's rows of known users and items, with their time, `place` and weight."""
     rows = pl.scan_parquet(split / "*.parquet")
     timed = TIMESTAMP in rows.collect_schema().names()
     time = pl.col(TIMESTAMP).to_physical().cast(pl.Int64) if timed else pl.lit(0, pl.Int64)
     known = (pl.col(USER_ID) >= FIRST_ID) & (pl.col(ITEM_ID) >= FIRST_ID)
     columns = [pl.lit(place, pl.Int8).alias(_PLACE), time.alias(_TIME)]
+    columns += [pl.col(EVENT_WEIGHT)] if weights else []
     return rows.filter(known).select(USER_ID, ITEM_ID, *columns)
 
 
-def _earlier_rows(sequences: Path) -> pl.LazyFrame:
-    """Return the rows of the continued run's sequences, which come before all others."""
+def _earlier_rows(sequences: Path, weights: bool) -> pl.LazyFrame:
+    """Return the rows of the continued run's sequences, which come before all others.
+
+    They weigh 1.
+    """
     held = pl.scan_parquet(sequences)
     lists = [name for name in RANKED_SPLITS if name in held.collect_schema().names()]
     pairs = held.select(USER_ID, pl.concat_list(lists).alias(ITEM_ID))
     columns = [pl.lit(-1, pl.Int8).alias(_PLACE), pl.lit(0, pl.Int64).alias(_TIME)]
+    columns += [pl.lit(1.0, pl.Float32).alias(EVENT_WEIGHT)] if weights else []
     return pairs.explode(ITEM_ID, empty_as_null=False).select(USER_ID, ITEM_ID, *columns)
 
 

@@ -16,6 +16,10 @@ from towermill.errors import DataError, did_you_mean
 
 #: What a recipe asks of a signal: a number is a minimum, a list is a set of values.
 Wanted = float | Annotated[list[str | int | FiniteFloat], Field(min_length=1)]
+#: Values of a signal to the weights of their rows.
+Weights = Annotated[
+    dict[str | int | FiniteFloat, Annotated[FiniteFloat, Field(gt=0)]], Field(min_length=1)
+]
 #: An error lists at most this many values of a signal.
 _SHOWN = 20
 #: Whole numbers below this are float32 numbers too.
@@ -124,6 +128,31 @@ class AllOf:
 def conditions_of(wanted: Mapping[str, Wanted]) -> tuple[Condition, ...]:
     """Return the conditions of a recipe's key (``features.positive``, ``split.min_signal`` …)."""
     return tuple(Condition.of(signal, one) for signal, one in wanted.items())
+
+
+def listed_values(weights: Mapping[str, Weights]) -> dict[str, Wanted]:
+    """Return the values of signals that have weights, as a condition lists them."""
+    return {signal: list(values) for signal, values in weights.items()}
+
+
+def weight_expr(weights: Mapping[str, Weights]) -> pl.Expr:
+    """Return the weight of a row: the product over signals of the weights of their values.
+
+    Examples
+    --------
+    >>> import polars as pl
+    >>> from towermill.workflows.selecting.signals import weight_expr
+    >>> frame = pl.DataFrame({"event": ["view", "buy", None], "stars": [5.0, 5.0, 1.0]})
+    >>> weight = weight_expr({"event": {"buy": 4}, "stars": {5: 0.5}})
+    >>> frame.select(weight)["event"].to_list()
+    [0.5, 2.0, 1.0]
+    """
+    found = pl.lit(1.0, pl.Float32)
+    for condition in conditions_of(listed_values(weights)):
+        for value, weight in weights[condition.signal].items():
+            has = Condition(condition.signal, (value,) if not condition.is_text else (str(value),))
+            found = pl.when(has.expr()).then(found * weight).otherwise(found)
+    return found
 
 
 def require_signals(frame: pl.LazyFrame, wanted: Mapping[str, Wanted], key: str) -> None:

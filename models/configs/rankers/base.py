@@ -33,6 +33,7 @@ class RankerConfig(ModelConfig):
     """
 
     contract: ClassVar[Literal["retriever", "ranker"]] = "ranker"
+    reads_weights: ClassVar[bool] = True
 
     embedding_dim: PositiveInt = 32
     mlp: tuple[PositiveInt, ...] = Field((128, 64), min_length=1)

@@ -11,6 +11,7 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from towermill.models.data.interactions import Batch
+from towermill.models.objectives.event_weights import relative_weights
 from towermill.models.objectives.feature_table import FeatureTable
 
 
@@ -26,19 +27,23 @@ class Targets(NamedTuple):
     hidden
         int64 ``(pairs, 2)``: query and item position that are no negatives, as the query was made
         from the item; None without any.
+    importance
+        float32 ``(targets,)``: weights of the targets' events; None if all are alike.
     """
 
     queries: tf.Tensor
     rows: tf.Tensor
     items: tf.Tensor
     hidden: tf.Tensor | None = None
+    importance: tf.Tensor | None = None
 
     @property
     def weights(self) -> tf.Tensor:
-        """Weight of each target, 1 over the root of its query's number of targets."""
+        """Weight of each target: its event's, over the root of its query's number of targets."""
         count = tf.shape(self.queries)[0]
         counts = tf.math.unsorted_segment_sum(tf.ones_like(self.rows, tf.float32), self.rows, count)
-        return tf.gather(tf.math.rsqrt(tf.maximum(counts, 1.0)), self.rows)
+        found = tf.gather(tf.math.rsqrt(tf.maximum(counts, 1.0)), self.rows)
+        return found if self.importance is None else found * relative_weights(self.importance)
 
 
 @dataclass(frozen=True)

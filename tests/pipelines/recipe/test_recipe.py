@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import date
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 
@@ -378,22 +378,22 @@ class TestTextSignals:
     """A signal of which the recipe lists text is read as text, whichever key lists it."""
 
     @pytest.mark.parametrize(
-        ("section", "types"),
+        ("section", "texts"),
         [
-            ({"features": {"positive": {"event": ["cart", "buy"]}}}, {"what": "text"}),
-            ({"split": {"min_signal": {"event": ["buy"]}}}, {"what": "text"}),
-            ({"filters": {"min_signal": {"event": ["buy"]}}}, {"what": "text"}),
-            ({"filters": {"min_signal": {"event": [1, 2]}}}, {}),
-            ({"filters": {"min_signal": {"event": 1}}}, {}),
-            ({}, {}),
+            ({"features": {"positive": {"event": ["cart", "buy"]}}}, ("event",)),
+            ({"split": {"min_signal": {"event": ["buy"]}}}, ("event",)),
+            ({"filters": {"min_signal": {"event": ["buy"]}}}, ("event",)),
+            ({"filters": {"min_signal": {"event": [1, 2]}}}, ()),
+            ({"filters": {"min_signal": {"event": 1}}}, ()),
+            ({}, ()),
         ],
     )
-    def test_types_of_the_source(self, section: Any, types: dict[str, str]) -> None:
+    def test_text_signals_of_the_source(self, section: Any, texts: tuple[str, ...]) -> None:
         log = {"path": "log.csv", "signals": {"event": "what"}}
         source: Any = validate_recipe(
             {"name": "x", "source": {"kind": "table", "interactions": log}, **section}
         ).source
-        assert source.types == types
+        assert source.interactions.text_signals == texts
 
     def test_of_other_sources_nothing_changes(self) -> None:
         recipe = validate_recipe({**SYNTHETIC, "features": {"positive": {"event": ["buy"]}}})
@@ -423,3 +423,25 @@ class TestSessions:
             "evaluate": {"filter_seen": False},
         }
         assert validate_recipe(recipe).features.history
+
+
+class TestWeightsOfEvents:
+    RECIPE: ClassVar[dict[str, Any]] = {
+        "name": "x",
+        "source": {
+            "kind": "table",
+            "interactions": {"path": "log.csv", "signals": ["event"], "timestamp": "at"},
+        },
+        "features": {"weights": {"event": {"view": 1, "buy": 4}}},
+    }
+
+    def test_their_signals_are_text(self) -> None:
+        recipe: Any = validate_recipe({**self.RECIPE, "model": {"kind": "history"}})
+        assert recipe.source.interactions.text_signals == ("event",)
+
+    @pytest.mark.parametrize(
+        "model", [{"kind": "ease"}, {"kind": "blend", "parts": [{"kind": "ease"}, {"kind": "als"}]}]
+    )
+    def test_refused_by_kinds_that_do_not_use_them(self, model: Any) -> None:
+        with pytest.raises(RecipeError, match=r"are not used by `model\.kind: ease`"):
+            validate_recipe({**self.RECIPE, "model": model})

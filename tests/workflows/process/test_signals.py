@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import Any, ClassVar
 
 import polars as pl
 import pytest
@@ -75,3 +75,26 @@ class TestOtherKeys:
         made = mill(events, split={"min_signal": {"event": ["buy"]}})
         assert made.train.height == 5
         assert made.test["event"].to_list() == ["buy"]
+
+
+class TestWeights:
+    WEIGHTS: ClassVar[dict[str, Any]] = {"event": {"cart": 3, "buy": 5}}
+
+    def test_rows_have_those_of_their_events(self, mill: Any, events: Any) -> None:
+        made = mill(events, weights=self.WEIGHTS)
+        by_event = dict(made.train.select("event", "event_weight").rows())
+        assert by_event == {"view": 1.0, "cart": 3.0, "buy": 5.0, None: 1.0}
+        assert made.train["event_weight"].dtype == pl.Float32
+
+    def test_lists_of_training_items_have_them(self, mill: Any, events: Any) -> None:
+        made = mill(events, weights=self.WEIGHTS, history=True)
+        lists = pl.read_parquet(made.path / "sequences.parquet")
+        rows = lists.select("user_id", "train", "event_weight").explode("train", "event_weight")
+        train = made.train.filter(pl.col("user_id") >= 3, pl.col("item_id") >= 3)
+        expected = train.select("user_id", pl.col("item_id").alias("train"), "event_weight")
+        columns = ["user_id", "train", "event_weight"]
+        assert rows.drop_nulls().sort(columns).equals(expected.sort(columns))
+
+    def test_a_value_that_never_occurs(self, mill: Any, events: Any) -> None:
+        with pytest.raises(DataError, match=r"`features.weights` lists purchase of 'event'"):
+            mill(events, weights={"event": {"purchase": 2}})
