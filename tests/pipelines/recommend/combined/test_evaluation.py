@@ -14,6 +14,7 @@ import yaml
 
 from towermill.errors import DataError, RecipeError
 from towermill.models.data.lists import Lists, TopK
+from towermill.pipelines import load_recipe
 from towermill.pipelines.recommend.combined.evaluation import WEIGHTS, Evaluation, _ideal
 from towermill.pipelines.recommend.combined.funnel import Funnel, FunnelConfig
 from towermill.pipelines.recommend.for_split import recommend_split
@@ -129,6 +130,12 @@ class TestRuns:
             DataError, match=r"should be new to the ranker; .* were in its training"
         ):
             Evaluation.of(path).report()
+
+
+class TestShippedPair:
+    def test_holds_out_the_same_rows(self) -> None:
+        one, other = (load_recipe(name) for name in ("funnel-demo", "funnel-demo-rank"))
+        assert (one.source, one.filters, one.split) == (other.source, other.filters, other.split)
 
 
 class TestIdeal:
