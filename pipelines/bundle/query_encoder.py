@@ -107,8 +107,9 @@ class QueryEncoder:
         if query.history is not None:
             read = self.items.find_all(query.history)
             reader = unknown_user(self.features)
-            reader |= _history(read)
-            return Asked(None, reader, "history" if len(read) else "default", read)
+            reader |= self._history(read)
+            by: By = "history" if len(self.known(read)) else "default"
+            return Asked(None, reader, by, read)
         if query.features is not None:
             return self._by_features(query.features)
         row = self.users.find(query.user_id)
@@ -126,12 +127,24 @@ class QueryEncoder:
         if HISTORY in self.features:
             if features.get(HISTORY):
                 read = self.items.find_all(features[HISTORY])
-                by, met = "history" if len(read) else by, np.union1d(met, read)
-                encoded |= _history(read)
+                by = "history" if len(self.known(read)) else by
+                met = np.union1d(met, read)
+                encoded |= self._history(read)
             elif row is not None:
                 stored = self.of_users(np.array([row]))
                 encoded |= {name: stored[name] for name in _HISTORY_ARRAYS}
         return Asked(None, encoded, by if row is None else "user", met)
+
+    def _history(self, read: NDArray[np.int64]) -> Batch:
+        """Return the history of items of some rows; those the model does not know are left out."""
+        known = self.known(read) + FIRST_ID
+        arrays = known.astype(np.int32), np.array([0, len(known)], np.int32)
+        return dict(zip(_HISTORY_ARRAYS, arrays, strict=True))
+
+    def known(self, read: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Return those of some items' rows that the model was trained with."""
+        most = self.features[HISTORY].ids
+        return read if most is None else read[read + FIRST_ID < most]
 
     def batch(self, asked: Sequence[Asked]) -> Batch:
         """Return the encoded features of queries, in their order."""
@@ -147,12 +160,6 @@ class QueryEncoder:
     def of_users(self, rows: NDArray[np.int64]) -> Batch:
         """Return the encoded features of the users of some rows."""
         return users_batch(self.users, self.features, rows)
-
-
-def _history(read: NDArray[np.int64]) -> Batch:
-    """Return the history of items of some rows; unknown items are left out, as in training."""
-    arrays = (read + FIRST_ID).astype(np.int32), np.array([0, len(read)], np.int32)
-    return dict(zip(_HISTORY_ARRAYS, arrays, strict=True))
 
 
 def require_list(items: Any, name: str) -> None:

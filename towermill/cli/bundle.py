@@ -137,6 +137,19 @@ def embed_items(
     typer.echo(f"{rows} items: {out}")
 
 
+@app.command("add-items")
+def add_items(
+    bundle: BundleArgument,
+    items: Annotated[Path, typer.Argument(help="File of new items with their raw columns.")],
+    to: Annotated[Path, typer.Option("--to", help="Folder of the new bundle.")],
+) -> None:
+    """Write a bundle with new items, recommended by their features, without training again."""
+    from towermill.pipelines.recommend.add_items import add_items as add
+
+    rows = add(bundle, items, to, trust=trusts())
+    typer.echo(f"{rows} new items: {to}")
+
+
 @app.command()
 def verify(bundle: BundleArgument, as_json: JsonOption = False) -> None:
     """Check a bundle with every gate that needs no training data; exit with 1 if one fails."""
