@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from towermill.columns import HISTORY, ITEM_ID, USER_ID
+from towermill.columns import ITEM_ID, USER_ID
 from towermill.errors import BundleError
 from towermill.pipelines.bundle.manifest import (
     INDEX,
@@ -24,9 +24,9 @@ from towermill.pipelines.bundle.manifest import (
     load_manifest,
     onnx_file,
 )
-from towermill.pipelines.bundle.pair_search import best_pairs
-from towermill.pipelines.bundle.query import Query, Recommendations
-from towermill.pipelines.bundle.query_encoder import QueryEncoder
+from towermill.pipelines.bundle.pair_search import best_pairs, pair_scores
+from towermill.pipelines.bundle.query import By, Query, Recommendations
+from towermill.pipelines.bundle.query_encoder import QueryEncoder, require_list
 from towermill.pipelines.bundle.raw_features import RawFeatures
 from towermill.pipelines.bundle.similar_items import Cosines
 from towermill.pipelines.bundle.tables import Batch, IdTable, SeenTable
@@ -127,34 +127,7 @@ class Bundle:
 
     def check(self, query: Query) -> None:
         """Raise `BundleError` if a query cannot be answered."""
-        check_k(query.k)
-        if not isinstance(query.filter_seen, bool):
-            raise BundleError(
-                f"`filter_seen` should be true or false. Received: {query.filter_seen!r}"
-            )
-        if query.history is not None:
-            if self.ranks or HISTORY not in self._query_features:
-                raise BundleError("The model of this bundle takes no `history`. Give a `user_id`.")
-            _require_list(query.history, "history")
-        if query.features is not None:
-            if query.history is not None or query.user_id is not None:
-                raise BundleError(
-                    "`features` cannot be combined with `user_id` or `history`; they may hold the "
-                    "user id. Received also: "
-                    f"{'history' if query.history is not None else 'user_id'}"
-                )
-            if not isinstance(query.features, Mapping):
-                raise BundleError(
-                    f"`features` should be names and values. Received: {query.features!r}"
-                )
-            # The id of a known user names the stored history, even if the tower takes no id.
-            ignored = (
-                {USER_ID} - set(self._query_features) if HISTORY in self._query_features else set()
-            )
-            self.raw_queries.check({n: v for n, v in query.features.items() if n not in ignored})
-        _require_list(query.exclude, "exclude")
-        if query.candidates is not None:
-            _require_list(query.candidates, "candidates")
+        self._encoder.check(query, histories=not self.ranks)
 
     def answer(self, queries: Sequence[Query]) -> list[Recommendations]:
         """Return what `recommend` gives for each of several queries, embedded and searched at once.
@@ -164,10 +137,29 @@ class Bundle:
         BundleError
             One of them cannot be answered.
         """
-        for query in queries:
-            self.check(query)
         if not queries:
             return []
+        rows, scores, by = self.search(queries)
+        return [
+            Recommendations(items, one in ("user", "history"), one)
+            for items, one in zip(self.described(rows, scores), by, strict=True)
+        ]
+
+    def search(
+        self, queries: Sequence[Query]
+    ) -> tuple[NDArray[np.int64], NDArray[np.float32], list[By]]:
+        """Return the best items of several queries, embedded and searched at once.
+
+        Returns
+        -------
+        rows, scores
+            int64 and float32, ``(queries, k)`` for the largest `k`, best first; -1 beyond a
+            query's own `k`, or where there are fewer.
+        by
+            What each query was made from: see `Recommendations`.
+        """
+        for query in queries:
+            self.check(query)
         asked = [self._encoder.look_up(query) for query in queries]
         both = list(zip(queries, asked, strict=True))
         exclude = [self._left_out(query, one.met) for query, one in both]
@@ -184,19 +176,29 @@ class Bundle:
             rows, scores = self.index.search(embedded, k, exclude, allowed)
         for place, query in enumerate(queries):
             rows[place, query.k :] = -1
-        return [
-            Recommendations(items, one.by in ("user", "history"), one.by)
-            for items, one in zip(self._described(rows, scores), asked, strict=True)
-        ]
+        return rows, scores, [one.by for one in asked]
+
+    def best_of_users(
+        self, rows: NDArray[np.int64], k: int, filter_seen: bool
+    ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+        """Return the best `k` items of the users of some rows, as `search` does."""
+        seen = [self.seen(int(row)) for row in rows] if filter_seen else None
+        return self.index.search(self.embed_users(rows), min(k, len(self.items)), seen, None)
+
+    def require_in_bulk(self) -> None:
+        """Raise `BundleError` if many users cannot be answered at once."""
+        if self.ranks:
+            raise BundleError(
+                f"Expected the bundle of a retriever, whose embeddings are compared; {self.path} "
+                "is that of a ranker, which orders a retriever's candidates. Recommend from a "
+                "retriever's, or from a funnel of the two."
+            )
 
     def embed_queries(self, queries: Sequence[Query]) -> NDArray[np.float32]:
         """Return the embeddings of queries, float32 ``(queries, dim)``."""
-        for query in queries:
-            self.check(query)
-        asked = [self._encoder.look_up(query) for query in queries]
-        if not asked:
+        if not queries:
             return np.zeros((0, self.manifest.dim), np.float32)
-        return self._tower("query_tower")(self._encoder.batch(asked))
+        return self._tower("query_tower")(self.encode_queries(queries)[0])
 
     def embed_users(self, rows: NDArray[np.int64]) -> NDArray[np.float32]:
         """Return the embeddings of the users of some rows, float32 ``(rows, dim)``."""
@@ -244,7 +246,7 @@ class Bundle:
         """Return what `similar` gives for each of several items."""
         check_k(k)
         self.manifest.require_index()
-        _require_list(item_ids, "item_ids")
+        require_list(item_ids, "item_ids")
         rows = []
         for item_id in item_ids:
             row = self.items.find(item_id)
@@ -252,7 +254,7 @@ class Bundle:
                 raise BundleError(f"The item {item_id!r} is not known to this bundle.")
             rows.append(row)
         found, cosines = self._cosines.nearest(np.array(rows, np.int64), min(k, len(self.items)))
-        return self._described(found, cosines)
+        return self.described(found, cosines)
 
     def nearest_of(
         self, rows: NDArray[np.int64], among: NDArray[np.int64], k: int
@@ -298,7 +300,7 @@ class Bundle:
         BundleError
             `items` is no list.
         """
-        _require_list(items, "items")
+        require_list(items, "items")
         known: dict[int, Any] = {}
         unknown: list[dict[str, Any]] = []
         for item in items:
@@ -317,6 +319,30 @@ class Bundle:
     def score_pairs(self, pairs: Batch) -> NDArray[np.float32]:
         """Return a ranker's scores of pairs by their encoded features, float32 ``(pairs,)``."""
         return self._tower("ranker")(pairs)
+
+    def score_rows(
+        self, users: Batch, user_of: NDArray[np.int64], rows: NDArray[np.int64]
+    ) -> NDArray[np.float32]:
+        """Return a ranker's scores of pairs of users and items by their rows: see `pair_scores`."""
+        return pair_scores(self._tower("ranker"), self.items, users, user_of, rows)
+
+    def encode_queries(self, queries: Sequence[Query]) -> tuple[Batch, list[By]]:
+        """Return the encoded features of queries, a row each, and what each was made from."""
+        for query in queries:
+            self.check(query)
+        asked = [self._encoder.look_up(query) for query in queries]
+        return self._encoder.batch(asked), [one.by for one in asked]
+
+    def described(
+        self, rows: NDArray[np.int64], scores: NDArray[np.float32]
+    ) -> list[list[dict[str, Any]]]:
+        """Return the raw features and scores of the items of each query's rows; -1 is none."""
+        found = rows >= 0
+        items = iter(self.items.rows(rows[found]))
+        return [
+            [{**next(items), "score": score} for score in line[kept].tolist()]
+            for line, kept in zip(scores, found, strict=True)
+        ]
 
     def find_user(self, user_id: Any) -> int | None:
         """Return the row of a raw user id, given as itself or as text; None if it is not known."""
@@ -371,17 +397,6 @@ class Bundle:
         seen = met if query.filter_seen else met[:0]
         return np.concatenate([seen, self.items.find_all(query.exclude)])
 
-    def _described(
-        self, rows: NDArray[np.int64], scores: NDArray[np.float32]
-    ) -> list[list[dict[str, Any]]]:
-        """Return the items of each query's rows; -1 is none."""
-        found = rows >= 0
-        items = iter(self.items.rows(rows[found]))
-        return [
-            [{**next(items), "score": score} for score in line[kept].tolist()]
-            for line, kept in zip(scores, found, strict=True)
-        ]
-
     def _tower(self, name: str) -> Tower:
         if name not in self._towers:
             both = {**self._query_features, **self.manifest.item_features}
@@ -392,8 +407,3 @@ class Bundle:
             }
             self._towers[name] = Tower(self.path / onnx_file(name), features[name])
         return self._towers[name]
-
-
-def _require_list(items: Any, name: str) -> None:
-    if isinstance(items, str | bytes | Mapping) or not isinstance(items, Iterable):
-        raise BundleError(f"`{name}` should be a list of ids. Received: {items!r}")

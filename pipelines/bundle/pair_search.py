@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from towermill.pipelines.bundle.tables import Batch, IdTable
-from towermill.pipelines.bundle.towers import Tower
+from towermill.pipelines.bundle.towers import Tower, take
 
 #: Pairs that are scored by one call.
 _PAIRS: Final = 1 << 16
@@ -47,30 +47,34 @@ def best_pairs(
         only = allowed[place]
         shown = np.arange(len(items)) if only is None else np.unique(only)
         shown = shown[~np.isin(shown, exclude[place])]
-        scores = _scores(ranker, items, user, shown)
+        scores = pair_scores(ranker, items, user, np.zeros(len(shown), np.int64), shown)
         order = np.argsort(-scores, kind="stable")[:k]
         best[place, : len(order)] = shown[order]
         best_scores[place, : len(order)] = scores[order]
     return best, best_scores
 
 
-def _scores(
-    ranker: Tower, items: IdTable, user: Batch, rows: NDArray[np.int64]
+def pair_scores(
+    ranker: Tower,
+    items: IdTable,
+    users: Batch,
+    user_of: NDArray[np.int64],
+    rows: NDArray[np.int64],
 ) -> NDArray[np.float32]:
+    """Return a ranker's score of each pair of a user and an item, float32 ``(pairs,)``.
+
+    Parameters
+    ----------
+    ranker, items
+        As for `best_pairs`.
+    users
+        The encoded features of users, a row each.
+    user_of, rows
+        The row in `users` and the item's row of each pair.
+    """
     scores = np.empty(len(rows), np.float32)
     for start in range(0, len(rows), _PAIRS):
-        part = rows[start : start + _PAIRS]
-        pairs = {**_repeated(user, len(part)), **items.batch(ranker.features, part)}
-        scores[start : start + _PAIRS] = ranker(pairs)
+        part = slice(start, start + _PAIRS)
+        of_users = take(users, user_of[part])
+        scores[part] = ranker({**of_users, **items.batch(ranker.features, rows[part])})
     return scores
-
-
-def _repeated(user: Batch, rows: int) -> Batch:
-    """Return a batch of so many rows of one user."""
-    batch: Batch = {}
-    for name, values in user.items():
-        if name.endswith("__offsets"):
-            batch[name] = (np.arange(rows + 1) * values[-1]).astype(values.dtype)
-        else:
-            batch[name] = np.tile(values, rows)
-    return batch

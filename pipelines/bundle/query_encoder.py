@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,11 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from towermill.columns import FIRST_ID, HISTORY, USER_ID
+from towermill.errors import BundleError
 from towermill.features.inputs import ModelInput
 from towermill.pipelines.bundle.query import By, Query
 from towermill.pipelines.bundle.raw_features import RawFeatures
 from towermill.pipelines.bundle.tables import Batch, IdTable, SeenTable
 from towermill.pipelines.bundle.towers import join, unknown_user, users_batch
+from towermill.pipelines.search.exact import check_k
 
 _HISTORY_ARRAYS = (f"{HISTORY}__values", f"{HISTORY}__offsets")
 _NAMES = (USER_ID, HISTORY)
@@ -63,13 +65,51 @@ class QueryEncoder:
     features: Mapping[str, ModelInput]
     raw: RawFeatures
 
+    def check(self, query: Query, histories: bool) -> None:
+        """Raise `BundleError` if a query cannot be answered.
+
+        Parameters
+        ----------
+        query
+            As it was asked.
+        histories
+            Whether the model may take a history instead of a user.
+        """
+        check_k(query.k)
+        if not isinstance(query.filter_seen, bool):
+            raise BundleError(
+                f"`filter_seen` should be true or false. Received: {query.filter_seen!r}"
+            )
+        if query.history is not None:
+            if not histories or HISTORY not in self.features:
+                raise BundleError("The model of this bundle takes no `history`. Give a `user_id`.")
+            require_list(query.history, "history")
+        if query.features is not None:
+            if query.history is not None or query.user_id is not None:
+                raise BundleError(
+                    "`features` cannot be combined with `user_id` or `history`; they may hold the "
+                    "user id. Received also: "
+                    f"{'history' if query.history is not None else 'user_id'}"
+                )
+            if not isinstance(query.features, Mapping):
+                raise BundleError(
+                    f"`features` should be names and values. Received: {query.features!r}"
+                )
+            # The id of a known user names the stored history, even if the tower takes no id.
+            ignored = {USER_ID} - set(self.features) if HISTORY in self.features else set()
+            self.raw.check({n: v for n, v in query.features.items() if n not in ignored})
+        require_list(query.exclude, "exclude")
+        if query.candidates is not None:
+            require_list(query.candidates, "candidates")
+
     def look_up(self, query: Query) -> Asked:
         """Look up a query's user or history and encode it if need be."""
         if query.history is not None:
             read = self.items.find_all(query.history)
             reader = unknown_user(self.features)
-            reader |= _history(read)
-            return Asked(None, reader, "history" if len(read) else "default", read)
+            reader |= self._history(read)
+            by: By = "history" if len(self.known(read)) else "default"
+            return Asked(None, reader, by, read)
         if query.features is not None:
             return self._by_features(query.features)
         row = self.users.find(query.user_id)
@@ -87,12 +127,24 @@ class QueryEncoder:
         if HISTORY in self.features:
             if features.get(HISTORY):
                 read = self.items.find_all(features[HISTORY])
-                by, met = "history" if len(read) else by, np.union1d(met, read)
-                encoded |= _history(read)
+                by = "history" if len(self.known(read)) else by
+                met = np.union1d(met, read)
+                encoded |= self._history(read)
             elif row is not None:
                 stored = self.of_users(np.array([row]))
                 encoded |= {name: stored[name] for name in _HISTORY_ARRAYS}
         return Asked(None, encoded, by if row is None else "user", met)
+
+    def _history(self, read: NDArray[np.int64]) -> Batch:
+        """Return the history of items of some rows; those the model does not know are left out."""
+        known = self.known(read) + FIRST_ID
+        arrays = known.astype(np.int32), np.array([0, len(known)], np.int32)
+        return dict(zip(_HISTORY_ARRAYS, arrays, strict=True))
+
+    def known(self, read: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Return those of some items' rows that the model was trained with."""
+        most = self.features[HISTORY].ids
+        return read if most is None else read[read + FIRST_ID < most]
 
     def batch(self, asked: Sequence[Asked]) -> Batch:
         """Return the encoded features of queries, in their order."""
@@ -110,7 +162,7 @@ class QueryEncoder:
         return users_batch(self.users, self.features, rows)
 
 
-def _history(read: NDArray[np.int64]) -> Batch:
-    """Return the history of items of some rows; unknown items are left out, as in training."""
-    arrays = (read + FIRST_ID).astype(np.int32), np.array([0, len(read)], np.int32)
-    return dict(zip(_HISTORY_ARRAYS, arrays, strict=True))
+def require_list(items: Any, name: str) -> None:
+    """Raise `BundleError` unless `items` is a list."""
+    if isinstance(items, str | bytes | Mapping) or not isinstance(items, Iterable):
+        raise BundleError(f"`{name}` should be a list of ids. Received: {items!r}")

@@ -13,7 +13,7 @@ import numpy as np
 from towermill.columns import FIRST_ID, OOV_ID, TIMESTAMP
 from towermill.errors import BundleError, RecipeError
 from towermill.features.base import KINDS, FeatureKind
-from towermill.features.inputs import ModelInput, RawEncoding
+from towermill.features.inputs import ModelInput
 from towermill.pipelines.bundle.tables import Batch, IdTable
 
 #: Bytes that a vocabulary may take in memory: as many, and as many times the size of its file.
@@ -84,7 +84,7 @@ class RawFeatures:
         """
         batch: Batch = {}
         for name, feature in self.features.items():
-            look_up = partial(self._look_up, feature.raw)
+            look_up = partial(self._look_up, feature)
             encoded = self.kinds[name].encode(name, feature, values, look_up)
             if feature.list:
                 batch[f"{name}__values"] = np.array(encoded, feature.dtype)
@@ -96,13 +96,15 @@ class RawFeatures:
     def encode_column(self, name: str, rows: Iterable[Mapping[str, Any]]) -> list[Any]:
         """Return one input for each row of raw values: a number, or a list of numbers."""
         kind, feature = self.kinds[name], self.features[name]
-        look_up = partial(self._look_up, feature.raw)
+        look_up = partial(self._look_up, feature)
         return [kind.encode(name, feature, values, look_up) for values in rows]
 
-    def _look_up(self, raw: RawEncoding, value: Any) -> int:
+    def _look_up(self, feature: ModelInput, value: Any) -> int:
+        raw = feature.raw
         if raw.ids_of is not None:
             row = self.tables[raw.ids_of].find(value)
-            return OOV_ID if row is None else row + FIRST_ID
+            added = row is not None and feature.ids is not None and row + FIRST_ID >= feature.ids
+            return OOV_ID if row is None or added else row + FIRST_ID
         return self._vocabulary(str(raw.vocabulary)).get(_key(value, str(raw.type)), OOV_ID)
 
     def _vocabulary(self, file: str) -> dict[Any, int]:

@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from towermill.columns import FIRST_ID, ITEM_ID, RAW_PREFIX, USER_ID
+from towermill.columns import FIRST_ID, ITEM_ID, OOV_ID, RAW_PREFIX, USER_ID
 from towermill.errors import BundleError
 from towermill.features.inputs import ModelInput
 
@@ -58,7 +58,7 @@ def to_batch(
     table
         Has a column each of `features`.
     features
-        A tower's inputs, by name.
+        A tower's inputs, by name. Ids of items added after training are out of its vocabulary.
     rows
         Which; None takes all.
     """
@@ -74,12 +74,19 @@ def to_batch(
             offsets = np.concatenate([[0], np.cumsum(lengths.to_numpy(zero_copy_only=False))])
             # For a slice or a take, `flatten` gives only the values of its rows.
             values = column.flatten().to_numpy(zero_copy_only=False)
-            batch[f"{name}__values"] = values.astype(feature.dtype, copy=False)
+            batch[f"{name}__values"] = _within(values.astype(feature.dtype, copy=False), feature)
             batch[f"{name}__offsets"] = offsets.astype(np.int32)
         else:
             values = column.to_numpy(zero_copy_only=False)
-            batch[name] = values.astype(feature.dtype, copy=False)
+            batch[name] = _within(values.astype(feature.dtype, copy=False), feature)
     return batch
+
+
+def _within(values: NDArray[Any], feature: ModelInput) -> NDArray[Any]:
+    """Return encoded ids as out of vocabulary where they came after training."""
+    if feature.ids is None or values.max(initial=0) < feature.ids:
+        return values
+    return np.where(values < feature.ids, values, OOV_ID).astype(values.dtype)
 
 
 class IdTable:

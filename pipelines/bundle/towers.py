@@ -101,6 +101,31 @@ def join(batches: list[Batch], features: Mapping[str, ModelInput]) -> Batch:
     return joined
 
 
+def take(batch: Batch, rows: NDArray[np.int64]) -> Batch:
+    """Return some rows of a batch, in any order and any number of times.
+
+    Examples
+    --------
+    >>> ages = {"age": np.array([30, 40])}
+    >>> lists = {"tags__values": np.array([7, 8, 9]), "tags__offsets": np.array([0, 1, 3])}
+    >>> taken = take(ages | lists, np.array([1, 0, 1]))
+    >>> taken["age"].tolist(), taken["tags__values"].tolist(), taken["tags__offsets"].tolist()
+    ([40, 30, 40], [8, 9, 7, 8, 9], [0, 2, 3, 5])
+    """
+    taken: Batch = {}
+    for name, values in batch.items():
+        if name.endswith("__offsets"):
+            lengths = np.diff(values)[rows]
+            offsets = np.concatenate([[0], np.cumsum(lengths)])
+            # From the start of each list on, as many as it has.
+            places = np.repeat(values[rows] - offsets[:-1], lengths) + np.arange(offsets[-1])
+            of_lists = name.removesuffix("offsets") + "values"
+            taken[of_lists], taken[name] = batch[of_lists][places], offsets.astype(values.dtype)
+        elif not name.endswith("__values"):
+            taken[name] = values[rows]
+    return taken
+
+
 def blank(features: Mapping[str, ModelInput]) -> Batch:
     """Return one row without any values: categories null, numbers the mean."""
     batch: Batch = {}

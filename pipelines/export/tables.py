@@ -22,10 +22,19 @@ def write_tables(users: pl.DataFrame, items: pl.DataFrame, seen: pl.DataFrame, o
     seen
         ``user_id`` and ``item_id`` (lists), encoded.
     """
-    for table, key, name in ((users, USER_ID, USERS), (items, ITEM_ID, ITEMS)):
-        order = table[RAW_PREFIX + key].arg_sort().cast(pl.Int64)
-        write_arrow(table.with_columns(order.alias(BY_ID)), out / name)
+    _write_ids(users, USER_ID, out / USERS)
+    write_items(items, out)
     write_arrow(seen.sort(USER_ID), out / SEEN)
+
+
+def write_items(items: pl.DataFrame, out: Path) -> None:
+    """Write the items alone: see `write_tables`."""
+    _write_ids(items, ITEM_ID, out / ITEMS)
+
+
+def _write_ids(table: pl.DataFrame, key: str, path: Path) -> None:
+    order = table[RAW_PREFIX + key].arg_sort().cast(pl.Int64)
+    write_arrow(table.with_columns(order.alias(BY_ID)), path)
 
 
 def write_arrow(table: pl.DataFrame, path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
@@ -64,25 +65,39 @@ def embed_items(bundle: Path, items: Path, out: Path, trust: bool = False) -> in
         There is no such file, a column is missing or of another type than in training, an id is
         null or stands twice, or the model takes vectors that came with the source.
     """
-    opened = Bundle.open(bundle)
-    if opened.ranks:
-        raise BundleError(
-            f"Expected a bundle with an item tower; {bundle} is that of a ranker, which scores "
-            "pairs."
-        )
     require_target(out)
-    features: Mapping[str, ModelInput] = opened.manifest.item_features
-    table = _read(items, opened)
-    encoded = _encode(opened, table, features, trust)
-    vectors = _through_tower(opened, encoded, features)
+    made = encode_items(Bundle.open(bundle), items, trust)
+    columns = {str(i): made.vectors[:, i] for i in range(made.vectors.shape[1])}
+    with replacing(out) as partial:
+        pl.DataFrame({ITEM_ID: made.raw[ITEM_ID], **columns}).write_parquet(partial)
+    return made.raw.height
+
+
+@dataclass(frozen=True)
+class EncodedItems:
+    """Items of a file: raw columns, inputs of the item tower, and embeddings ``(items, dim)``."""
+
+    raw: pl.DataFrame
+    inputs: pl.DataFrame
+    vectors: NDArray[np.float32]
+
+
+def encode_items(bundle: Bundle, items: Path, trust: bool = False) -> EncodedItems:
+    """Return the items of a file through a bundle's item tower: see `embed_items`."""
+    if bundle.ranks:
+        raise BundleError(
+            f"Expected a bundle with an item tower; {bundle.path} is that of a ranker, which "
+            "scores pairs."
+        )
+    features: Mapping[str, ModelInput] = bundle.manifest.item_features
+    table = _read(items, bundle)
+    encoded = _encode(bundle, table, features, trust)
+    vectors = _through_tower(bundle, encoded, features)
     if not np.isfinite(vectors).all():
         raise BundleError(
             "Expected finite vectors; found NaN or infinity. Look at the numbers of the items."
         )
-    columns = {str(i): vectors[:, i] for i in range(vectors.shape[1])}
-    with replacing(out) as partial:
-        pl.DataFrame({ITEM_ID: table[ITEM_ID], **columns}).write_parquet(partial)
-    return table.height
+    return EncodedItems(table, encoded, vectors)
 
 
 def _read(items: Path, bundle: Bundle) -> pl.DataFrame:

@@ -17,10 +17,12 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from towermill.columns import ITEM_ID, USER_ID
-from towermill.errors import BundleError, DataError, did_you_mean
+from towermill.errors import DataError, did_you_mean
 from towermill.files import replacing
 from towermill.pipelines.bundle.bundle import Bundle
 from towermill.pipelines.bundle.manifest import MANIFEST, load_manifest
+from towermill.pipelines.recommend.combined.base import Combination
+from towermill.pipelines.recommend.open import manifests_of, open_recommender
 from towermill.pipelines.running.shared_storage import require_readable
 from towermill.pipelines.search.exact import check_k
 from towermill.pipelines.stages.output import require_target
@@ -32,6 +34,7 @@ from towermill.workflows.sources.reading.files import find_files, scan
 
 logger = logging.getLogger(__name__)
 
+Opened = Bundle | Combination
 #: Users of a block: the unit of work and of writing.
 _USERS = 4096
 #: The folders of a bundle that are read.
@@ -56,18 +59,20 @@ def recommend_all(
     users: str | Path | None = None,
     runtime: Runtime | None = None,
 ) -> Written:
-    """Write the `k` best items of each user: what `Bundle.recommend` gives them, ties included.
+    """Write the `k` best items of each user: what `recommend` gives them, ties included.
 
-    Memory holds the item embeddings and a block of users by the catalogue.
+    Memory holds the item embeddings and a block of users by the catalogue, or by the candidates of
+    a funnel.
 
     Parameters
     ----------
     bundle
-        Its folder; with a cluster, on storage that all workers see.
+        Its folder, or the YAML file of a funnel; with a cluster, on storage that all workers see.
     out
         The Parquet file, which appears whole or not at all: ``user_id`` and ``item_id`` (raw),
         ``score`` (float32), ``rank`` (int32, from 1). Users are in the bundle's order, each
-        best first; one who has seen nearly all items has fewer than `k` rows.
+        best first; one who has seen nearly all items has fewer than `k` rows. A funnel's score is
+        null for an item that its ranker does not know.
     k
         How many, at least 1.
     filter_seen
@@ -81,7 +86,7 @@ def recommend_all(
     Raises
     ------
     BundleError
-        The bundle is not whole, or `k` is not a positive integer.
+        The bundle is not whole or cannot answer in bulk, or `k` is not a positive integer.
     DataError
         `out` is a folder, or `users` has no such column or no known user.
     StageError
@@ -89,20 +94,11 @@ def recommend_all(
     """
     check_k(k)
     out, runtime = Path(out), runtime or Runtime()
-    if Path(bundle).suffix in (".yaml", ".yml"):
-        raise BundleError(
-            f"Expected a bundle's folder; {bundle} puts several together, and recommends to one "
-            "user at a time."
-        )
-    opened = Bundle.open(bundle)
-    if opened.ranks:
-        raise BundleError(
-            f"Expected the bundle of a retriever, whose embeddings are compared; {bundle} is that "
-            "of a ranker, which orders a retriever's candidates. Recommend from a retriever's."
-        )
+    opened = open_recommender(bundle)
+    opened.require_in_bulk()
     require_target(out)
     blocks, unknown = _blocks(opened, None if users is None else Path(users))
-    order = _Order(opened.path, k, filter_seen)
+    order = _Order(Path(bundle).absolute(), k, filter_seen)
     wanted, rows = sum(block.size for block in blocks), 0
     writer: pq.ParquetWriter | None = None
     with replacing(out) as partial, cluster_client(runtime) as client, progress() as bars:
@@ -130,7 +126,7 @@ class _Order:
     filter_seen: bool
 
 
-def _blocks(bundle: Bundle, users: Path | None) -> tuple[list[NDArray[np.int64]], int]:
+def _blocks(bundle: Opened, users: Path | None) -> tuple[list[NDArray[np.int64]], int]:
     """Return the users' rows in the bundle, ascending, a block each; and how many are unknown."""
     if users is None:
         rows, unknown = np.arange(bundle.manifest.rows.users), 0
@@ -142,7 +138,7 @@ def _blocks(bundle: Bundle, users: Path | None) -> tuple[list[NDArray[np.int64]]
     return np.split(rows, cuts), unknown
 
 
-def _rows_of(bundle: Bundle, users: Path) -> tuple[NDArray[np.int64], int]:
+def _rows_of(bundle: Opened, users: Path) -> tuple[NDArray[np.int64], int]:
     """Return the rows of a file's known users, ascending, and its number of unknown users."""
     held = pl.Series(USER_ID, bundle.users.raw(USER_ID))
     kind = held.dtype
@@ -180,47 +176,48 @@ def _rows_of(bundle: Bundle, users: Path) -> tuple[NDArray[np.int64], int]:
     return known.cast(pl.Int64).to_numpy(), asked - len(known)
 
 
-def _here(bundle: Bundle, order: _Order, blocks: list[NDArray[np.int64]]) -> Iterator[pl.DataFrame]:
+def _here(bundle: Opened, order: _Order, blocks: list[NDArray[np.int64]]) -> Iterator[pl.DataFrame]:
     for block in blocks:
         yield _recommend(bundle, order, block)
 
 
 def _spread(client: Any, order: _Order, blocks: list[NDArray[np.int64]]) -> Iterator[pl.DataFrame]:
     """Yield blocks in their order as workers are done with them."""
-    files = load_manifest(order.path).files
-    needed = [MANIFEST, *(name for name in files if name.startswith(_READ))]
-    require_readable(client, [order.path / name for name in needed])
+    manifests = manifests_of(order.path)
+    needed = list(manifests)
+    for folder in {file.parent for file in manifests if file.name == MANIFEST}:
+        files = load_manifest(folder).files
+        needed += [folder / name for name in files if name.startswith(_READ)]
+    require_readable(client, needed)
     submit = partial(client.submit, recommend_block, order, pure=False)
     with cluster_failures():
         yield from in_order(submit, blocks, tasks_ahead(client))
 
 
-_opened: dict[tuple[Path, int], Bundle] = {}
+_opened: dict[tuple[Any, ...], Opened] = {}
 _opening = threading.Lock()
 
 
 def recommend_block(order: _Order, rows: NDArray[np.int64]) -> pl.DataFrame:
     """Return the recommendations of a block of users; on a worker, which opens a bundle once."""
     with _opening:  # a worker may have several threads
-        known = order.path, (order.path / MANIFEST).stat().st_mtime_ns
+        known = tuple((file, file.stat().st_mtime_ns) for file in manifests_of(order.path))
         if known not in _opened:
             _opened.clear()
-            _opened[known] = Bundle.open(order.path)
+            _opened[known] = open_recommender(order.path)
         bundle = _opened[known]
     return _recommend(bundle, order, rows)
 
 
-def _recommend(bundle: Bundle, order: _Order, rows: NDArray[np.int64]) -> pl.DataFrame:
-    queries = bundle.embed_users(rows)
-    seen = [bundle.seen(int(row)) for row in rows] if order.filter_seen else None
-    k = min(order.k, len(bundle.items))
-    items, scores = bundle.index.search(queries, k, seen, None)
+def _recommend(bundle: Opened, order: _Order, rows: NDArray[np.int64]) -> pl.DataFrame:
+    items, scores = bundle.best_of_users(rows, order.k, order.filter_seen)
+    k = items.shape[1]
     users = pl.Series(bundle.users.raw(USER_ID).take(pa.array(np.repeat(rows, k))))
     lists = pl.DataFrame(
         {
             USER_ID: users,
             "item": items.ravel(),
-            "score": scores.ravel(),
+            "score": pl.Series(scores.ravel(), dtype=pl.Float32).fill_nan(None),
             "rank": np.tile(np.arange(1, k + 1, dtype=np.int32), len(rows)),
         }
     ).filter(pl.col("item") >= 0)

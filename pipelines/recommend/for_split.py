@@ -4,27 +4,19 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import polars as pl
 
 from towermill.columns import FIRST_ID, ITEM_ID, RAW_PREFIX, USER_ID
-from towermill.errors import DataError
 from towermill.files import replacing
-from towermill.models.build import load_model
-from towermill.models.configs import MODELS
 from towermill.models.data.interactions import Processed, Queries
 from towermill.models.data.lists import TopK
-from towermill.models.data.targets import answers_of
-from towermill.models.evaluation.catalogue import ranked
-from towermill.pipelines.bundle.manifest import MANIFEST, parse_manifest
-from towermill.pipelines.recipe.sections import EvaluateConfig
+from towermill.pipelines.recommend.combined.evaluation import Evaluation
+from towermill.pipelines.recommend.held_out import FinishedRun, check_split
+from towermill.pipelines.recommend.open import is_combination
 from towermill.pipelines.search.exact import check_k
 from towermill.pipelines.stages.output import require_target
-
-#: Splits whose lists can be written.
-HELD_OUT = ("validation", "test")
 
 
 @dataclass(frozen=True)
@@ -44,7 +36,8 @@ def recommend_split(run: Path, out: Path, split: str = "test", k: int = 10) -> L
     Parameters
     ----------
     run
-        ``runs/<recipe>/latest``, or another finished run of interactions.
+        ``runs/<recipe>/latest``, or another finished run of interactions; or the YAML file of a
+        funnel, whose retriever's run gives the queries.
     out
         The Parquet file, which appears whole or not at all: ``user_id`` and ``item_id`` (raw),
         ``rank`` (int32, from 1), ``score`` (float32) and ``query`` (int32, from 0). A user has
@@ -62,53 +55,16 @@ def recommend_split(run: Path, out: Path, split: str = "test", k: int = 10) -> L
         or `out` is a folder.
     """
     check_k(k)
-    if split not in HELD_OUT:
-        raise DataError(f"`split` should be {' or '.join(HELD_OUT)}. Received: {split!r}.")
+    check_split(split)
     require_target(out)
-    recipe = _recipe_of(run)
-    config = MODELS.get(recipe["model"]["kind"]).model_validate(recipe["model"])
-    data, model = load_model(run / "process", run / "train", config)
-    if data.events != "interactions":
-        raise DataError(
-            f"Expected a run that ranks the catalogue; {run} ranks impressions. For the lists of "
-            "these: `towermill predict`."
-        )
-    data = answers_of(data, model.targets)
-    told = EvaluateConfig.model_validate(recipe["evaluate"])
-    queries = _queries(data, split, told)
-    top = ranked(model.scores(queries.features, data.catalogue), data, queries, k)
-    table = _table(top, data, queries)
+    if is_combination(run):
+        found = Evaluation.of(run).rank(split, k)
+    else:
+        found = FinishedRun(run).rank(split, k)
+    table = _table(found.top, found.data, found.queries)
     with replacing(out) as partial:
         table.write_parquet(partial)
-    return Lists(len(queries), table.height)
-
-
-def _recipe_of(run: Path) -> dict[str, Any]:
-    bundle = run / "bundle"
-    if not (bundle / MANIFEST).is_file():
-        hint = f" Did you mean {run / 'latest'}?" if (run / "latest").is_dir() else ""
-        raise DataError(
-            f"No finished run at {run}. Expected a folder such as runs/<recipe>/latest, which is "
-            f"there after `towermill run`.{hint}"
-        )
-    return dict(parse_manifest(bundle).recipe)
-
-
-def _queries(data: Processed, split: str, told: EvaluateConfig) -> Queries:
-    """Return the queries of the protocol; refuse a split without any."""
-    if data.has(split):
-        queries = data.queries(
-            "validation" if split == "validation" else "test",
-            told.query,
-            told.filter_seen,
-            limit=told.max_queries,
-        )
-        if len(queries):
-            return queries
-    raise DataError(
-        f"The split {split!r} should hold rows to rank; it holds none. Change `split` in the "
-        "recipe and run it again, or choose the other split."
-    )
+    return Lists(len(found.queries), table.height)
 
 
 def _table(top: TopK, data: Processed, queries: Queries) -> pl.DataFrame:
@@ -124,7 +80,7 @@ def _table(top: TopK, data: Processed, queries: Queries) -> pl.DataFrame:
             USER_ID: of_query.gather(row),
             ITEM_ID: data.items[RAW_PREFIX + ITEM_ID].gather(items),
             "rank": (place + 1).astype(np.int32),
-            "score": top.scores[row, place].astype(np.float32),
+            "score": pl.Series(top.scores[row, place], dtype=pl.Float32).fill_nan(None),
             "query": row.astype(np.int32),
         }
     )

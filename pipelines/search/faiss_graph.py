@@ -52,6 +52,26 @@ class FaissGraph:
             index.metric_type = storage.metric_type = faiss.METRIC_INNER_PRODUCT
         faiss.write_index(index, str(path))
 
+    @staticmethod
+    def extend(
+        path: Path, points: Vectors, new: int, out: Path, parameters: Mapping[str, int]
+    ) -> None:
+        """Add the last `new` of the lifted vectors to an index, and write it to another file."""
+        faiss = _faiss()
+        index = faiss.read_index(str(path))
+        if "lists" in parameters:
+            index.add(points[-new:])
+        else:
+            # Neighbours by angle, as it was built: products of unit vectors order alike.
+            storage = faiss.downcast_index(index.storage)
+            storage.reset()
+            storage.add(unit(points[:-new]))
+            index.hnsw.efConstruction = parameters["expansion_build"]
+            index.add(unit(points[-new:]))
+            storage.reset()
+            storage.add(points)
+        faiss.write_index(index, str(out))
+
     @classmethod
     def open(cls, path: Path, description: IndexDescription) -> FaissGraph:
         """Map a file into memory."""

@@ -41,11 +41,38 @@ def write_graph(vectors: Vectors, path: Path, description: IndexDescription) -> 
     BundleError
         The library is not installed.
     """
-    radius = description.longest
+    points = lifted(vectors, _radius(vectors, description))
+    _backend(str(description.library)).write(points, path, description.parameters)
+
+
+def extend_graph(
+    path: Path, vectors: Vectors, new: int, out: Path, description: IndexDescription
+) -> None:
+    """Add vectors to a graph without building it again, and write it to another file.
+
+    Parameters
+    ----------
+    path
+        The graph of all vectors but the new ones.
+    vectors
+        ``(items, dim)``; the last `new` are added.
+    new
+        How many, at least 1.
+    out
+        The file to write.
+    description
+        That of the graph at `path`.
+    """
+    radius = _radius(vectors[:-new], description)
+    points = lifted(vectors, radius)
+    _backend(str(description.library)).extend(path, points, new, out, description.parameters)
+
+
+def _radius(vectors: Vectors, description: IndexDescription) -> float:
+    """Return the radius of the sphere that vectors are lifted to."""
     if description.kind == "hnsw":
-        radius = float(np.quantile(lengths(vectors), _WITHIN))
-    backend = _backend(str(description.library))
-    backend.write(lifted(vectors, radius), path, description.parameters)
+        return float(np.quantile(lengths(vectors), _WITHIN))
+    return description.longest
 
 
 def open_graph(path: Path, description: IndexDescription) -> Graph:

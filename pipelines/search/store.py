@@ -83,8 +83,7 @@ def write_index(
             "is none. Set `export.index: exact`, or a larger `split.test`; nothing was published."
         )
     folder.mkdir(parents=True, exist_ok=True)
-    with replacing(folder / VECTORS) as file:
-        _save(file, vectors)
+    save_vectors(folder / VECTORS, vectors)
     description = IndexDescription(kind, metric, len(vectors), vectors.shape[1], longest)
     names = [VECTORS]
     if kind != "exact":
@@ -134,9 +133,10 @@ def open_index(folder: Path, description: IndexDescription, verify: bool = True)
     return Index(vectors, description.longest, description.metric, graph)
 
 
-def _save(path: Path, vectors: Vectors) -> None:
-    with path.open("wb") as file:  # given a path, NumPy would add an ending
-        np.save(file, vectors)
+def save_vectors(path: Path, vectors: Vectors) -> None:
+    """Write vectors, atomically."""
+    with replacing(path) as partial, partial.open("wb") as file:
+        np.save(file, vectors)  # given a path, NumPy would add an ending
 
 
 def _parameters(config: IndexConfig, kind: str, items: int) -> dict[str, int]:

@@ -39,6 +39,17 @@ class UsearchGraph:
         index.add(np.arange(len(points), dtype=np.uint64), points)
         index.save(path)
 
+    @staticmethod
+    def extend(
+        path: Path, points: Vectors, new: int, out: Path, parameters: Mapping[str, int]
+    ) -> None:
+        """Add the last `new` of the lifted vectors to a graph, and write it to another file."""
+        index = _empty("cos", points.shape[1], parameters)
+        index.load(path)
+        first = len(points) - new
+        index.add(np.arange(first, len(points), dtype=np.uint64), points[first:])
+        index.save(out)
+
     @classmethod
     def open(cls, path: Path, description: IndexDescription) -> UsearchGraph:
         """Map a file into memory."""

@@ -15,7 +15,7 @@ from towermill.extras import install_command
 from towermill.pipelines.server.settings import Settings
 
 if TYPE_CHECKING:
-    from towermill.pipelines.server.service.reader import Opener
+    from towermill.pipelines.server.service.reader import Opener, Watched
 
 logger = logging.getLogger(__name__)
 
@@ -31,6 +31,8 @@ def serve(
     *,
     shutdown_timeout: float = 30.0,
     log_level: str = "info",
+    opener: Opener | None = None,
+    watched: Watched | None = None,
 ) -> None:
     """Serve a bundle over HTTP until SIGTERM or SIGINT.
 
@@ -53,6 +55,10 @@ def serve(
         Seconds that requests have to end in after the signal.
     log_level
         debug, info, warning or error; requests are logged at info.
+    opener
+        Opens what is at the path; by default a bundle, whose checksums are verified.
+    watched
+        The files by which a newer bundle is told; by default its manifest.
 
     Raises
     ------
@@ -75,11 +81,12 @@ def serve(
     with listening:
         run_server(
             bundle,
-            lambda path: Bundle.open(path, verify=True),
+            opener or (lambda path: Bundle.open(path, verify=True)),
             settings or Settings(),
             listening,
             shutdown_timeout,
             log_level,
+            watched,
         )
 
 
@@ -109,6 +116,7 @@ def run_server(
     listening: socket.socket,
     shutdown_timeout: float = 30.0,
     log_level: str = "info",
+    watched: Watched | None = None,
 ) -> None:
     """Open the bundle at a path and serve it on a socket, as `serve` does.
 
@@ -122,7 +130,7 @@ def run_server(
         The server's settings.
     listening
         A socket from `listen`.
-    shutdown_timeout, log_level
+    shutdown_timeout, log_level, watched
         As of `serve`.
     """
     import uvicorn
@@ -132,9 +140,10 @@ def run_server(
     from towermill.pipelines.server.http.logs import log_as_json
     from towermill.pipelines.server.metrics import Metrics
     from towermill.pipelines.server.service.holder import Holder
+    from towermill.pipelines.server.service.reader import manifest_of
 
     metrics = Metrics()
-    holder = Holder(path, opener, metrics)
+    holder = Holder(path, opener, metrics, watched or manifest_of)
     log_as_json(log_level)
     config = uvicorn.Config(
         create_app(holder, settings, metrics),

@@ -226,7 +226,7 @@ class BundleAnswer(Answer):
     """The bundle in service."""
 
     recipe: str
-    kind: Annotated[str, Field(description="retriever, or ranker")]
+    kind: Annotated[str, Field(description="retriever, ranker, blend or funnel")]
     title: Annotated[str | None, Field(description="The item feature that people read.")]
     rows: dict[str, int]
     query_features: list[str]

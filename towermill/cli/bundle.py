@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
 
-from towermill.cli.show import show_gates, show_items
+from towermill.cli.show import show_gates, show_items, show_steps
 from towermill.cli.terminal import print_json, say
 from towermill.registry import trusts
 
@@ -28,7 +29,7 @@ def recommend(
         Path,
         typer.Argument(
             help="A bundle's folder, or a YAML file of a blend or a funnel; with --split a run's "
-            "folder: runs/<recipe>/latest."
+            "folder, runs/<recipe>/latest, or a funnel."
         ),
     ],
     user: Annotated[str | None, typer.Option("--user", help="The user's raw id.")] = None,
@@ -104,6 +105,21 @@ def recommend(
     show_items(found.items, opened.title)
 
 
+@app.command()
+def evaluate(
+    funnel: Annotated[Path, typer.Argument(help="A YAML file of a funnel.")],
+    as_json: JsonOption = False,
+) -> None:
+    """Show what each step of a funnel gains on the test split of its retriever's run."""
+    from towermill.pipelines.recommend.combined.evaluation import Evaluation
+
+    found = Evaluation.of(funnel).report()
+    if as_json:
+        print_json(found)
+    else:
+        show_steps(found)
+
+
 @app.command("embed-items")
 def embed_items(
     bundle: BundleArgument,
@@ -119,6 +135,19 @@ def embed_items(
 
     rows = embed(bundle, items, out, trust=trusts())
     typer.echo(f"{rows} items: {out}")
+
+
+@app.command("add-items")
+def add_items(
+    bundle: BundleArgument,
+    items: Annotated[Path, typer.Argument(help="File of new items with their raw columns.")],
+    to: Annotated[Path, typer.Option("--to", help="Folder of the new bundle.")],
+) -> None:
+    """Write a bundle with new items, recommended by their features, without training again."""
+    from towermill.pipelines.recommend.add_items import add_items as add
+
+    rows = add(bundle, items, to, trust=trusts())
+    typer.echo(f"{rows} new items: {to}")
 
 
 @app.command()
@@ -156,7 +185,12 @@ def export(
 
 @app.command()
 def serve(
-    bundle: Annotated[Path, typer.Argument(help="A bundle's folder, or a link to one.")],
+    bundle: Annotated[
+        Path,
+        typer.Argument(
+            help="A bundle's folder, a link to one, or a YAML file of a blend or a funnel."
+        ),
+    ],
     host: Annotated[
         str, typer.Option("--host", help="Address to listen on; 0.0.0.0 for all.")
     ] = "127.0.0.1",
@@ -189,7 +223,8 @@ def serve(
     ] = 30.0,
     log_level: Annotated[str, typer.Option(help="debug, info, warning or error.")] = "info",
 ) -> None:
-    """Serve a bundle over HTTP, with a page to explore it."""
+    """Serve a bundle, a blend or a funnel over HTTP, with a page to explore it."""
+    from towermill.pipelines.recommend.open import manifests_of, open_recommender
     from towermill.pipelines.server.command import serve as serve_bundle
     from towermill.pipelines.server.settings import Settings, read_api_key
 
@@ -207,7 +242,14 @@ def serve(
         watch=watch,
     )
     serve_bundle(
-        bundle, host, port, settings, shutdown_timeout=shutdown_timeout, log_level=log_level
+        bundle,
+        host,
+        port,
+        settings,
+        shutdown_timeout=shutdown_timeout,
+        log_level=log_level,
+        opener=partial(open_recommender, verify=True),
+        watched=manifests_of,
     )
 
 

@@ -58,6 +58,36 @@ def show_result(recipe: Recipe, steps: list[Step], out: Path, as_json: bool) -> 
         typer.echo(f"bundle: {latest / 'bundle'}")
 
 
+def show_steps(found: dict[str, Any]) -> None:
+    """Print the metrics of a funnel's steps, what the ranker gains, and the weights tried."""
+    steps = found["steps"]
+    print_table(
+        [f"{found['protocol']}, {found['queries']} queries", *steps],
+        [[name, *(f"{step[name]:.4f}" for step in steps.values())] for name in steps["retriever"]],
+    )
+    compared = found["compared"]
+    gain, interval = compared["retriever"]["difference"], compared["retriever"]["interval"]
+    within = (
+        "" if interval is None else f" (95 % interval {interval[0]:+.4f} to {interval[1]:+.4f})"
+    )
+    typer.echo(
+        f"{compared['metric']} of the funnel less that of the retriever alone: {gain:+.4f}{within}"
+    )
+    tried = found["validation"]
+    if tried is not None:
+        weights = ", ".join(f"{weight:g} {value:.4f}" for weight, value in tried["weights"].items())
+        typer.echo(f"{tried['metric']} on validation by weight: {weights}")
+        typer.echo(_advice(tried["best"], found["weight"]))
+
+
+def _advice(best: float, weight: float) -> str:
+    if best == weight:
+        return f"The funnel's weight, {weight:g}, is the best of them."
+    if best == 0:
+        return "The retriever alone is the best of them: recommend from its bundle."
+    return f"The best of them is `weight: {best:g}`; the funnel has {weight:g}."
+
+
 def show_gates(found: list[dict[str, Any]]) -> None:
     """Print each gate, and what it measured or refused."""
     rows = []

@@ -76,7 +76,8 @@ class Condition:
         number = pl.col(self.signal).cast(pl.Float64).fill_nan(None)
         if self.values:
             return number.is_in(self._spellings)
-        return number >= min(self._spellings)
+        above: pl.Expr = number >= min(self._spellings)
+        return above
 
     @property
     def _spellings(self) -> list[Any]:

@@ -9,11 +9,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from towermill.errors import BundleError
-from towermill.pipelines.bundle.manifest import MANIFEST
+from towermill.errors import BundleError, TowermillError
 from towermill.pipelines.bundle.query import Query
 from towermill.pipelines.server.metrics import Metrics
-from towermill.pipelines.server.service.reader import Opener, Reader
+from towermill.pipelines.server.service.reader import Opener, Reader, Watched, manifest_of
 from towermill.pipelines.server.service.search_items import ItemSearch
 from towermill.pipelines.server.service.search_users import UserSearch
 
@@ -46,6 +45,8 @@ class Holder:
         How to open it.
     metrics
         Where reloads are counted.
+    watched
+        The files by which `watch` tells another bundle.
 
     Raises
     ------
@@ -53,9 +54,15 @@ class Holder:
         There is no bundle, or it is not whole.
     """
 
-    def __init__(self, path: str | Path, opener: Opener, metrics: Metrics) -> None:
+    def __init__(
+        self,
+        path: str | Path,
+        opener: Opener,
+        metrics: Metrics,
+        watched: Watched = manifest_of,
+    ) -> None:
         self.path = Path(path)
-        self._opener = opener
+        self._opener, self._watched = opener, watched
         self._metrics = metrics
         self._changing = asyncio.Lock()
         self._looked_at = self._mark()
@@ -112,12 +119,8 @@ class Holder:
             return
 
     def _mark(self) -> tuple[Any, ...]:
-        """Return what tells the folder at the path from another, or from one moved there since."""
-        try:
-            found = (self.path.resolve() / MANIFEST).stat()
-        except OSError:
-            return ()
-        return self.path.resolve(), found.st_dev, found.st_ino, found.st_mtime_ns, found.st_size
+        """Return what tells the bundle at the path from another, or from one moved there since."""
+        return tuple(_mark_of(file) for file in self._watched(self.path))
 
     def _load(self) -> Held:
         # Resolved once: a link that is moved meanwhile cannot mix two bundles.
@@ -127,13 +130,21 @@ class Holder:
             searches = ItemSearch(bundle), UserSearch(bundle)
             held = Held(bundle, bundle.manifest.id, path, datetime.now(UTC), *searches)
             _warm(bundle)
-        except BundleError:
-            raise
+        except TowermillError as error:
+            raise BundleError(str(error)) from error
         except Exception as error:
             # Whatever a wrong bundle raises, the current one stays in service.
             logger.debug("opening %s failed", path, exc_info=True)
             raise BundleError(f"The bundle at {path} does not work: {error!r}") from error
         return held
+
+
+def _mark_of(file: Path) -> tuple[Any, ...]:
+    try:
+        found = file.resolve().stat()
+    except OSError:
+        return ()
+    return file.resolve(), found.st_dev, found.st_ino, found.st_mtime_ns, found.st_size
 
 
 def _warm(bundle: Reader) -> None:
@@ -145,5 +156,5 @@ def _warm(bundle: Reader) -> None:
         bundle.answer([Query(user_id=user["user_id"])])
     else:
         bundle.answer([Query()])
-    if bundle.manifest.rows.items and not bundle.manifest.ranks:
+    if bundle.manifest.rows.items and bundle.manifest.index is not None:
         bundle.similar_many([bundle.item(0)["item_id"]], 1)

@@ -1,4 +1,4 @@
-"""The protocol that the server needs; `towermill.pipelines.bundle.bundle.Bundle` implements it."""
+"""The protocol that the server needs; `Bundle` implements it, and so do combinations."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from towermill.pipelines.bundle.manifest import Manifest
+from towermill.pipelines.bundle.manifest import MANIFEST, Manifest
 from towermill.pipelines.bundle.query import Query, Recommendations
 
 
@@ -87,3 +87,11 @@ class Reader(Protocol):
 
 #: Opens the bundle at a path and verifies its checksums, or raises `BundleError`.
 Opener = Callable[[Path], Reader]
+
+#: Names the files that another published bundle at a path would change, its manifest first.
+Watched = Callable[[Path], Sequence[Path]]
+
+
+def manifest_of(path: Path) -> list[Path]:
+    """Return the file that another published bundle at a path would change."""
+    return [path / MANIFEST]

@@ -10,7 +10,10 @@ import numpy as np
 import pytest
 from fastapi.testclient import TestClient
 
+from towermill.errors import DataError
 from towermill.pipelines import Bundle, Query
+from towermill.pipelines.gates.gates import examine
+from towermill.pipelines.recommend.add_items import add_items
 from towermill.pipelines.server.app import create_app
 from towermill.pipelines.server.metrics import Metrics
 from towermill.pipelines.server.service.holder import Holder
@@ -132,3 +135,81 @@ class TestItems:
         # Right behind the fifth of the catalogue that those who like its genre like, or among it.
         assert ranks[3] <= 0.2, ranks
         assert min(ranks[:3] + ranks[4:]) > 0.2, ranks
+
+
+@pytest.fixture(scope="module")
+def added(bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("added")
+    items = [f"new{group},g{group}" for group in range(GROUPS)]
+    (folder / "new.csv").write_text("item_id,genre\n" + "\n".join(items) + "\n")
+    before = {p: p.read_bytes() for p in bundle.rglob("*") if p.is_file()}
+    assert add_items(bundle, folder / "new.csv", folder / "bundle") == GROUPS
+    assert {p: p.read_bytes() for p in bundle.rglob("*") if p.is_file()} == before
+    assert sorted(p.name for p in folder.iterdir()) == ["bundle", "new.csv"]
+    return folder / "bundle"
+
+
+@pytest.fixture(scope="module")
+def larger(added: Path) -> Iterator[TestClient]:
+    metrics = Metrics()
+    app = create_app(Holder(added, Bundle.open, metrics), Settings(), metrics)
+    with TestClient(app) as client:
+        yield client
+
+
+class TestAddedItems:
+    """New items of every genre join the bundle that is served."""
+
+    def test_passes_every_gate(self, added: Path, bundle: Path) -> None:
+        assert all(gate["passed"] for gate in examine(added))
+        old, new = Bundle.open(bundle).manifest, Bundle.open(added, verify=True).manifest
+        assert new.id != old.id
+        assert new.rows.items == old.rows.items + GROUPS == ITEMS + GROUPS
+
+    def test_each_is_recommended_to_those_who_like_its_genre(self, larger: TestClient) -> None:
+        """Behind the items of its genre that training had, before all of other genres."""
+        for user in range(GROUPS):
+            query = {"user_id": f"u{user}", "k": ITEMS // GROUPS + 1, "filter_seen": False}
+            found = [
+                item["item_id"] for item in larger.post("/recommend", json=query).json()["items"]
+            ]
+            assert [item for item in found if item.startswith("new")] == [f"new{user}"]
+
+    def test_is_an_item_like_others(self, larger: TestClient) -> None:
+        assert larger.get("/items/new2").json()["item"] == {"item_id": "new2", "genre": "g2"}
+        assert larger.get("/items", params={"query": "new2"}).json()["items"]
+        near = larger.get("/similar", params={"item_id": "new2", "k": 5}).json()["items"]
+        assert {item["genre"] for item in near} == {"g2"}
+
+    def test_the_tower_does_not_know_them_in_a_history(self, larger: TestClient) -> None:
+        def ask(history: list[str]) -> Any:
+            return larger.post("/recommend", json={"history": history, "k": 100}).json()
+
+        assert ask(["new1"])["by"] == "default"
+        with_new, without = ask(["i1", "new1"]), ask(["i1"])
+        assert "new1" not in [item["item_id"] for item in with_new["items"]]
+        scores = {item["item_id"]: item["score"] for item in without["items"]}
+        assert all(item["score"] == scores[item["item_id"]] for item in with_new["items"][:50])
+
+    def test_more_can_be_added(self, added: Path, tmp_path: Path) -> None:
+        (tmp_path / "more.csv").write_text("item_id,genre\nlast,g1\n")
+        assert add_items(added, tmp_path / "more.csv", tmp_path / "bundle") == 1
+        assert Bundle.open(tmp_path / "bundle").find_item("last") == ITEMS + GROUPS
+
+    @pytest.mark.parametrize(
+        ("rows", "message"),
+        [
+            ("i1,g1\nother,g2\n", "should be new; 1 are in the bundle already, such as 'i1'"),
+            ("other,g1\nother,g2\n", "one row an id"),
+            ("", "should hold items"),
+        ],
+    )
+    def test_refused(self, bundle: Path, tmp_path: Path, rows: str, message: str) -> None:
+        (tmp_path / "new.csv").write_text("item_id,genre\n" + rows)
+        with pytest.raises(DataError, match=message):
+            add_items(bundle, tmp_path / "new.csv", tmp_path / "bundle")
+        assert [p.name for p in tmp_path.iterdir()] == ["new.csv"]
+
+    def test_not_over_another_folder(self, bundle: Path, tmp_path: Path) -> None:
+        with pytest.raises(DataError, match="should be written to a folder of its own"):
+            add_items(bundle, tmp_path / "new.csv", tmp_path)

@@ -201,6 +201,6 @@ class TestWhereToWrite:
         with pytest.raises(DataError, match="should name a file that can be written"):
             recommend_all(trained.bundle, tmp_path / "file" / "recs.parquet")
 
-    def test_from_a_blend(self, tmp_path: Path) -> None:
-        with pytest.raises(BundleError, match="one user at a time"):
-            recommend_all(tmp_path / "blend.yaml", tmp_path / "recs.parquet")
+    def test_from_a_blend(self, slates_blend: Path, tmp_path: Path) -> None:
+        with pytest.raises(BundleError, match="a blend recommends to one user at a time"):
+            recommend_all(slates_blend, tmp_path / "recs.parquet")

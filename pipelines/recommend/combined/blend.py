@@ -4,17 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 from pydantic import Field, PositiveInt
 
 from towermill.errors import BundleError, RecipeError
 from towermill.pipelines.bundle.bundle import Bundle
-from towermill.pipelines.bundle.query import Recommendations, Recommender
+from towermill.pipelines.bundle.query import Query, Recommendations, Recommender
 from towermill.pipelines.recipe.simulate import Rule
-from towermill.pipelines.recommend.by_content import NearRead
-from towermill.pipelines.recommend.catalogue import Catalogue
+from towermill.pipelines.recommend.combined.base import (
+    BundlePath,
+    Combination,
+    CombinationConfig,
+    open_part,
+)
 from towermill.pipelines.recommend.interleave import interleave
 from towermill.pipelines.search.exact import check_k
 from towermill.section import Section
@@ -33,12 +37,12 @@ class BlendSource(Section):
         ``score``, the model's; or ``content``, nearest to an item that the user has seen.
     """
 
-    bundle: Path
+    bundle: BundlePath
     quota: PositiveInt = 1
     by: Literal["score", "content"] = "score"
 
 
-class BlendConfig(Section):
+class BlendConfig(CombinationConfig):
     """The section `blend` of a YAML file.
 
     Parameters
@@ -53,10 +57,17 @@ class BlendConfig(Section):
         Seed of the draws.
     """
 
+    places: ClassVar[Any] = {"sources": {"__all__": {"bundle"}}}
+
     sources: tuple[BlendSource, ...] = Field(min_length=1)
     rule: Rule = "in_order"
     neighbours: PositiveInt = 50
     seed: int = Field(0, ge=0)
+
+    @property
+    def bundles(self) -> tuple[Path, ...]:
+        """The folders of its bundles."""
+        return tuple(source.bundle for source in self.sources)
 
 
 class Blend:
@@ -89,24 +100,6 @@ class Blend:
             )
         self.sources, self.quotas = [source for source, _ in sources], quotas
         self.rule, self.seed = rule, seed
-
-    @classmethod
-    def of(cls, config: BlendConfig) -> Blend:
-        """Open the bundles that a section `blend` names.
-
-        Raises
-        ------
-        BundleError
-            One is missing or incomplete, or has no vectors to recommend by content.
-        """
-        bundles = {path: Bundle.open(path) for path in {s.bundle for s in config.sources}}
-        made: list[tuple[Recommender, int]] = []
-        for source in config.sources:
-            bundle = bundles[source.bundle]
-            near = source.by == "content"
-            given = NearRead(Catalogue(bundle), config.neighbours, config.seed) if near else bundle
-            made.append((given, source.quota))
-        return cls(made, config.rule, config.seed)
 
     @property
     def title(self) -> str | None:
@@ -147,3 +140,75 @@ class Blend:
         rows = [{**items[source][item], "source": source} for item, source in chosen]
         known = any(part.known for part in found)
         return Recommendations(rows, known, "user" if known else "default")
+
+
+class BlendedBundles(Combination):
+    """A blend of bundles, which is served like one.
+
+    Parameters
+    ----------
+    config
+        Names the bundles.
+    name
+        What it is called, such as its file.
+    verify
+        Verify the bundles' checksums.
+
+    Attributes
+    ----------
+    blend
+        Answers the queries.
+
+    Raises
+    ------
+    BundleError
+        A bundle is missing or not whole, or has no vectors to recommend by content.
+    """
+
+    kind = "blend"
+    section = BlendConfig
+
+    @classmethod
+    def open(cls, config: BlendConfig, name: str, verify: bool = False) -> Self:
+        """Open the bundles that a section `blend` names."""
+        return cls(config, name, verify)
+
+    def __init__(self, config: BlendConfig, name: str = "blend", verify: bool = False) -> None:
+        bundles = {path: open_part(path, verify) for path in {s.bundle for s in config.sources}}
+        made: list[tuple[Recommender, int]] = []
+        for source in config.sources:
+            bundle = bundles[source.bundle]
+            given = _by_content(bundle, config) if source.by == "content" else bundle
+            made.append((given, source.quota))
+        self.blend = Blend(made, config.rule, config.seed)
+        parts = {f"{n}": bundles[source.bundle] for n, source in enumerate(config.sources)}
+        # Users, items and similar items are those of a retriever, where there is one.
+        lead = next((part for part in parts.values() if not part.ranks), parts["0"])
+        super().__init__(lead, parts, config, name)
+
+    def check(self, query: Query) -> None:
+        """Raise `BundleError` if a query has more than a user and items to exclude."""
+        given = {"history": query.history, "features": query.features}
+        given["candidates"] = query.candidates
+        for name, value in given.items():
+            if value is not None:
+                raise BundleError(f"A blend takes no `{name}`. Give a `user_id`.")
+        self.lead.check(query)
+
+    def answer(self, queries: Sequence[Query]) -> list[Recommendations]:
+        """Return what `Blend.recommend` gives for each query, items to exclude left out."""
+        return [self._answer(query) for query in queries]
+
+    def _answer(self, query: Query) -> Recommendations:
+        self.check(query)
+        unwanted = {str(item) for item in query.exclude}
+        found = self.blend.recommend(query.user_id, query.k + len(unwanted), query.filter_seen)
+        kept = [item for item in found.items if str(item["item_id"]) not in unwanted]
+        return Recommendations(kept[: query.k], found.known, found.by)
+
+
+def _by_content(bundle: Bundle, config: BlendConfig) -> Recommender:
+    from towermill.pipelines.recommend.by_content import NearRead  # which needs TensorFlow
+    from towermill.pipelines.recommend.catalogue import Catalogue
+
+    return NearRead(Catalogue(bundle), config.neighbours, config.seed)

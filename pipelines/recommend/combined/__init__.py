@@ -1,0 +1,1 @@
+"""Bundles that are put together: blends and funnels, which are served like one."""
