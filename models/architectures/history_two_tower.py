@@ -15,8 +15,9 @@ from numpy.typing import NDArray
 
 from towermill.columns import EVENT_WEIGHT, FIRST_ID, HISTORY, ITEM_ID
 from towermill.models.contracts.retriever import Retriever, shortest_first
-from towermill.models.data.history_batches import query_schema
-from towermill.models.data.interactions import Processed, to_batch
+from towermill.models.data.batches.from_frame import to_batch
+from towermill.models.data.batches.history import query_schema
+from towermill.models.data.interactions import Processed
 from towermill.models.data.tensors import of_schema, padded
 from towermill.models.encoders import HISTORY_ENCODERS
 from towermill.models.encoders.histories.base import CausalEncoder, HistoryEncoder

@@ -13,7 +13,8 @@ from merlin.models.tf.outputs.sampling.base import Candidate
 
 from towermill.columns import EVENT_WEIGHT, ITEM_ID, USER_ID
 from towermill.models.contracts.retriever import Retriever
-from towermill.models.data.interactions import Processed, to_batch
+from towermill.models.data.batches.from_frame import to_batch
+from towermill.models.data.interactions import Processed
 from towermill.models.encoders import TOWER_ENCODERS
 from towermill.models.layers.embeddings import mean_penalty
 from towermill.models.objectives.event_weights import weighted_mean

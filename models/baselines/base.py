@@ -13,8 +13,9 @@ import scipy.sparse as sp
 
 from towermill.columns import FIRST_ID, HISTORY, ITEM_ID, USER_ID
 from towermill.models.architectures.linear.matrix import binary, interaction_matrix
-from towermill.models.data.interactions import Processed, Queries
+from towermill.models.data.interactions import Processed
 from towermill.models.data.lists import ScoreBlock
+from towermill.models.data.queries import Queries
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,8 @@ from towermill.models.architectures.linear.ease_weights import EXACT_UP_TO, Spec
 from towermill.models.baselines.base import Given
 from towermill.models.baselines.linear import Floats, LinearBaseline
 from towermill.models.configs.linear.ease import EaseConfig
-from towermill.models.data.interactions import Processed, Queries
+from towermill.models.data.interactions import Processed
+from towermill.models.data.queries import Queries
 from towermill.models.evaluation.top_k import top_k
 from towermill.models.metrics.catalogue.ranking import per_query
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import ClassVar
 
 from towermill.models.baselines.base import Baseline, Given
-from towermill.models.data.interactions import Queries
 from towermill.models.data.lists import ScoreBlock
+from towermill.models.data.queries import Queries
 from towermill.models.evaluation.baselines import popularity_scores, random_scores
 
 

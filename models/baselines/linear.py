@@ -11,8 +11,8 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from towermill.models.baselines.base import Baseline, Given
-from towermill.models.data.interactions import Queries
 from towermill.models.data.lists import ScoreBlock
+from towermill.models.data.queries import Queries
 
 Floats = NDArray[np.float32]
 

@@ -59,6 +59,6 @@ class CustomConfig(ModelConfig):
             made = PartName().place(self.build_batches).load()
             found: Batches = made(data, batch_size=batch_size, seed=seed, **self.options)
             return found
-        from towermill.models.data.event_batches import event_batches
+        from towermill.models.data.batches.event import event_batches
 
         return event_batches(data, batch_size=batch_size, seed=seed)

@@ -61,6 +61,6 @@ class FunkSVDConfig(ModelConfig):
         return build_funk_svd(data, self, seed=seed)
 
     def batches(self, data: Processed, *, batch_size: int, seed: int) -> Batches:
-        from towermill.models.data.interaction_batches import InteractionBatches
+        from towermill.models.data.batches.interaction import InteractionBatches
 
         return InteractionBatches(data, batch_size=batch_size, seed=seed)

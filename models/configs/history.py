@@ -107,7 +107,7 @@ class HistoryConfig(ModelConfig):
 
     def batches(self, data: Processed, *, batch_size: int, seed: int) -> Batches:
         from towermill.models.architectures.history_two_tower import length_of, loss_of
-        from towermill.models.data.history_batches import HistoryBatches
+        from towermill.models.data.batches.history import HistoryBatches
 
         if self.loss == "auto":
             logger.info(

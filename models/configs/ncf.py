@@ -52,6 +52,6 @@ class NCFConfig(ModelConfig):
         return build_ncf(data, self, seed=seed)
 
     def batches(self, data: Any, *, batch_size: int, seed: int) -> Batches:
-        from towermill.models.data.event_batches import event_batches
+        from towermill.models.data.batches.event import event_batches
 
         return event_batches(data, batch_size=batch_size, seed=seed)

@@ -107,6 +107,6 @@ class TwoTowerConfig(ModelConfig):
         return build_two_tower(data, self, batch_size=batch_size, seed=seed)
 
     def batches(self, data: Processed, *, batch_size: int, seed: int) -> Batches:
-        from towermill.models.data.interaction_batches import InteractionBatches
+        from towermill.models.data.batches.interaction import InteractionBatches
 
         return InteractionBatches(data, batch_size=batch_size, seed=seed)

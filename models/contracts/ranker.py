@@ -15,7 +15,8 @@ from merlin.schema import Schema
 from numpy.typing import NDArray
 
 from towermill.models.contracts.weights import read_weights, write_weights
-from towermill.models.data.interactions import Processed, to_batch
+from towermill.models.data.batches.from_frame import to_batch
+from towermill.models.data.interactions import Processed
 from towermill.models.data.lists import ScoreBlock
 from towermill.models.data.tensors import as_tensors, tensor_specs
 

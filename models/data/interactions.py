@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 import polars as pl
@@ -16,7 +15,6 @@ from merlin.schema.io.tensorflow_metadata import TensorflowMetadata
 from numpy.typing import NDArray
 
 from towermill.columns import (
-    COLD_USER,
     EVENT_WEIGHT,
     FIRST_ID,
     HISTORY,
@@ -26,43 +24,11 @@ from towermill.columns import (
     Events,
 )
 from towermill.errors import DataError, SchemaError
-from towermill.models.data.lists import Lists
+from towermill.models.data.queries import Queries, queries_of
 from towermill.processed import RANKED_SPLITS, ProcessedFolder, Stats
-
-#: Feature name to values; a list feature is ``<name>__values`` and ``<name>__offsets``, as
-#: Merlin's dataloader gives it.
-Batch = dict[str, NDArray[Any]]
 
 #: Size of a partition, which is shuffled at once.
 PARTITION = "256MB"
-
-
-@dataclass(frozen=True)
-class Queries:
-    """The queries of the catalogue protocol.
-
-    Attributes
-    ----------
-    features
-        Raw model inputs of the query tower, one row a query.
-    relevant, seen
-        Positions in `Processed.catalogue`: held-out items, and those to leave out of the ranking.
-    total
-        Queries of which these are the sample, or all.
-    cold, repeated
-        Held-out rows left out because their item is not in the catalogue, or because `seen` holds
-        it (what may not be recommended cannot be an answer).
-    """
-
-    features: pl.DataFrame
-    relevant: Lists
-    seen: Lists | None
-    total: int
-    cold: int
-    repeated: int
-
-    def __len__(self) -> int:
-        return self.features.height
 
 
 class Processed:
@@ -292,50 +258,9 @@ class Processed:
         limit
             Take at most this many queries, always the same sample; 0 takes all.
         """
-        held = self.scan(split).collect()
-        if segment != "all":
-            held = held.filter(pl.col(COLD_USER) == (segment == "cold_user"))
-        known = held.filter(pl.col(ITEM_ID) >= FIRST_ID)
-        seen = self._seen(split) if filter_seen else None
-        new = known if seen is None else known.join(seen, on=[USER_ID, ITEM_ID], how="anti")
-        new = new.with_row_index("__row")
-        # Unknown users share the out-of-vocabulary id, so each of their rows is a query.
-        alone = pl.lit(by == "interaction") | (pl.col(USER_ID) < FIRST_ID)
-        new = new.with_columns(
-            __key=pl.when(alone)
-            .then(-1 - pl.col("__row").cast(pl.Int64))
-            .otherwise(pl.col(USER_ID))
-        )
-        first = new.unique("__key", keep="first", maintain_order=True)
-        total = first.height
-        if 0 < limit < total:
-            sample = np.random.default_rng(0).choice(total, limit, replace=False)
-            first = first[np.sort(sample)]
-        first = first.with_columns(__query=pl.int_range(pl.len()))
-        rows = new.join(first.select("__key", "__query"), on="__key")
-        relevant = Lists.from_pairs(
-            rows["__query"].to_numpy(), self.positions(rows[ITEM_ID]), first.height
-        )
-        excluded = None
-        if seen is not None:
-            pairs = seen.join(first.select(USER_ID, "__query"), on=USER_ID)
-            excluded = Lists.from_pairs(
-                pairs["__query"].to_numpy(), self.positions(pairs[ITEM_ID]), first.height
-            )
-        names = dict.fromkeys(self.query_schema.column_names)
-        if HISTORY in first.columns:
-            names[HISTORY] = None
-        features = self.with_history(first.select(*names), split)
-        return Queries(
-            features=features,
-            relevant=relevant,
-            seen=excluded,
-            total=total,
-            cold=held.height - known.height,
-            repeated=known.height - new.height,
-        )
+        return queries_of(self, split, by, filter_seen, segment, limit)
 
-    def _seen(self, split: str) -> pl.DataFrame:
+    def seen(self, split: str) -> pl.DataFrame:
         """Return the distinct known (user, item) pairs of earlier splits, and of runs before."""
         earlier = [self.scan("train")]
         if split == "test" and self.has("validation"):
@@ -377,26 +302,3 @@ def select_inputs(schema: Schema, tags: tuple[Tags, ...], id_column: str) -> Sch
             "Process the data again with a source that gives it."
         )
     return Schema(columns)
-
-
-def to_batch(frame: pl.DataFrame, schema: Schema) -> Batch:
-    """Return a frame's columns as arrays in the form of Merlin's dataloader.
-
-    Scalars have shape ``(rows,)``; lists are ``<name>__values`` and int32 ``<name>__offsets`` of
-    shape ``(rows + 1,)``, those of one length too. A null is an empty list.
-    """
-    batch: Batch = {}
-    for column in schema:
-        values = frame[column.name]
-        if isinstance(values.dtype, pl.Array):
-            values = values.arr.to_list()
-        if isinstance(values.dtype, pl.List):
-            lengths = values.list.len().fill_null(0).to_numpy()
-            flat = values.drop_nulls().explode(empty_as_null=False)
-            batch[f"{column.name}__values"] = flat.to_numpy()
-            batch[f"{column.name}__offsets"] = np.concatenate([[0], np.cumsum(lengths)]).astype(
-                np.int32
-            )
-        else:
-            batch[column.name] = values.to_numpy()
-    return batch

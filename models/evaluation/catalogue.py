@@ -12,8 +12,9 @@ from towermill.errors import DataError
 from towermill.models.baselines import BASELINES, DEFAULT
 from towermill.models.baselines.base import Given
 from towermill.models.configs.train import TARGET_MONITORS
-from towermill.models.data.interactions import Processed, Queries
+from towermill.models.data.interactions import Processed
 from towermill.models.data.lists import ScoreBlock, TopK
+from towermill.models.data.queries import Queries
 from towermill.models.data.targets import answers_of
 from towermill.models.evaluation.paired import paired_differences
 from towermill.models.evaluation.protocol import Model, Protocol, Ranking, Validation

@@ -10,7 +10,8 @@ import tensorflow as tf
 from merlin.schema import Schema
 
 from towermill.columns import EVENT_WEIGHT, FIRST_ID, USER_ID
-from towermill.models.data.interactions import Processed, to_batch
+from towermill.models.data.batches.from_frame import to_batch
+from towermill.models.data.interactions import Processed
 from towermill.models.data.tensors import of_schema
 from towermill.models.layers.embeddings import mean_penalty
 from towermill.models.objectives.draws import uniform_whole

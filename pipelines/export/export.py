@@ -23,7 +23,8 @@ from towermill.features.config import Features
 from towermill.models.build import load_model
 from towermill.models.contracts.ranker import Ranker
 from towermill.models.contracts.retriever import Retriever, Spread
-from towermill.models.data.interactions import Processed, to_batch
+from towermill.models.data.batches.from_frame import to_batch
+from towermill.models.data.interactions import Processed
 from towermill.pipelines.bundle.bundle import Bundle
 from towermill.pipelines.bundle.manifest import (
     INDEX,

@@ -10,8 +10,9 @@ import polars as pl
 
 from towermill.columns import FIRST_ID, ITEM_ID, RAW_PREFIX, USER_ID
 from towermill.files import replacing
-from towermill.models.data.interactions import Processed, Queries
+from towermill.models.data.interactions import Processed
 from towermill.models.data.lists import TopK
+from towermill.models.data.queries import Queries
 from towermill.pipelines.recommend.combined.evaluation import Evaluation
 from towermill.pipelines.recommend.held_out import FinishedRun, check_split
 from towermill.pipelines.recommend.open import is_combination

@@ -9,8 +9,9 @@ from typing import Any
 from towermill.errors import DataError
 from towermill.models.build import load_model
 from towermill.models.configs import MODELS
-from towermill.models.data.interactions import Processed, Queries
+from towermill.models.data.interactions import Processed
 from towermill.models.data.lists import TopK
+from towermill.models.data.queries import Queries
 from towermill.models.data.targets import answers_of
 from towermill.models.evaluation.catalogue import ranked
 from towermill.models.evaluation.protocol import Model

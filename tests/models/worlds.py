@@ -15,8 +15,9 @@ from towermill.columns import FIRST_ID, HISTORY, ITEM_ID, OOV_ID, USER_ID
 from towermill.models.baselines.base import Given
 from towermill.models.configs.train import TrainConfig
 from towermill.models.contracts.retriever import Retriever
-from towermill.models.data.interaction_batches import InteractionBatches
-from towermill.models.data.interactions import Processed, Queries
+from towermill.models.data.batches.interaction import InteractionBatches
+from towermill.models.data.interactions import Processed
+from towermill.models.data.queries import Queries
 from towermill.models.evaluation.catalogue import measure, rank_baselines
 from towermill.models.metrics.clicks import auroc
 from towermill.models.training.checkpoints import TrainState

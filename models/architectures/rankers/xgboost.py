@@ -19,7 +19,8 @@ from towermill.models.architectures.rankers.forest import Forests
 from towermill.models.architectures.rankers.ranker import PairModel
 from towermill.models.contracts.ranker import Ranker
 from towermill.models.contracts.retriever import nothing_to_learn
-from towermill.models.data.interactions import Processed, to_batch
+from towermill.models.data.batches.from_frame import to_batch
+from towermill.models.data.interactions import Processed
 from towermill.models.data.targets import check_targets
 from towermill.models.data.tensors import as_tensors
 from towermill.models.objectives.known_pairs import KnownPairs

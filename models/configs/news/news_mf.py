@@ -43,6 +43,6 @@ class NewsMFConfig(ModelConfig):
         return build_news_mf(data, self, seed=seed)
 
     def batches(self, data: Any, *, batch_size: int, seed: int) -> Batches:
-        from towermill.models.data.entry_batches import EntryBatches
+        from towermill.models.data.batches.entry import EntryBatches
 
         return EntryBatches(data, batch_size=batch_size, seed=seed)

@@ -108,7 +108,7 @@ class NRMSConfig(ModelConfig):
         return build_nrms(data, self, seed=seed)
 
     def batches(self, data: Any, *, batch_size: int, seed: int) -> Batches:
-        from towermill.models.data.slate_batches import SlateBatches
+        from towermill.models.data.batches.slate import SlateBatches
 
         return SlateBatches(
             data,

@@ -63,7 +63,7 @@ class RankerConfig(ModelConfig):
         return build_ranker(data, self, seed=seed)
 
     def batches(self, data: Processed, *, batch_size: int, seed: int) -> Batches:
-        from towermill.models.data.interaction_batches import InteractionBatches
+        from towermill.models.data.batches.interaction import InteractionBatches
         from towermill.models.data.targets import check_targets
 
         check_targets(data, self.target_names)

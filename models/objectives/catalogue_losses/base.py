@@ -10,7 +10,7 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from towermill.models.data.interactions import Batch
+from towermill.models.data.batches.from_frame import Batch
 from towermill.models.objectives.event_weights import relative_weights
 from towermill.models.objectives.feature_table import FeatureTable
 

@@ -17,7 +17,7 @@ from towermill.models.build import build_model, load_model
 from towermill.models.configs.history import HistoryConfig
 from towermill.models.configs.train import TrainConfig
 from towermill.models.contracts.retriever import Retriever
-from towermill.models.data.history_batches import HistoryBatches
+from towermill.models.data.batches.history import HistoryBatches
 from towermill.models.data.interactions import Processed
 from towermill.models.evaluation.catalogue import evaluate_catalogue
 from towermill.models.objectives.catalogue_losses.base import Targets

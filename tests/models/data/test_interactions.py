@@ -13,8 +13,10 @@ from worlds import write_processed
 
 from towermill.columns import COLD_USER, ITEM_ID, USER_ID
 from towermill.errors import DataError, SchemaError
-from towermill.models.data.interaction_batches import SeededLoader
-from towermill.models.data.interactions import Processed, Queries, to_batch
+from towermill.models.data.batches.from_frame import to_batch
+from towermill.models.data.batches.interaction import SeededLoader
+from towermill.models.data.interactions import Processed
+from towermill.models.data.queries import Queries
 
 IDS = {USER_ID: pl.Int32, ITEM_ID: pl.Int32}
 

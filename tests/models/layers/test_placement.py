@@ -27,7 +27,7 @@ from towermill.models.training import fit as training
 from towermill.models.build import build_model, open_data
 from towermill.models.configs.train import TrainConfig
 from towermill.models.configs.two_tower import TwoTowerConfig
-from towermill.models.data.interaction_batches import InteractionBatches
+from towermill.models.data.batches.interaction import InteractionBatches
 from towermill.models.layers.placement import in_host
 
 data = open_data(Path(sys.argv[1]))

@@ -13,7 +13,7 @@ import tensorflow as tf
 from towermill.columns import EVENT_WEIGHT, HISTORY
 from towermill.models.build import build_model
 from towermill.models.configs import MODELS
-from towermill.models.data.history_batches import HistoryBatches
+from towermill.models.data.batches.history import HistoryBatches
 from towermill.models.data.interactions import Processed
 from towermill.models.objectives.catalogue_losses.base import Targets
 from towermill.models.objectives.pair_losses import LabelledLoss

@@ -16,9 +16,9 @@ from news_worlds import articles, impressions, write_impressions
 from worlds import write_processed
 
 from towermill.columns import FIRST_ID
+from towermill.models.data.batches.slate import SlateBatches
 from towermill.models.data.impressions import ImpressionData
 from towermill.models.data.interactions import Processed
-from towermill.models.data.slate_batches import SlateBatches
 from towermill.models.objectives.known_pairs import KnownPairs
 from towermill.models.objectives.pair_losses import SampledLoss
 

@@ -143,7 +143,7 @@ class TestSavedModels:
         tmp_path: Path,
         python: Callable[..., subprocess.CompletedProcess[str]],
     ) -> None:
-        from towermill.models.data.interactions import to_batch
+        from towermill.models.data.batches.from_frame import to_batch
 
         data, retriever = live
         rows = data.scan("test").head(20).collect()

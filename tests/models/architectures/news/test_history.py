@@ -15,8 +15,8 @@ from towermill.models.architectures.content import MeanReader
 from towermill.models.architectures.news.history import HistoryTower, NewsRetriever, dense_list
 from towermill.models.build import build_model
 from towermill.models.configs.news.nrms import NRMSConfig
+from towermill.models.data.batches.from_frame import to_batch
 from towermill.models.data.impressions import ImpressionData
-from towermill.models.data.interactions import to_batch
 from towermill.models.data.tensors import as_tensors
 
 SCHEMA = Schema([ColumnSchema("history", dtype=np.int32, is_list=True, is_ragged=True)])

@@ -20,7 +20,8 @@ from towermill.models.configs.rankers.deepfm import DeepFMConfig
 from towermill.models.configs.rankers.dlrm import DLRMConfig
 from towermill.models.configs.rankers.wide_deep import WideDeepConfig
 from towermill.models.configs.train import TrainConfig
-from towermill.models.data.interactions import Processed, to_batch
+from towermill.models.data.batches.from_frame import to_batch
+from towermill.models.data.interactions import Processed
 from towermill.models.data.tensors import as_tensors
 
 SMALL: dict[str, Any] = {"embedding_dim": 8, "mlp": (16, 8)}

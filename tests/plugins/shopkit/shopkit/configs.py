@@ -38,6 +38,6 @@ class CrossConfig(ModelConfig):
 
     def batches(self, data: Any, *, batch_size: int, seed: int) -> Batches:
         """Return the interactions, shuffled."""
-        from towermill.models.data.interaction_batches import InteractionBatches
+        from towermill.models.data.batches.interaction import InteractionBatches
 
         return InteractionBatches(data, batch_size=batch_size, seed=seed)

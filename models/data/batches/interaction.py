@@ -14,7 +14,8 @@ from merlin.schema import ColumnSchema, Schema
 
 from towermill.columns import EVENT_WEIGHT
 from towermill.errors import DataError
-from towermill.models.data.interactions import Processed, to_batch
+from towermill.models.data.batches.from_frame import to_batch
+from towermill.models.data.interactions import Processed
 from towermill.models.data.tensors import as_tensors
 
 

@@ -11,7 +11,7 @@ import pytest
 from news_worlds import articles, impressions, write_impressions
 
 from towermill.errors import DataError
-from towermill.models.data.entry_batches import EntryBatches
+from towermill.models.data.batches.entry import EntryBatches
 from towermill.models.data.impressions import ImpressionData
 
 #: User, history, hours, shown, clicked.

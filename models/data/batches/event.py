@@ -11,9 +11,9 @@ if TYPE_CHECKING:
 def event_batches(data: Any, *, batch_size: int, seed: int) -> Batches:
     """Return batches of each shown item if `data` is of impressions, else of each interaction."""
     if data.events == "impressions":
-        from towermill.models.data.entry_batches import EntryBatches
+        from towermill.models.data.batches.entry import EntryBatches
 
         return EntryBatches(data, batch_size=batch_size, seed=seed)
-    from towermill.models.data.interaction_batches import InteractionBatches
+    from towermill.models.data.batches.interaction import InteractionBatches
 
     return InteractionBatches(data, batch_size=batch_size, seed=seed)

@@ -12,9 +12,9 @@ from news_worlds import Row, articles, impressions, write_impressions
 
 from towermill.errors import DataError
 from towermill.models.configs.news.nrms import NRMSConfig
-from towermill.models.data import slate_batches as module
+from towermill.models.data.batches import slate as module
+from towermill.models.data.batches.slate import SlateBatches
 from towermill.models.data.impressions import ImpressionData
-from towermill.models.data.slate_batches import SlateBatches
 
 #: Histories tell the impressions apart: row i + 1 is that of the i-th.
 ROWS: list[Row] = [

@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 
 from towermill.columns import EVENT_WEIGHT, HISTORY, USER_ID
 from towermill.errors import DataError
-from towermill.models.data.interactions import Processed, to_batch
+from towermill.models.data.batches.from_frame import to_batch
+from towermill.models.data.interactions import Processed
 from towermill.models.data.tensors import as_tensors
 
 if TYPE_CHECKING:

@@ -1,0 +1,1 @@
+"""Training batches: one module a kind of row."""
