@@ -1,18 +1,24 @@
 """Rows per processor second in training a two-tower: Towermill beside stock Merlin Models.
 
     .venv/bin/python benchmarks/functions/training.py [--rows 400000] [--batch-size 4096] [--runs 3]
+        [--keras-rs PYTHON]
 
 Both train from one processed folder (a generated log in Ali-CCP's layout, its clicks), with towers
 of 128 and 64, Adam and in-batch negatives, in turn. Epochs after the first are measured, which has
-compiled the step. Prints a table of medians.
+compiled the step. Prints a table of medians. PYTHON is an interpreter with keras-rs, such as
+``benchmarks/peers.py`` installs (``runs/peers/envs/keras_rs/bin/python``): then it trains on the
+same rows, its scalar columns held in memory, with tables of the same sizes.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import statistics
+import subprocess
 import tempfile
 import time
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -25,6 +31,7 @@ from towermill.pipelines.running.plan import Selection
 from towermill.runtime.device import quiet_tensorflow, resolve
 
 WIDTHS = (128, 64)
+SCRIPT = Path(__file__).parents[1] / "parts" / "peers" / "keras_rs_training.py"
 
 
 def processed(rows: int, out: Path) -> Path:
@@ -108,20 +115,49 @@ def stock(folder: Path, batch_size: int, epochs: int) -> list[float]:
     return [rows / (end - begun) for begun, end in pairwise(moments)]
 
 
+def keras_rs(python: Path, folder: Path, batch_size: int, epochs: int) -> list[float]:
+    """Return the same of a two-tower by Keras Recommenders, in a process of its own."""
+    from merlin.models.utils.schema_utils import get_embedding_size_from_cardinality
+
+    from towermill.models.build import open_data
+
+    data = open_data(folder)
+    sides = {"query": data.query_schema, "item": data.item_schema}
+    tables: dict[str, dict[str, tuple[int, int]]] = {side: {} for side in sides}
+    for side, schema in sides.items():
+        for column in schema:
+            if not column.is_list:
+                ids = int(column.int_domain.max) + 1
+                tables[side][column.name] = ids, get_embedding_size_from_cardinality(ids)
+    rows = folder.parent / "train_rows.parquet"
+    names = {name: None for columns in tables.values() for name in columns}
+    data.scan("train").select(*names).sink_parquet(rows)
+    command = [python, SCRIPT, json.dumps(tables), rows]
+    command += ["--batch-size", str(batch_size), "--epochs", str(epochs)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise SystemExit(f"keras-rs failed:\n{done.stderr[-2000:]}")
+    return [float(line) for line in done.stdout.split()]
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rows", type=int, default=400_000)
     parser.add_argument("--batch-size", type=int, default=4096)
     parser.add_argument("--epochs", type=int, default=3)
     parser.add_argument("--runs", type=int, default=3)
+    parser.add_argument("--keras-rs", type=Path, metavar="PYTHON")
     options = parser.parse_args()
     quiet_tensorflow()
     resolve("cpu")
     with tempfile.TemporaryDirectory() as out:
         folder = processed(options.rows, Path(out))
-        found: dict[str, list[float]] = {"Towermill": [], "stock Merlin": []}
+        measures: dict[str, Any] = {"Towermill": ours, "stock Merlin": stock}
+        if options.keras_rs:
+            measures["keras-rs"] = partial(keras_rs, options.keras_rs)
+        found: dict[str, list[float]] = {name: [] for name in measures}
         for _ in range(options.runs):
-            for name, measure in (("Towermill", ours), ("stock Merlin", stock)):
+            for name, measure in measures.items():
                 found[name] += measure(folder, options.batch_size, options.epochs)
     table = Table("", "rows per processor second", "least", "most", "ratio")
     base = statistics.median(found["stock Merlin"])
