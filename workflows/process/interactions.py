@@ -150,7 +150,9 @@ class Interactions(EventKind[Tables]):
         """Return a graph of ``user``, ``item`` and ``context``; other columns pass unchanged."""
         named = [name for own in self.columns.values() for name in own]
         histories = self.split.kind == "session"
-        inputs = {USER_ID, ITEM_ID, TIMESTAMP, *named, *([HISTORY] if histories else [])}
+        inputs = {USER_ID, ITEM_ID, *named, *([HISTORY] if histories else [])}
+        if not self.features.history:  # otherwise it passes on, to order the histories
+            inputs.add(TIMESTAMP)
         signals = [name for name in pl.read_parquet_schema(fit) if name not in inputs]
         positive = self.features.positive
         if self._nodes is not None:

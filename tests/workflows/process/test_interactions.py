@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import polars as pl
 import pytest
 
@@ -418,3 +419,30 @@ class TestRefused:
     def test_nothing_left_by_filters(self, mill: Any, interactions: Any) -> None:
         with pytest.raises(DataError, match="left 0 of 7"):
             mill(interactions, filters={"min_user": 100})
+
+
+class TestSequences:
+    def test_items_are_in_the_order_of_time_whatever_the_order_of_rows(self, mill: Any) -> None:
+        rng = np.random.default_rng(0)
+        frame = pl.DataFrame(
+            {
+                "user_id": rng.integers(0, 6, 300),
+                "item_id": rng.integers(0, 40, 300),
+                "timestamp": rng.permutation(300),
+            }
+        ).with_columns(
+            pl.col("timestamp").cast(pl.Datetime("us")),
+            split=pl.when(pl.col("timestamp") < 200)
+            .then(pl.lit("train"))
+            .when(pl.col("timestamp") < 250)
+            .then(pl.lit("validation"))
+            .otherwise(pl.lit("test")),
+        )
+        made = mill(frame, history=True)
+        ids = dict(made.items.select("raw_item_id", "item_id").rows())
+        users = dict(made.users.select("user_id", "raw_user_id").rows())
+        for row in pl.read_parquet(made.path / "sequences.parquet").iter_rows(named=True):
+            own = frame.filter(pl.col("user_id") == users[row["user_id"]]).sort("timestamp")
+            for split in ("train", "validation", "test"):
+                items = own.filter(pl.col("split") == split)["item_id"]
+                assert row[split] == [ids[item] for item in items if item in ids]
