@@ -33,15 +33,15 @@ from towermill.workflows.tables import Tables
 
 
 class Table(SourceConfig, ReadingOptions):
-    """Read interactions, items and users from Parquet, CSV or TSV under any column names.
+    """Read interactions, items and users from Parquet, CSV, TSV or JSON lines under any names.
 
     Of each table the columns that the recipe names are read, and no others. Feature columns keep
     their names. Where an id's type differs between tables (text here, integers there), that of the
     interactions counts. Which raw types a feature is read from: `towermill.features`.
 
-    A column of CSV or TSV is typed by what the recipe makes of it, and by all rows: ids and
-    categories are integers if every row is an integer to the letter, else text; titles and lists
-    are text; numbers and times are parsed, and a value that is none is refused.
+    A column of CSV or TSV, and text in JSON lines, is typed by what the recipe makes of it, and by
+    all rows: ids and categories are integers if every row is an integer to the letter, else text;
+    titles and lists are text; numbers and times are parsed, and a value that is none is refused.
 
     Parameters
     ----------
@@ -95,7 +95,7 @@ class Table(SourceConfig, ReadingOptions):
     def read(self, scratch: Path) -> Tables:
         """Return the tables under canonical names; see `SourceConfig.read`.
 
-        CSV and TSV files are parsed once, into `scratch`.
+        Text files are parsed once, into `scratch`.
         """
         spec, what = self.interactions, "source.interactions"
         named: dict[str, Role] = {spec.user_id: "id", spec.item_id: "id"}

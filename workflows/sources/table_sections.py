@@ -19,7 +19,7 @@ class InteractionsTable(Section):
     Parameters
     ----------
     path
-        Parquet, CSV or TSV file, folder or glob.
+        Parquet, CSV, TSV or JSON lines file, folder or glob.
     user_id, item_id
         Their columns.
     timestamp, rating

@@ -17,6 +17,7 @@ from towermill.workflows.sources.reading.formats import (
     kind_of,
     without_compression,
 )
+from towermill.workflows.sources.reading.jsonl import json_names, read_json
 from towermill.workflows.sources.reading.options import ReadingOptions
 from towermill.workflows.sources.reading.parquet import scan_parquet_files
 from towermill.workflows.sources.reading.text.delimited import read_text
@@ -25,7 +26,8 @@ from towermill.workflows.sources.reading.text.text_types import inferred
 #: Files that an error names.
 _EXAMPLES = 3
 _WANTED = (
-    "Parquet (.parquet), CSV (.csv) or TSV (.tsv, either also compressed: .gz, .bz2, .xz, .zst)"
+    "Parquet (.parquet), CSV (.csv), TSV (.tsv) or JSON lines (.jsonl, .ndjson, .json; text also "
+    "compressed: .gz, .bz2, .xz, .zst)"
 )
 
 
@@ -39,8 +41,8 @@ def find_files(path: str | Path, what: str, form: Form | None = None) -> list[Pa
     Parameters
     ----------
     path
-        A Parquet, CSV or TSV file; a folder (its own files, or where it has none those of the
-        folders below); or a glob. A relative path is relative to the working directory.
+        A Parquet, CSV, TSV or JSON lines file; a folder (its own files, or where it has none those
+        of the folders below); or a glob. A relative path is relative to the working directory.
     what
         The recipe's key, for the error message.
     form
@@ -179,9 +181,21 @@ def scan(
     kind = kind_of(files[0])
     if kind is not None and kind.form == "parquet":
         return scan_parquet_files(files)
+    if kind is not None and kind.form == "jsonl":
+        return _scan_json(files, scratch)
     text = [name for name, type_ in (overrides or {}).items() if type_ == pl.String]
     if scratch is not None:
         return inferred(read_text(files, ReadingOptions(), None, scratch).frame, text)
     with tempfile.TemporaryDirectory() as folder:
         frame = read_text(files, ReadingOptions(), None, Path(folder)).frame
         return inferred(frame, text).collect(engine="streaming").lazy()
+
+
+def _scan_json(files: Sequence[Path], scratch: Path | None) -> pl.LazyFrame:
+    options = ReadingOptions()
+    names = json_names(files, options)
+    if scratch is not None:
+        return scan_parquet_files(read_json(files, options, names, scratch).files)
+    with tempfile.TemporaryDirectory() as folder:
+        parts = read_json(files, options, names, Path(folder)).files
+        return scan_parquet_files(parts).collect(engine="streaming").lazy()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Final, Literal, NamedTuple
 
-Form = Literal["parquet", "csv", "tsv"]
+Form = Literal["parquet", "csv", "tsv", "jsonl"]
 Compression = Literal["none", "gzip", "bz2", "xz", "zstd"]
 
 #: A codec in the name of a Parquet file says how its pages are compressed: pandas users write it.
@@ -18,6 +18,14 @@ _COMPRESSIONS: Final[dict[str, Compression]] = {
     ".xz": "xz",
     ".zst": "zstd",
     ".zstd": "zstd",
+}
+#: Endings of text files, without that of a compression.
+_TEXT: Final[dict[str, Form]] = {
+    ".csv": "csv",
+    ".tsv": "tsv",
+    ".jsonl": "jsonl",
+    ".ndjson": "jsonl",
+    ".json": "jsonl",
 }
 #: What tools write beside data: checksums, descriptions.
 _METADATA_SUFFIXES = (".crc", ".md", ".md5", ".sha1", ".sha256")
@@ -45,14 +53,19 @@ def kind_of(path: Path) -> FileKind | None:
     name = path.name.lower()
     if name.endswith(_PARQUET):
         return FileKind("parquet", "none")
-    compression: Compression = "none"
-    for suffix, found in _COMPRESSIONS.items():
-        if name.endswith(suffix):
-            name, compression = name.removesuffix(suffix), found
-            break
-    if name.endswith(".csv"):
-        return FileKind("csv", compression)
-    return FileKind("tsv", compression) if name.endswith(".tsv") else None
+    form = _TEXT.get(without_compression(Path(name)).suffix)
+    return FileKind(form, compression_of(path)) if form else None
+
+
+def compression_of(path: Path) -> Compression:
+    """Return how the whole of a file is compressed, by its name.
+
+    Examples
+    --------
+    >>> compression_of(Path("checkins.txt.gz"))
+    'gzip'
+    """
+    return _COMPRESSIONS.get(path.suffix.lower(), "none")
 
 
 def form_of(path: Path, given: Form | None) -> Form:

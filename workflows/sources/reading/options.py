@@ -16,17 +16,21 @@ Normalization = Literal["strip", "lower"]
 
 
 class ReadingOptions(Section):
-    """How the files of a table are read; all but `format` and `normalize_ids` is of CSV and TSV.
+    """How the files of a table are read.
+
+    Of CSV and TSV alone: `separator`, `columns`, `quote_char` and `decimal`.
 
     Parameters
     ----------
     format
-        ``parquet``, ``csv`` or ``tsv``, for files whose names do not end so.
+        ``parquet``, ``csv``, ``tsv`` or ``jsonl``, for files whose names do not end so.
     compression
-        Of whole CSV and TSV files: ``none``, ``gzip``, ``bz2``, ``xz``, ``zstd``; by default what
+        Of whole files of text: ``none``, ``gzip``, ``bz2``, ``xz``, ``zstd``; by default what
         the name of each says.
     separator
         One character between fields; by default a comma in CSV and a tab in TSV.
+    columns
+        The names of the fields, for files without a header; an empty name skips a field.
     quote_char
         What encloses fields that hold separators, line ends or quotes (doubled); None, ``null`` in
         YAML, takes quotes as plain characters.
@@ -50,6 +54,7 @@ class ReadingOptions(Section):
     format: Form | None = None
     compression: Compression | None = None
     separator: str | None = Field(default=None, min_length=1, max_length=1)
+    columns: tuple[str, ...] | None = Field(default=None, min_length=1)
     quote_char: str | None = Field(default='"', min_length=1, max_length=1)
     decimal: Literal[".", ","] = "."
     encoding: str = "utf-8"
@@ -68,6 +73,13 @@ class ReadingOptions(Section):
                 f"should be an encoding that Python knows, such as utf-8 or latin-1. Received: "
                 f"{value!r}"
             ) from None
+        return value
+
+    @field_validator("columns")
+    @classmethod
+    def _once(cls, value: tuple[str, ...] | None) -> tuple[str, ...] | None:
+        if twice := [name for name in value or () if name and (value or ()).count(name) > 1]:
+            raise ValueError(f"should name each column once. Received twice: {twice[0]!r}")
         return value
 
     @field_validator("separator", "quote_char")

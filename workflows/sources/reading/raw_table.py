@@ -8,10 +8,12 @@ from pathlib import Path
 
 import polars as pl
 
+from towermill.errors import DataError
 from towermill.features.config import Feature
 from towermill.workflows.sources.reading.casting import id_expr, require
 from towermill.workflows.sources.reading.formats import form_of
 from towermill.workflows.sources.reading.ids import id_of_text, id_text
+from towermill.workflows.sources.reading.jsonl import json_names, read_json
 from towermill.workflows.sources.reading.options import Declared, ReadingOptions
 from towermill.workflows.sources.reading.parquet import (
     check_pages,
@@ -39,7 +41,7 @@ class RawTable:
     options, types
         As in `TextColumns`.
     is_text
-        Whether they were read from CSV or TSV.
+        Whether they were read from CSV, TSV or JSON lines.
     dropped
         Rows left out, by reason; reasons without a row are absent.
     """
@@ -72,9 +74,23 @@ def role_of(feature: Feature) -> Role:
 
 
 def column_names(files: Sequence[Path], options: ReadingOptions) -> list[str]:
-    """Return the names of the columns of the first file."""
-    if form_of(files[0], options.format) == "parquet":
+    """Return the names of the columns of the first file; of JSON lines, those of all files.
+
+    Raises
+    ------
+    DataError
+        A header cannot be read, or names are given for files that have their own.
+    """
+    form = form_of(files[0], options.format)
+    if options.columns is not None and form not in ("csv", "tsv"):
+        raise DataError(
+            f"`columns` names the fields of CSV and TSV files without a header. {files[0]} is read "
+            f"as {form}, which has names of its own: leave the key out."
+        )
+    if form == "parquet":
         return parquet_schema(files[0]).names()
+    if form == "jsonl":
+        return json_names(files, options)
     return TextFile.of(files[0], options).header()
 
 
@@ -108,12 +124,15 @@ def open_table(
         A column is missing, or cannot be read as what it is for.
     """
     require(held, list(roles), what)
-    if form_of(files[0], options.format) != "parquet":
+    form = form_of(files[0], options.format)
+    if form == "jsonl":
+        lines = read_json(files, options, list(roles), scratch)
+        frame = scan_parquet_files(lines.files, list(roles), types)
+        return _typed(TextColumns(frame, what, options, types, lines.place), roles, lines.dropped)
+    if form != "parquet":
         text = read_text(files, options, list(roles), scratch)
         columns = TextColumns(text.frame, what, options, types, text.place)
-        typed = columns.typed(roles)
-        dropped = _some({_BAD_FIELDS: text.dropped, _BAD_VALUE: typed.dropped})
-        return RawTable(typed.frame, what, options, types, True, dropped)
+        return _typed(columns, roles, text.dropped)
     frame = scan_parquet_files(files, list(roles), types)
     check_pages(files, list(roles))
     schema = frame.collect_schema()
@@ -125,6 +144,13 @@ def open_table(
         dropped = _some({_BAD_VALUE: typed.dropped})
         return RawTable(typed.frame, what, options, types, False, dropped)
     return RawTable(frame, what, options, types, False)
+
+
+def _typed(columns: TextColumns, roles: Mapping[str, Role], bad: int) -> RawTable:
+    """Return columns of text files, typed, of which `bad` rows were left out."""
+    typed = columns.typed(roles)
+    dropped = _some({_BAD_FIELDS: bad, _BAD_VALUE: typed.dropped})
+    return RawTable(typed.frame, columns.what, columns.options, columns.types, True, dropped)
 
 
 def _some(dropped: dict[str, int]) -> dict[str, int]:

@@ -27,7 +27,7 @@ def batches(
     compression = None if file.compression == "none" else file.compression
     return arrow_csv.open_csv(
         pa.input_stream(str(file.path), compression=compression),
-        read_options=arrow_csv.ReadOptions(block_size=_BLOCK),
+        read_options=arrow_csv.ReadOptions(block_size=_BLOCK, column_names=file.names),
         parse_options=arrow_csv.ParseOptions(
             delimiter=file.separator,
             quote_char=file.quote or False,

@@ -55,7 +55,7 @@ class TextTable:
             if row < rows:
                 width = len(file.header())
                 whole = (line for line, fields in file.records() if len(fields) == width)
-                line = next(line for i, line in enumerate(whole) if i == row + 1)
+                line = next(line for i, line in enumerate(whole) if i == row + (file.names is None))
                 return f"{file.path}, line {line}"
             row -= rows
         raise IndexError(row)
@@ -150,7 +150,7 @@ def _copy(
 ) -> int:
     """Write the rows of one file and return how many there are."""
     # Arrow takes a header without a line end for no table at all.
-    if seen.lines < 2:
+    if seen.lines < 1 + (file.names is None):
         return 0
     rows = 0
     try:
@@ -176,9 +176,10 @@ def _bad_record(file: TextFile, plain: TextFile, bad: _Bad, seen: Glance) -> Dat
     line, _ = next(records, (0, []))
     quotes = ", or if its quotes are plain characters set `source.quote_char: null`"
     cut = bad.text.strip() == seen.last_line.strip() and not seen.ended
+    told = "the header has" if file.names is None else "`columns` names"
     return DataError(
-        f"{file.path}, line {line}: each line should have {bad.expected} fields, as the header "
-        f"has. Found {bad.found}: {bad.text[:_SHOWN]!r}. "
+        f"{file.path}, line {line}: each line should have {bad.expected} fields, as {told}. "
+        f"Found {bad.found}: {bad.text[:_SHOWN]!r}. "
         + ("The file ends within this line: copy it again" if cut else "Mend the line")
         + (quotes if seen.quotes else "")
         + ", or set `source.on_bad_row: drop`."

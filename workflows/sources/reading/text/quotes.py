@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +38,7 @@ def check_quotes(file: TextFile, path: Path, seen: Glance, records: int) -> None
     DataError
         Quotes are not as described.
     """
-    whole = records + 1 == seen.lines and not seen.odd_quotes
+    whole = records + (file.names is None) == seen.lines and not seen.odd_quotes
     if not whole:
         unquoted = _records_without_quotes(file)
         if unquoted is not None and unquoted > records:
@@ -63,7 +64,7 @@ def check_quotes(file: TextFile, path: Path, seen: Glance, records: int) -> None
 
 def _records_without_quotes(file: TextFile) -> int | None:
     """Return how many records there are if quotes are plain; None if a line is none."""
-    plain = TextFile(file.path, file.form, file.compression, file.separator, None, file.encoding)
+    plain = replace(file, quote=None)
     columns = [next(name for name in plain.header() if name)]
 
     def stop(row: Any) -> str:

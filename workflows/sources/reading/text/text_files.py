@@ -9,7 +9,7 @@ import io
 import lzma
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO, Any
 
@@ -17,7 +17,12 @@ import numpy as np
 import pyarrow as pa
 
 from towermill.errors import DataError
-from towermill.workflows.sources.reading.formats import Compression, Form, form_of, kind_of
+from towermill.workflows.sources.reading.formats import (
+    Compression,
+    Form,
+    compression_of,
+    form_of,
+)
 from towermill.workflows.sources.reading.options import ReadingOptions
 
 #: Bytes read at a time: few enough to stay in a processor's cache.
@@ -29,7 +34,13 @@ _LONGEST_FIELD = 2**31 - 1
 
 @dataclass(frozen=True)
 class TextFile:
-    """One CSV or TSV file, and how its text is cut into fields."""
+    """One CSV or TSV file, and how its text is cut into fields.
+
+    Attributes
+    ----------
+    names
+        Names of the fields where the recipe gives them; else the first record has them.
+    """
 
     path: Path
     form: Form
@@ -37,16 +48,20 @@ class TextFile:
     separator: str
     quote: str | None
     encoding: str
+    names: tuple[str, ...] | None = None
 
     @classmethod
     def of(cls, path: Path, options: ReadingOptions) -> TextFile:
         """Return the file as its name and `options` describe it."""
-        kind = kind_of(path)
         form = form_of(path, options.format)
-        compression = options.compression or (kind.compression if kind else "none")
-        encoding = options.encoding.lower()
         return cls(
-            path, form, compression, options.separator_of(form), options.quote_char, encoding
+            path,
+            form,
+            options.compression or compression_of(path),
+            options.separator_of(form),
+            options.quote_char,
+            options.encoding.lower(),
+            options.columns,
         )
 
     @property
@@ -91,7 +106,7 @@ class TextFile:
         with copy.open("w", encoding="utf-8", newline="") as out, self.text() as lines:
             while text := lines.read(_BLOCK):
                 out.write(text)
-        return TextFile(copy, self.form, "none", self.separator, self.quote, "utf-8")
+        return replace(self, path=copy, compression="none", encoding="utf-8")
 
     @contextmanager
     def text(self) -> Iterator[IO[str]]:
@@ -135,13 +150,15 @@ class TextFile:
                 before = rows.line_num
 
     def header(self) -> list[str]:
-        """Return the names of the columns.
+        """Return the names of the columns: those that the recipe gives, else the first record.
 
         Raises
         ------
         DataError
             The file is empty, or a name occurs twice.
         """
+        if self.names is not None:
+            return list(self.names)
         found = next(self.records(), None)
         if found is None:
             raise DataError(
