@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, GetCoreSchemaHandler
+from pydantic import BaseModel, ConfigDict, GetCoreSchemaHandler, GetJsonSchemaHandler
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
 from towermill.errors import RecipeError
@@ -16,6 +16,11 @@ class Section(BaseModel):
     """A section of a recipe: it cannot be changed, and takes no keys that it does not know."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+#: Keyword that marks a section whose class depends on a name, in a JSON Schema: see
+#: `towermill.pipelines.recipe.schema`.
+PARTS = "x-towermill-parts"
 
 
 class PartSection:
@@ -46,6 +51,16 @@ class PartSection:
                 info_arg=True,
             ),
         )
+
+    @property
+    def name(self) -> str:
+        """What a section of these parts is called in a JSON Schema: ``source``, ``model_kind``."""
+        return self.registry.what.replace(" ", "_")
+
+    def __get_pydantic_json_schema__(
+        self, schema: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> dict[str, Any]:
+        return {PARTS: self.name}
 
     def section_of(self, value: Any) -> type[Section] | None:
         """Return the class of the section that `value` describes, or None if it is not known."""

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from pydantic import Field, PositiveInt, model_validator
+from pydantic import Field, GetJsonSchemaHandler, PositiveInt, model_validator
+from pydantic_core import CoreSchema
 
 from towermill.extras import install_command
 from towermill.section import Section
@@ -43,6 +44,13 @@ class IndexConfig(Section):
     probes: int = Field(0, ge=0)
     recall_k: PositiveInt = 100
     min_recall: float = Field(0.95, ge=0, le=1)
+
+    @classmethod
+    def __get_pydantic_json_schema__(
+        cls, schema: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> dict[str, Any]:
+        whole = handler.resolve_ref_schema(handler(schema))
+        return {"anyOf": [whole, whole["properties"]["kind"]]}
 
     @model_validator(mode="before")
     @classmethod

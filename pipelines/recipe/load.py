@@ -23,6 +23,11 @@ def shipped_recipes() -> dict[str, str]:
     return {n: yaml.safe_load(files[n].read_text()).get("description", "") for n in sorted(files)}
 
 
+def shipped_text(name: str) -> str:
+    """Return the YAML of a recipe that ships, with its comments."""
+    return _shipped_files()[name].read_text()
+
+
 def _shipped_files() -> dict[str, Traversable]:
     folders = [resources.files("towermill.recipes")]
     folders += [entry for entry in folders[0].iterdir() if entry.is_dir()]

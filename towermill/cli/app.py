@@ -15,6 +15,7 @@ import typer
 
 from towermill import __version__
 from towermill.cli import bundle as bundle_commands
+from towermill.cli import recipes as recipe_commands
 from towermill.cli.bundle import ClusterOption, JsonOption
 from towermill.cli.show import show_result, show_simulation, show_trials
 from towermill.cli.terminal import print_json, print_table, say, set_up_logging
@@ -33,6 +34,7 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 
+app.add_typer(recipe_commands.app)
 app.add_typer(bundle_commands.app)
 
 RecipeArgument = Annotated[str, typer.Argument(help="A shipped recipe's name, or a YAML file.")]
@@ -111,18 +113,6 @@ def plan(
         ["stage", "runs", "why"],
         [[s.stage.name, "yes" if s.runs else "no", s.reason] for s in steps],
     )
-
-
-@app.command()
-def recipes(as_json: JsonOption = False) -> None:
-    """List the recipes that ship."""
-    from towermill.pipelines import shipped_recipes
-
-    found = shipped_recipes()
-    if as_json:
-        print_json([{"name": name, "description": text} for name, text in found.items()])
-        return
-    print_table(["recipe", ""], [[name, text] for name, text in found.items()])
 
 
 @app.command()

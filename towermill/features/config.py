@@ -74,7 +74,7 @@ def _from_kind(value: Any) -> Any:
     return {"kind": value} if isinstance(value, str) else value
 
 
-FeatureField = Annotated[Feature, BeforeValidator(_from_kind)]
+FeatureField = Annotated[Feature, BeforeValidator(_from_kind, json_schema_input_type=str | Feature)]
 #: Raw column name to its feature.
 Features = dict[str, FeatureField]
 

@@ -54,7 +54,7 @@ class InteractionsTable(Section):
     features: Features = Field(default_factory=dict)
     reading: ReadingOptions | None = None
 
-    @field_validator("signals", mode="before")
+    @field_validator("signals", mode="before", json_schema_input_type=dict[str, str] | list[str])
     @classmethod
     def _named(cls, value: Any) -> Any:
         return {name: name for name in value} if isinstance(value, list) else value

@@ -20,7 +20,7 @@ from towermill.pipelines.running import plan as planning
 from towermill.pipelines.running import run as runner
 from towermill.pipelines.stages.stages import STAGES
 
-COMMANDS = ["run", "plan", "recipes", "recommend", "tune", "doctor"]
+COMMANDS = ["run", "plan", "recipes", "schema", "recommend", "tune", "doctor"]
 
 
 @pytest.fixture
@@ -115,6 +115,11 @@ assert not heavy & set(sys.modules), heavy & set(sys.modules)
         assert "demo" in out
         listed = json.loads(call("recipes", "--json")[1])
         assert {r["name"]: r["description"] for r in listed} == shipped_recipes()
+
+    def test_schema(self, call: Any) -> None:
+        code, out, _ = call("schema")
+        assert code == 0
+        assert json.loads(out)["required"] == ["source"]
 
 
 class TestRun:
