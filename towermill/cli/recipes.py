@@ -1,13 +1,61 @@
-"""Commands on recipes: recipes and schema."""
+"""Commands on recipes: init, recipes and schema."""
 
 from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
 
 import typer
 
 from towermill.cli.bundle import JsonOption
-from towermill.cli.terminal import print_json, print_table
+from towermill.cli.terminal import print_json, print_table, say
+from towermill.errors import RecipeError
 
 app = typer.Typer()
+
+#: Where editors find the schema, beside the recipe.
+_SCHEMA = Path(".towermill", "recipe.schema.json")
+
+
+@app.command()
+def init(
+    data: Annotated[
+        list[str],
+        typer.Argument(metavar="DATA…", help="Files or folders: the log, its items and users."),
+    ],
+    out: Annotated[
+        Path | None, typer.Option("--out", help="The recipe. Default: named after the log.")
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Overwrite the recipe.")] = False,
+    schema: Annotated[
+        bool, typer.Option("--schema/--no-schema", help="Write the schema that editors read.")
+    ] = True,
+) -> None:
+    """Draft a recipe from data: guess tables, columns, formats, and a model that suits them."""
+    from towermill.pipelines.recipe.drafting.draft import draft_recipe, recipe_path
+    from towermill.pipelines.recipe.load import load_recipe
+
+    path = out or recipe_path(data)
+    if path.suffix not in (".yaml", ".yml"):
+        raise RecipeError(f"--out should be a YAML file, such as {path.stem}.yaml. Received: {out}")
+    if path.exists() and not force:
+        raise RecipeError(
+            f"{path} exists. Name another file by --out, or overwrite it with --force."
+        )
+    draft = draft_recipe(data, _ask if sys.stdin.isatty() else None)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    head = f"# yaml-language-server: $schema={_SCHEMA.as_posix()}\n" if schema else ""
+    path.write_text(head + draft.text, encoding="utf-8")
+    if schema:
+        _write_schema(path.parent / _SCHEMA)
+    load_recipe(str(path))
+    print_table(["", "guess", "why, or examples"], draft.rows)
+    for check in draft.checks:
+        say(f"Check: {check}")
+    typer.echo(f"recipe: {path}")
+    typer.echo(f"next: towermill run {path}")
 
 
 @app.command()
@@ -28,3 +76,21 @@ def schema() -> None:
     from towermill.pipelines.recipe.schema import recipe_schema
 
     print_json(recipe_schema())
+
+
+def _write_schema(path: Path) -> None:
+    from towermill.pipelines.bundle.records import to_json
+    from towermill.pipelines.recipe.schema import recipe_schema
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(to_json(recipe_schema(), indent=1), encoding="utf-8")
+
+
+def _ask(question: str, answers: Sequence[str]) -> str:
+    say(question)
+    for number, answer in enumerate(answers, start=1):
+        say(f"  {number}  {answer}")
+    chosen = 0
+    while not 1 <= chosen <= len(answers):
+        chosen = typer.prompt(f"Number (1 to {len(answers)})", default=1, type=int, err=True)
+    return answers[chosen - 1]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import re
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Self
 
 import polars as pl
 
@@ -17,6 +17,8 @@ from towermill.workflows.sources.base import SourceConfig
 from towermill.workflows.sources.reading.casting import require
 from towermill.workflows.sources.reading.files import scan
 from towermill.workflows.sources.reading.formats import kind_of
+from towermill.workflows.sources.reading.options import ReadingOptions
+from towermill.workflows.sources.reading.raw_table import column_names
 from towermill.workflows.tables import Tables
 
 logger = logging.getLogger(__name__)
@@ -104,6 +106,30 @@ class AliCCP(SourceConfig):
     kind: str = "aliccp"
     path: str
     on_null_id: Literal["error", "drop"] = "drop"
+
+    @classmethod
+    def recognise(cls, folder: str) -> Self | None:
+        """Return the source of a folder with the Tianchi download, or with columns as Merlin's."""
+        found = cls(path=folder)
+        place = found._folder()
+        if raw_files(place):
+            return found
+        names = set(column_names([found._plain_files(place)[0][1]], ReadingOptions()))
+        known = [name for field, name in USER_FIELDS.items() if {field, name} & names]
+        return found if "click" in names and len(known) > len(USER_FIELDS) / 2 else None
+
+    @property
+    def starting_recipe(self) -> str:
+        """The published retrieval example."""
+        return "ali-ccp"
+
+    @property
+    def gives_splits(self) -> bool:
+        """Whether files or folders are named train and test."""
+        folder = self._folder()
+        return len(raw_files(folder)) > 1 or (
+            not raw_files(folder) and self._plain_files(folder)[0][0] is not None
+        )
 
     def files(self) -> list[Path]:
         """Return all files of the layout found."""

@@ -35,6 +35,25 @@ class SourceConfig(Section):
     #: Whether its users can be simulated: see `towermill.pipelines.simulation`.
     simulates: ClassVar[bool] = False
 
+    @classmethod
+    def recognise(cls, folder: str) -> Self | None:
+        """Return the source that reads a folder, if its files are those of a published data set.
+
+        `towermill init` writes a recipe of it. By default no folder is recognised.
+        """
+        del folder
+        return None
+
+    @property
+    def starting_recipe(self) -> str | None:
+        """Name of the shipped recipe that `towermill init` starts from for this source."""
+        return None
+
+    @property
+    def gives_splits(self) -> bool:
+        """Whether `read` returns a column ``split``, as far as the files' names tell."""
+        return True
+
     @property
     def events(self) -> Events:
         """What `read` returns: `Tables` of interactions, or `ImpressionTables`."""

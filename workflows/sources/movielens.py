@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.metadata
 from collections.abc import Callable
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Self
 
 import polars as pl
 
@@ -59,6 +59,22 @@ class MovieLens(SourceConfig):
 
     kind: str = "movielens"
     path: str | None = None
+
+    @classmethod
+    def recognise(cls, folder: str) -> Self | None:
+        """Return the source of a folder with MovieLens in any layout."""
+        found = cls(path=folder)
+        layout, files = found._layout()
+        if layout == "csv":
+            with files[0].open(encoding="utf-8") as raw:
+                header = raw.readline().strip().split(",")
+            return found if header == ["userId", "movieId", "rating", "timestamp"] else None
+        return found
+
+    @property
+    def starting_recipe(self) -> str:
+        """``demo`` for 100K, ``movielens-1m`` for larger ones."""
+        return "demo" if self._layout()[0] in ("100k", "wheel", "parquet") else "movielens-1m"
 
     def files(self) -> list[Path]:
         """Return the files of the layout found: interactions, items, then the rest."""

@@ -20,7 +20,7 @@ from towermill.pipelines.running import plan as planning
 from towermill.pipelines.running import run as runner
 from towermill.pipelines.stages.stages import STAGES
 
-COMMANDS = ["run", "plan", "recipes", "schema", "recommend", "tune", "doctor"]
+COMMANDS = ["run", "plan", "init", "recipes", "schema", "recommend", "tune", "doctor"]
 
 
 @pytest.fixture
@@ -120,6 +120,58 @@ assert not heavy & set(sys.modules), heavy & set(sys.modules)
         code, out, _ = call("schema")
         assert code == 0
         assert json.loads(out)["required"] == ["source"]
+
+
+class TestInit:
+    LOG = "user,item\n" + "".join(f"u{n % 7},i{n % 11}\n" for n in range(100))
+
+    @pytest.fixture(autouse=True)
+    def log(self, tmp_path: Path) -> None:
+        (tmp_path / "log.csv").write_text(self.LOG)
+
+    def test_writes_a_recipe_and_its_schema(self, call: Any, tmp_path: Path) -> None:
+        code, out, err = call("init", "log.csv")
+        assert code == 0
+        assert out.splitlines()[-2:] == ["recipe: log.yaml", "next: towermill run log.yaml"]
+        assert "Check: No column of times was found" in err
+        first, second, *_ = (tmp_path / "log.yaml").read_text().splitlines()
+        assert first == "# yaml-language-server: $schema=.towermill/recipe.schema.json"
+        assert second.startswith("# Drafted by `towermill init`")
+        schema = json.loads((tmp_path / ".towermill" / "recipe.schema.json").read_text())
+        assert schema == json.loads(call("schema")[1])
+        assert call("plan", "log.yaml")[0] == 0
+
+    def test_overwrites_nothing_unless_forced(self, call: Any, tmp_path: Path) -> None:
+        (tmp_path / "a.yaml").write_text("mine")
+        code, _, err = call("init", "log.csv", "--out", "a.yaml")
+        assert code == 2
+        assert err == (
+            "towermill: a.yaml exists. Name another file by --out, or overwrite it with --force.\n"
+        )
+        assert (tmp_path / "a.yaml").read_text() == "mine"
+        code, _, _ = call("init", "log.csv", "--out", "a.yaml", "--force", "--no-schema")
+        assert code == 0
+        assert (tmp_path / "a.yaml").read_text().startswith("# Drafted")
+        assert not (tmp_path / ".towermill").exists()
+
+    @pytest.mark.parametrize(
+        ("arguments", "message"),
+        [
+            (["none.csv"], "Nothing is at none.csv"),
+            (["log.csv", "--out", "a.txt"], "--out should be a YAML file"),
+        ],
+    )
+    def test_refused(self, call: Any, arguments: list[str], message: str) -> None:
+        code, out, err = call("init", *arguments)
+        assert (code, out) == (2, "")
+        assert message in err
+
+    def test_asks_at_a_terminal_alone(self, monkeypatch: Any, capsys: Any) -> None:
+        from towermill.cli import recipes
+
+        monkeypatch.setattr("typer.prompt", lambda *a, **k: 2)
+        assert recipes._ask("Which?", ["a", "b"]) == "b"
+        assert "  2  b" in capsys.readouterr().err
 
 
 class TestRun:

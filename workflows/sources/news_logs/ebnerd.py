@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Self
 
 import polars as pl
 from pydantic import Field
@@ -127,6 +127,23 @@ class EbNerd(SourceConfig):
     vectors: str | None = None
     validation_days: int = Field(default=1, ge=1)
     rows: Literal["impressions", "clicks"] = "impressions"
+
+    @classmethod
+    def recognise(cls, folder: str) -> Self | None:
+        """Return the source of a folder with EB-NeRD, as unpacked."""
+        found = cls(path=folder)
+        found._parts()
+        return found
+
+    @property
+    def starting_recipe(self) -> str:
+        """An NRMS."""
+        return "ebnerd-nrms"
+
+    @property
+    def gives_splits(self) -> bool:
+        """Whether there is more than one part."""
+        return len(self._parts()) > 1
 
     def files(self) -> list[Path]:
         """Return the parts' behaviors and histories, then articles, then vectors."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, Self
 
 import polars as pl
 from pydantic import Field
@@ -123,6 +123,23 @@ class Mind(SourceConfig):
     vectors: Literal["entities"] | None = None
     validation_days: int = Field(default=1, ge=1)
     rows: Literal["impressions", "clicks"] = "impressions"
+
+    @classmethod
+    def recognise(cls, folder: str) -> Self | None:
+        """Return the source of a folder with MIND, as unpacked."""
+        found = cls(path=folder)
+        found._parts()
+        return found
+
+    @property
+    def starting_recipe(self) -> str:
+        """An NRMS."""
+        return "mind-nrms"
+
+    @property
+    def gives_splits(self) -> bool:
+        """Whether there is more than one part."""
+        return len(self._parts()) > 1
 
     def files(self) -> list[Path]:
         """Return the parts' behaviors and news, then the entities' vectors."""

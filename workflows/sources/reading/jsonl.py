@@ -60,6 +60,12 @@ def json_names(files: Sequence[Path], options: ReadingOptions) -> list[str]:
     ------
     DataError
         A line is no JSON object, or there is none at all.
+
+    Examples
+    --------
+    >>> _ = Path("log.jsonl").write_text('{"user": "a"}\\n{"user": "b", "tags": ["x"]}\\n')
+    >>> json_names([Path("log.jsonl")], ReadingOptions())
+    ['user', 'tags']
     """
     with tempfile.TemporaryDirectory() as folder:
         found: dict[str, None] = {}
@@ -87,6 +93,14 @@ def read_json(
     ------
     DataError
         A line is no JSON object, or a column holds objects.
+
+    Examples
+    --------
+    >>> _ = Path("log.jsonl").write_text('{"n": 1}\\n{"n": 2.5}\\n')
+    >>> Path("scratch").mkdir()
+    >>> table = read_json([Path("log.jsonl")], ReadingOptions(), ["n"], Path("scratch"))
+    >>> pl.read_parquet(table.files)["n"].to_list()
+    [1.0, 2.5]
     """
     written: list[Path] = []
     rows: dict[TextFile, int] = {}

@@ -1,0 +1,1 @@
+"""Recipes drafted from data: what `towermill init` writes."""

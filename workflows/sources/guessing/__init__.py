@@ -1,0 +1,1 @@
+"""What raw files hold, guessed from their names and values: which table, column and format."""
