@@ -20,7 +20,10 @@ from towermill.pipelines.running import plan as planning
 from towermill.pipelines.running import run as runner
 from towermill.pipelines.stages.stages import STAGES
 
-COMMANDS = ["run", "plan", "recipes", "recommend", "tune", "doctor"]
+COMMANDS = [
+    *("run", "plan", "recipes", "recommend", "tune", "doctor"),
+    *("report", "runs", "compare", "publish"),
+]
 
 
 @pytest.fixture
