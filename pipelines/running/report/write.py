@@ -82,19 +82,21 @@ def render(run: RunFiles) -> str:
     }
     made = {name: _made(name, make) for name, make in sections.items()}
     recipe = {name: value for name, value in run.recipe.items() if value is not None}
-    return (
-        environment()
-        .get_template("report.html")
-        .render(
-            **made,
-            run=run,
-            bundle=bundle.manifest,
-            stages=run.manifests,
-            longest=max(stage.seconds for stage in run.manifests.values()),
-            recipe=yaml.safe_dump(recipe, sort_keys=False, allow_unicode=True),
-            version=__version__,
-        )
+    return page(
+        "report.html",
+        **made,
+        run=run,
+        bundle=bundle.manifest,
+        stages=run.manifests,
+        longest=max(stage.seconds for stage in run.manifests.values()),
+        recipe=yaml.safe_dump(recipe, sort_keys=False, allow_unicode=True),
     )
+
+
+def page(name: str, **values: Any) -> str:
+    """Return a page's template filled with values."""
+    filled: str = environment().get_template(name).render(**values, version=__version__)
+    return filled
 
 
 def environment() -> Any:
