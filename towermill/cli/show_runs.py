@@ -22,7 +22,7 @@ def show_runs(found: Sequence[RunRow]) -> None:
         ["finished (UTC)", "metric", "value", "time", "path"],
         [
             [
-                f"{datetime.fromisoformat(row.finished):%Y-%m-%d %H:%M}{' *' if row.latest else ''}",
+                _when(row),
                 row.metric or "",
                 "" if row.value is None else f"{row.value:.4f}",
                 f"{row.seconds:.0f}s",
@@ -31,6 +31,11 @@ def show_runs(found: Sequence[RunRow]) -> None:
             for row in found
         ],
     )
+
+
+def _when(row: RunRow) -> str:
+    when = datetime.fromisoformat(row.finished).strftime("%Y-%m-%d %H:%M")
+    return f"{when} *" if row.latest else when
 
 
 def show_comparison(found: Comparison) -> None:
