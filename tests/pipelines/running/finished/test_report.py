@@ -6,6 +6,7 @@ import json
 import logging
 import re
 import shutil
+import webbrowser
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -118,13 +119,18 @@ class TestWriting:
         with pytest.raises(DataError, match=r"Expected a finished run .* no prepare, process"):
             write_report(RunFiles.of(tmp_path))
 
-    def test_command_writes_it_again(self, trained: Any, cli: Any, tmp_path: Path) -> None:
+    def test_command_writes_it_again(
+        self, trained: Any, cli: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         shutil.copytree(trained.out, tmp_path / "runs", symlinks=True)
         latest = tmp_path / "runs" / trained.recipe.name / "latest"
         before = (latest / "report.html").read_text()
         (latest / "report.html").unlink()
-        said = cli("report", latest)
+        opened: list[str] = []
+        monkeypatch.setattr(webbrowser, "open", opened.append)
+        said = cli("report", latest, "--open")
         assert said.code == 0, said.err
+        assert opened == [(latest / "report.html").resolve().as_uri()]
         assert Path(said.out.strip()).read_text() == before
 
 
