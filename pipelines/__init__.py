@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from towermill.pipelines.running.dask import submit as submit
     from towermill.pipelines.running.plan import Selection as Selection
     from towermill.pipelines.running.plan import plan as plan
+    from towermill.pipelines.running.result import Run as Run
     from towermill.pipelines.running.run import run as run
     from towermill.pipelines.tuning.results import Tuned as Tuned
     from towermill.pipelines.tuning.run import tune as tune
@@ -35,6 +36,7 @@ _WHERE: Final = {
     "Query": "bundle.query",
     "Recipe": "recipe.recipe",
     "Recommendations": "bundle.query",
+    "Run": "running.result",
     "Selection": "running.plan",
     "Tuned": "tuning.results",
     "load_recipe": "recipe.load",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
@@ -16,6 +16,12 @@ from towermill.models.data.interactions import Processed
 from towermill.models.data.lists import ScoreBlock, TopK
 from towermill.models.data.queries import Queries
 from towermill.models.data.targets import answers_of
+from towermill.models.evaluation.by_query import (
+    ByQuery,
+    catalogue_slices,
+    query_digests,
+    users_of,
+)
 from towermill.models.evaluation.paired import paired_differences
 from towermill.models.evaluation.protocol import Model, Protocol, Ranking, Validation
 from towermill.models.evaluation.targets import evaluate_targets, validation_of_targets
@@ -140,6 +146,7 @@ class CatalogueProtocol(Protocol):
         seed: int,
         *,
         segments: bool = False,
+        by_query: Path | None = None,
     ) -> dict[str, Any]:
         """Return the metrics of the catalogue protocol.
 
@@ -148,7 +155,7 @@ class CatalogueProtocol(Protocol):
         same queries. ``left_out`` counts held-out rows that no ranking can answer: items unknown to
         the catalogue, and with `filter_seen` those seen before. ``segments`` has the metrics of
         known and of new users. ``compared`` has the deciding metric's paired differences to the
-        baselines: see `paired_differences`.
+        baselines: see `paired_differences`. ``slices`` are those of `catalogue_slices`.
 
         Of a ranker with targets, only rows where the first is positive are answers and count as
         seen, and ``targets`` has the metrics of `evaluate_targets` for each.
@@ -184,31 +191,26 @@ class CatalogueProtocol(Protocol):
             "left_out": {"cold_items": queries.cold, "seen_before": queries.repeated},
             "metrics": measured.pop(""),
             "baselines": measured,
-            "compared": self._compared(top, baselines, data, queries, k[0], seed),
         }
+        metric, items = f"{self.decides}{k[0]}", data.items.height
+        values = {
+            name: per_query(found, queries.relevant, (k[0],), None, items)[metric]
+            for name, found in baselines.items()
+        }
+        own = per_query(top, queries.relevant, k, None, items, metrics=ranking.metrics)
+        differences = paired_differences(own[metric], values, queries.features, seed)
+        result["compared"] = {"metric": metric, "baselines": differences}
+        both = {"": own[metric], **values}
+        tops = {"": top, **baselines}
+        result["slices"] = catalogue_slices(tops, both, data, queries, k[0], metric)
+        if by_query is not None:
+            digests = query_digests(data, queries)
+            ByQuery(digests, users_of(queries.features), own, values).write(by_query)
         if segments:
             result["segments"] = _segments(model, data, ranking, k)
         if model.targets:
             result["targets"] = evaluate_targets(model, whole, "test")
         return result
-
-    def _compared(
-        self,
-        top: TopK,
-        baselines: Mapping[str, TopK],
-        data: Processed,
-        queries: Queries,
-        k: int,
-        seed: int,
-    ) -> dict[str, Any]:
-        """Return the paired differences of the deciding metric."""
-        metric, items = f"{self.decides}{k}", data.items.height
-        values = {
-            name: per_query(found, queries.relevant, (k,), None, items)[metric]
-            for name, found in {"": top, **baselines}.items()
-        }
-        found = paired_differences(values.pop(""), values, queries.features, seed)
-        return {"metric": metric, "baselines": found}
 
 
 def _to_choose_by(data: Processed, ranking: Ranking) -> Queries | None:

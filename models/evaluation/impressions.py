@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
+import polars as pl
 from numpy.typing import NDArray
 
-from towermill.columns import FIRST_ID, VECTOR
+from towermill.columns import FIRST_ID, USER_ID, VECTOR
 from towermill.errors import DataError
 from towermill.models.data.impressions import ImpressionData, Slates
 from towermill.models.evaluation.baselines import (
@@ -20,6 +21,8 @@ from towermill.models.evaluation.baselines import (
     recency_of_entries,
 )
 from towermill.models.evaluation.bootstrap import bootstrap_by_user
+from towermill.models.evaluation.by_query import ByQuery, digests
+from towermill.models.evaluation.paired import paired_differences
 from towermill.models.evaluation.protocol import Model, Protocol, Ranking, Validation
 from towermill.models.evaluation.scoring import SlateScorer, slate_scorer
 from towermill.models.evaluation.slices import clicked_ages, report_slices, slices
@@ -52,12 +55,14 @@ def report_impressions(
     k: Sequence[int],
     seed: int,
     metrics: Sequence[str] = (),
+    by_query: Path | None = None,
 ) -> dict[str, Any]:
     """Return the content of ``metrics.json`` for a split.
 
     ``metrics`` are means over the impressions with something clicked and something not; the others
     are left out, and counted in ``left_out``. ``intervals`` hold the means in 95 of 100 draws of
-    users (see `readers_of`), and are empty of a single one. ``baselines`` and ``slices`` are of the
+    users (see `readers_of`), and are empty of a single one. ``compared`` has AUC's
+    paired differences to the baselines. ``baselines`` and ``slices`` are of the
     same impressions. Slices by history depend on the model's input: the articles kept in
     processing, at most `features.history_size`, unknown ones among them. ``entries`` takes all
     that was shown as one list: the area under its ROC curve, the share that was clicked, and F1 at
@@ -75,6 +80,8 @@ def report_impressions(
         Seed of the draws.
     metrics
         Names of metrics beside Towermill's own.
+    by_query
+        Where to write the metrics of each impression, as Parquet; see `ByQuery`.
 
     Raises
     ------
@@ -93,6 +100,15 @@ def report_impressions(
     found = {name: _metrics(s, data, ranked, k, vectors, metrics) for name, s in scorers.items()}
     values = per_impression(scorers["model"], ranked.clicked, ranked.offsets, k, metrics)
     readers = readers_of(ranked)
+    # AUC decides: see `ImpressionProtocol.decides`.
+    others = {
+        name: per_impression(scores, ranked.clicked, ranked.offsets, k)["auc"]
+        for name, scores in scorers.items()
+        if name != "model"
+    }
+    if by_query is not None:
+        ByQuery(digests(ranked.impression_ids), readers, values, others).write(by_query)
+    numbered = pl.DataFrame({USER_ID: np.unique(readers, return_inverse=True)[1] + FIRST_ID})
     enough = len(np.unique(readers)) > 1
     entries = _entries(scorer, data, ranked, scorers)
     return {
@@ -106,6 +122,10 @@ def report_impressions(
         "intervals": bootstrap_by_user(values, readers, seed=seed) if enough else {},
         "baselines": found,
         "entries": entries,
+        "compared": {
+            "metric": "auc",
+            "baselines": paired_differences(values["auc"], others, numbered, seed),
+        },
         "slices": report_slices(values, _slices(data, ranked)),
     }
 
@@ -207,6 +227,7 @@ class ImpressionProtocol(Protocol):
         seed: int,
         *,
         segments: bool = False,
+        by_query: Path | None = None,
     ) -> dict[str, Any]:
         """Return the metrics of the impression protocol: see `report_impressions`."""
         slates = data.slates("test").sample(ranking.max_queries)
@@ -216,4 +237,6 @@ class ImpressionProtocol(Protocol):
                 f"its {len(slates)} none is. Change `split`."
             )
         result: dict[str, Any] = {"protocol": "impression", "split": "test"}
-        return result | report_impressions(model, data, slates, k or (5, 10), seed, ranking.metrics)
+        return result | report_impressions(
+            model, data, slates, k or (5, 10), seed, ranking.metrics, by_query
+        )

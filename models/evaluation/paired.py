@@ -9,8 +9,8 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from towermill.columns import FIRST_ID, USER_ID
 from towermill.models.evaluation.bootstrap import bootstrap_by_user
+from towermill.models.evaluation.by_query import users_of
 
 Floats = NDArray[np.float64]
 
@@ -45,8 +45,7 @@ def paired_differences(
     {'random': {'difference': 0.5, 'interval': [0.5, 0.5]}}
     """
     differences = {name: values - other for name, other in others.items()}
-    users = queries[USER_ID].to_numpy().astype(np.int64)
-    users = np.where(users < FIRST_ID, -1 - np.arange(len(users)), users)
+    users = users_of(queries)
     count = len(np.unique(users))
     intervals: Mapping[str, tuple[float, float] | None] = dict.fromkeys(differences)
     if count > 1:

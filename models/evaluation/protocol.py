@@ -75,6 +75,7 @@ class Protocol(ABC):
         seed: int,
         *,
         segments: bool = False,
+        by_query: Path | None = None,
     ) -> dict[str, Any]:
         """Return the content of ``metrics.json``.
 
@@ -90,6 +91,8 @@ class Protocol(ABC):
             Of random baselines and of intervals.
         segments
             Report known and new users apart, where the data tells them apart.
+        by_query
+            Where to write the metrics of each query, as Parquet; see `ByQuery`.
 
         Raises
         ------

@@ -16,6 +16,7 @@ from towermill.errors import SetupError, StageError
 from towermill.pipelines.recipe.recipe import Recipe
 from towermill.pipelines.running.execute import link_latest, require_folder
 from towermill.pipelines.running.plan import Selection, Step, plan
+from towermill.pipelines.running.report.write import report_after
 from towermill.pipelines.running.shared_storage import require_shared
 from towermill.pipelines.running.subprocess import RESUME, run_in_child
 from towermill.pipelines.stages.continued_run import EARLIER
@@ -167,8 +168,8 @@ def run_stage(order: _Order, before: object) -> None:
 
 
 def finish(steps: list[Step], root: Path, before: object) -> list[Step]:
-    """Link the run, if it is whole, and return its steps; a task, after the task `before`."""
-    link_latest(root, steps)
+    """Link and report the run, if it is whole, and return its steps; after the task `before`."""
+    report_after(link_latest(root, steps), steps)
     return steps
 
 

@@ -24,6 +24,7 @@ from towermill.pipelines.stages.output import MANIFEST, StageManifest, read_mani
 from towermill.runtime.code import changed_since, code_of
 from towermill.runtime.device import Runtime
 from towermill.runtime.gpu import claim
+from towermill.runtime.memory import peak_memory, reset_peak_memory
 
 logger = logging.getLogger(__name__)
 
@@ -69,6 +70,7 @@ def run_step(step: Step, recipe: Recipe, runtime: Runtime, *, wait: bool = False
         begun.write_text(json.dumps(made_from))
         logger.info("%s: running (%s)", step.stage.name, step.reason)
         started = time.monotonic()
+        reset_peak_memory()
         use = step.stage.gpu(recipe)
         if runtime.device == "gpu" and use is not None:
             claim(use, recipe.runtime.memory(runtime))
@@ -89,6 +91,8 @@ def run_step(step: Step, recipe: Recipe, runtime: Runtime, *, wait: bool = False
             inputs={name: str(path.absolute()) for name, path in step.inputs.items()},
             files=sizes(partial),
             ingredients=step.ingredients,
+            reason=step.reason,
+            peak_memory=peak_memory(),
         )
         (partial / MANIFEST).write_text(manifest.model_dump_json(indent=2))
         take_place(partial, folder)
@@ -122,10 +126,13 @@ def require_folder(root: Path) -> None:
         )
 
 
-def link_latest(root: Path, steps: Sequence[Step]) -> None:
-    """Point ``latest`` at these stages' folders, by one rename, if all of them are whole."""
+def link_latest(root: Path, steps: Sequence[Step]) -> Path | None:
+    """Point ``latest`` at these stages' folders, by one rename, and return where they are linked.
+
+    None, and nothing is linked, unless all of them are whole.
+    """
     if not all((step.folder / MANIFEST).is_file() for step in steps):
-        return
+        return None
     with locked(root, "latest", wait=True):
         name = key_of({step.stage.name: step.key for step in steps})
         target = root / "by-run" / name
@@ -138,6 +145,7 @@ def link_latest(root: Path, steps: Sequence[Step]) -> None:
         with replacing(root / "latest") as link:
             link.unlink(missing_ok=True)
             link.symlink_to(Path("by-run") / name)
+    return target
 
 
 def _finished(folder: Path) -> str:

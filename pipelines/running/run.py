@@ -7,7 +7,9 @@ from pathlib import Path
 
 from towermill.pipelines.recipe.recipe import Recipe
 from towermill.pipelines.running.execute import link_latest, require_folder, run_step
-from towermill.pipelines.running.plan import Selection, Step, plan
+from towermill.pipelines.running.plan import Selection, plan
+from towermill.pipelines.running.report.write import report_after
+from towermill.pipelines.running.result import Run
 from towermill.pipelines.running.shared_storage import require_shared
 from towermill.pipelines.running.subprocess import run_in_child
 from towermill.runtime.cluster import cluster_client
@@ -16,8 +18,11 @@ from towermill.runtime.device import resolve
 
 def run(
     recipe: Recipe, out: str | Path, selection: Selection | None = None, *, wait: bool = False
-) -> list[Step]:
-    """Run what has to run of the recipe, keep it under `out`, and return the steps as planned.
+) -> Run:
+    """Run what has to run of the recipe, keep it under `out`, and return what it made.
+
+    The result is the list of steps, as planned, with metrics, bundle and report. A report that
+    cannot be written is a warning.
 
     If another process is running a stage, `wait` waits for it; without `wait`, an error is raised.
 
@@ -51,5 +56,6 @@ def run(
                     run_in_child(step, recipe, on, wait=wait)
                 else:
                     run_step(step, recipe, runtime, wait=wait)
-    link_latest(out / recipe.name, steps)
-    return steps
+    folder = link_latest(out / recipe.name, steps)
+    report_after(folder, steps)
+    return Run(steps, recipe.name, folder)

@@ -21,7 +21,7 @@ logger = logging.getLogger(__name__)
 
 
 def evaluate(recipe: Recipe, inputs: Inputs, out: Path, runtime: Runtime) -> None:
-    """Rank the test split: ``metrics.json``."""
+    """Rank the test split: ``metrics.json``, and ``queries.parquet`` with those of each query."""
     from towermill.models.build import load_model
     from towermill.models.evaluation import PROTOCOLS
     from towermill.models.evaluation.protocol import Ranking
@@ -37,6 +37,7 @@ def evaluate(recipe: Recipe, inputs: Inputs, out: Path, runtime: Runtime) -> Non
         told.k,
         recipe.runtime.seed,
         segments=recipe.split.cold == "flag",
+        by_query=out / "queries.parquet",
     )
     _compare(metrics, rules.decides, recipe.model.kind)
     (out / "metrics.json").write_text(json.dumps(metrics, indent=2))

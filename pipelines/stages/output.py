@@ -37,6 +37,10 @@ class StageManifest(Section):
         How long it took, and on ``cpu`` or ``gpu``.
     towermill
         Towermill's version.
+    reason
+        Why it ran.
+    peak_memory
+        The largest resident memory of its process while it ran, in bytes; None if not known.
     made_from
         Input to the moment at which that input was finished.
     inputs
@@ -58,6 +62,8 @@ class StageManifest(Section):
     inputs: dict[str, str]
     files: dict[str, int]
     ingredients: dict[str, Any]
+    reason: str = ""
+    peak_memory: int | None = None
 
 
 def read_manifest(folder: Path) -> StageManifest | None:

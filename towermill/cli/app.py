@@ -16,6 +16,7 @@ import typer
 from towermill import __version__
 from towermill.cli import bundle as bundle_commands
 from towermill.cli import recipes as recipe_commands
+from towermill.cli import runs as run_commands
 from towermill.cli.bundle import ClusterOption, JsonOption
 from towermill.cli.show import show_result, show_simulation, show_trials
 from towermill.cli.terminal import print_json, print_table, say, set_up_logging
@@ -36,6 +37,7 @@ app = typer.Typer(
 
 app.add_typer(recipe_commands.app)
 app.add_typer(bundle_commands.app)
+app.add_typer(run_commands.app)
 
 RecipeArgument = Annotated[str, typer.Argument(help="A shipped recipe's name, or a YAML file.")]
 SetOption = Annotated[

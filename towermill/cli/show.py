@@ -31,6 +31,7 @@ def show_result(recipe: Recipe, steps: list[Step], out: Path, as_json: bool) -> 
         "ran": ran,
         "stages": {s.stage.name: str(s.folder) for s in done},
         "bundle": str(latest / "bundle") if whole else None,
+        "report": str(latest / "report.html") if (latest / "report.html").is_file() else None,
     }
     evaluated = next((s.folder for s in done if s.stage.name == "evaluate"), None)
     metrics = json.loads((evaluated / "metrics.json").read_text()) if evaluated else None
@@ -56,6 +57,8 @@ def show_result(recipe: Recipe, steps: list[Step], out: Path, as_json: bool) -> 
             )
     if whole:
         typer.echo(f"bundle: {latest / 'bundle'}")
+        if result["report"]:
+            typer.echo(f"report: {result['report']}")
 
 
 def show_steps(found: dict[str, Any]) -> None:

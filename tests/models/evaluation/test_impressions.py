@@ -106,8 +106,12 @@ class TestReport:
         beyond = {f"{n}@{k}" for n in ("coverage", "novelty", "diversity") for k in (1, 5)}
         assert report.keys() == {
             "queries", "queries_in_all", "left_out", "metrics", "intervals", "baselines", "slices",
-            "entries",
+            "entries", "compared",
         }  # fmt: skip
+        assert report["compared"]["metric"] == "auc"
+        for name, found in report["compared"]["baselines"].items():
+            difference = report["metrics"]["auc"] - report["baselines"][name]["auc"]
+            assert found["difference"] == pytest.approx(difference)
         assert report["baselines"].keys() == {"popularity", "recency", "random"}
         for found in (report["metrics"], *report["baselines"].values()):
             # One article has no pair, and so no diversity.

@@ -26,7 +26,7 @@ class TestFields:
     def test_all(self, metrics: Any) -> None:
         assert list(metrics) == [
             *("protocol", "split", "query", "filter_seen", "queries", "queries_in_all"),
-            *("catalogue", "left_out", "metrics", "baselines", "compared", "segments"),
+            *("catalogue", "left_out", "metrics", "baselines", "compared", "slices", "segments"),
         ]
         assert metrics["protocol"] == "catalogue"
         assert metrics["split"] == "test"

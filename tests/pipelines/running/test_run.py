@@ -60,10 +60,12 @@ class TestOnce:
         manifest = json.loads((folder / "manifest.json").read_text())
         assert set(manifest) == {
             *("stage", "key", "finished", "seconds", "towermill", "device", "made_from", "files"),
-            *("inputs", "ingredients", "version"),
+            *("inputs", "ingredients", "version", "reason", "peak_memory"),
         }
         assert manifest["stage"] == "train"
         assert manifest["key"] == folder.name
+        assert manifest["reason"] == "process runs"
+        assert manifest["peak_memory"] > 2**20
         assert manifest["ingredients"]["settings"]["train"]["epochs"] == 2
 
     def test_nothing_but_finished_folders_is_left(self, fakes: Any, tmp_path: Path) -> None:

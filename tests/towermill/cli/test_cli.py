@@ -20,7 +20,10 @@ from towermill.pipelines.running import plan as planning
 from towermill.pipelines.running import run as runner
 from towermill.pipelines.stages.stages import STAGES
 
-COMMANDS = ["run", "plan", "init", "recipes", "schema", "recommend", "tune", "doctor"]
+COMMANDS = [
+    *("run", "plan", "init", "recipes", "schema", "recommend", "tune", "doctor"),
+    *("report", "runs", "compare", "publish"),
+]
 
 
 @pytest.fixture
@@ -43,6 +46,7 @@ def ran(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
     stages = tuple(replace(stage, run=fake(stage.name)) for stage in STAGES)
     monkeypatch.setattr(planning, "STAGES", stages)
+    monkeypatch.setattr(runner, "report_after", lambda folder, steps: None)  # of nothing
     return found
 
 
