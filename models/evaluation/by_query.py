@@ -13,8 +13,9 @@ import polars as pl
 from numpy.typing import NDArray
 
 from towermill.columns import FIRST_ID, ITEM_ID, RAW_PREFIX, USER_ID
-from towermill.models.data.interactions import Processed, Queries
+from towermill.models.data.interactions import Processed
 from towermill.models.data.lists import TopK
+from towermill.models.data.queries import Queries
 from towermill.models.evaluation.slices import report_slices, slices
 from towermill.models.metrics.catalogue.base import hits
 

@@ -9,8 +9,9 @@ import numpy as np
 import polars as pl
 import pytest
 
-from towermill.models.data.interactions import Processed, Queries
+from towermill.models.data.interactions import Processed
 from towermill.models.data.lists import Lists, TopK
+from towermill.models.data.queries import Queries
 from towermill.models.evaluation.by_query import catalogue_slices, digests, query_digests
 from towermill.models.metrics.catalogue.ranking import per_query
 
