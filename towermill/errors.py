@@ -42,6 +42,15 @@ class PrunedError(TowermillError):
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """Return ``" Did you mean 'x'?"`` for the nearest of `known`, or an empty string."""
-    near = difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)
-    return f" Did you mean {near[0]!r}?" if near else ""
+    """Return ``" Did you mean 'x'?"`` for the nearest of `known`, or an empty string.
+
+    Case does not count.
+
+    Examples
+    --------
+    >>> did_you_mean("USERID", ["item_id", "user_id"])
+    " Did you mean 'user_id'?"
+    """
+    folded = {one.casefold(): one for one in known}
+    near = difflib.get_close_matches(name.casefold(), list(folded), n=1, cutoff=0.5)
+    return f" Did you mean {folded[near[0]]!r}?" if near else ""

@@ -27,7 +27,7 @@ class Bundle(OpenBundle):
     Parameters
     ----------
     path
-        Its folder.
+        Its folder, or that of a run (``runs/<recipe>/latest``).
     verify
         Verify checksums; otherwise only sizes.
     manifest

@@ -219,6 +219,18 @@ def _digest_of(manifest: dict[str, Any]) -> str:
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
+def bundle_folder(path: str | Path) -> Path:
+    """Return the folder of a bundle, given as itself or as its run, links resolved.
+
+    A link to the newest bundle may come to lead elsewhere. A path without a bundle is returned
+    unchanged.
+    """
+    for folder in (Path(path), Path(path) / "bundle"):
+        if (folder / MANIFEST).is_file():
+            return folder.resolve()
+    return Path(path).resolve() if Path(path).exists() else Path(path)
+
+
 def load_manifest(bundle: Path) -> Manifest:
     """Return the manifest of a bundle, each of whose files is there and of its size.
 

@@ -18,6 +18,7 @@ from towermill.pipelines.bundle.manifest import (
     SEEN,
     USERS,
     Manifest,
+    bundle_folder,
     check_digests,
     load_manifest,
     onnx_file,
@@ -37,7 +38,7 @@ class OpenBundle:
     Parameters
     ----------
     path
-        Its folder.
+        Its folder, or that of a run (``runs/<recipe>/latest``).
     verify
         Verify checksums; otherwise only sizes.
     manifest
@@ -59,8 +60,7 @@ class OpenBundle:
     def __init__(
         self, path: str | Path, verify: bool = False, manifest: Manifest | None = None
     ) -> None:
-        # Resolved: a link to the newest bundle may come to lead elsewhere.
-        self.path = Path(path).resolve() if Path(path).exists() else Path(path)
+        self.path = bundle_folder(path)
         self.manifest = manifest or load_manifest(self.path)
         if verify:
             check_digests(self.path, self.manifest)

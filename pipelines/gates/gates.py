@@ -12,7 +12,7 @@ from typing import Any
 
 from towermill.errors import BundleError
 from towermill.pipelines.bundle.bundle import Bundle
-from towermill.pipelines.bundle.manifest import check_digests, load_manifest
+from towermill.pipelines.bundle.manifest import bundle_folder, check_digests, load_manifest
 from towermill.pipelines.gates.embeddings import (
     check_collapse,
     check_embeddings,
@@ -55,6 +55,7 @@ def examine(path: Path) -> list[dict[str, Any]]:
     BundleError
         There is no bundle that could be opened.
     """
+    path = bundle_folder(path)
     manifest = load_manifest(path)
     try:
         check_digests(path, manifest)

@@ -15,6 +15,7 @@ import typer
 
 from towermill import __version__
 from towermill.cli import bundle as bundle_commands
+from towermill.cli import items as item_commands
 from towermill.cli import recipes as recipe_commands
 from towermill.cli import runs as run_commands
 from towermill.cli.bundle import ClusterOption, JsonOption
@@ -37,6 +38,7 @@ app = typer.Typer(
 
 app.add_typer(recipe_commands.app)
 app.add_typer(bundle_commands.app)
+app.add_typer(item_commands.app)
 app.add_typer(run_commands.app)
 
 RecipeArgument = Annotated[str, typer.Argument(help="A shipped recipe's name, or a YAML file.")]

@@ -10,7 +10,6 @@ import typer
 
 from towermill.cli.show import show_gates, show_items, show_steps
 from towermill.cli.terminal import print_json, say
-from towermill.registry import trusts
 
 app = typer.Typer()
 
@@ -73,6 +72,8 @@ def recommend(
     given = [user is not None, history is not None, everyone, users is not None, split is not None]
     if sum(given) != 1:
         raise typer.BadParameter("Give one of --user, --history, --all, --users and --split.")
+    if out is not None and out.suffix in (".csv", ".tsv", ".json", ".jsonl", ".txt"):
+        raise typer.BadParameter(f"--out is a Parquet file: end it in .parquet. Received: {out}")
     if any(given[2:]) != (out is not None):
         raise typer.BadParameter(
             "--all, --users and --split need --out; --user and --history do not take it."
@@ -118,36 +119,6 @@ def evaluate(
         print_json(found)
     else:
         show_steps(found)
-
-
-@app.command("embed-items")
-def embed_items(
-    bundle: BundleArgument,
-    items: Annotated[
-        Path, typer.Argument(help="File of items with their raw columns: Parquet or CSV.")
-    ],
-    out: Annotated[Path, typer.Option("--out", help="The Parquet file to write.")] = Path(
-        "item_embeddings.parquet"
-    ),
-) -> None:
-    """Compute item embeddings, including for new items."""
-    from towermill.pipelines.recommend.embed_items import embed_items as embed
-
-    rows = embed(bundle, items, out, trust=trusts())
-    typer.echo(f"{rows} items: {out}")
-
-
-@app.command("add-items")
-def add_items(
-    bundle: BundleArgument,
-    items: Annotated[Path, typer.Argument(help="File of new items with their raw columns.")],
-    to: Annotated[Path, typer.Option("--to", help="Folder of the new bundle.")],
-) -> None:
-    """Write a bundle with new items, recommended by their features, without training again."""
-    from towermill.pipelines.recommend.add_items import add_items as add
-
-    rows = add(bundle, items, to, trust=trusts())
-    typer.echo(f"{rows} new items: {to}")
 
 
 @app.command()

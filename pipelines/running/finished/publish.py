@@ -10,7 +10,12 @@ from typing import Final
 
 from towermill.errors import BundleError, DataError
 from towermill.files import replacing, take_place
-from towermill.pipelines.bundle.manifest import MANIFEST, check_digests, load_manifest
+from towermill.pipelines.bundle.manifest import (
+    MANIFEST,
+    bundle_folder,
+    check_digests,
+    load_manifest,
+)
 from towermill.pipelines.running.finished.run_files import RunFiles
 
 #: The link to the bundle that was published last.
@@ -57,7 +62,9 @@ def publish(source: Path, to: Path) -> Published:
     DataError
         There is no finished run; or something in `to` is in the way.
     """
-    bundle = (source if (source / MANIFEST).is_file() else RunFiles.of(source).bundle).resolve()
+    bundle = bundle_folder(source)
+    if not (bundle / MANIFEST).is_file():
+        bundle = RunFiles.of(source).bundle.resolve()
     manifest = load_manifest(bundle)
     target, latest = to / manifest.id, to / LATEST
     if latest.exists() and not latest.is_symlink():

@@ -34,6 +34,15 @@ def copy(trained: Any, tmp_path: Path) -> Path:
     return tmp_path / "bundle"
 
 
+class TestOpen:
+    def test_the_folder_of_its_run(self, trained: Any, bundle: Bundle) -> None:
+        assert Bundle.open(trained.latest).path == bundle.path
+
+    def test_a_folder_without_one(self, tmp_path: Path) -> None:
+        with pytest.raises(BundleError, match="No bundle at"):
+            Bundle.open(tmp_path)
+
+
 class TestRecommend:
     def test_best_first_with_raw_features(self, bundle: Bundle, busiest: int) -> None:
         found = bundle.recommend(busiest, 4)

@@ -21,7 +21,7 @@ from towermill.pipelines.running import run as runner
 from towermill.pipelines.stages.stages import STAGES
 
 COMMANDS = [
-    *("run", "plan", "init", "recipes", "schema", "recommend", "tune", "doctor"),
+    *("run", "plan", "init", "recipes", "schema", "recommend", "similar", "tune", "doctor"),
     *("report", "runs", "compare", "publish"),
 ]
 
@@ -112,6 +112,11 @@ assert not heavy & set(sys.modules), heavy & set(sys.modules)
         assert code == 2
         assert out == ""
         assert "Usage: towermill" in err
+
+    def test_lists_are_parquet(self, call: Any) -> None:
+        code, _, err = call("recommend", "b", "--all", "--out", "lists.csv")
+        assert code == 2
+        assert "end it in .parquet. Received: lists.csv" in err
 
     def test_recipes(self, call: Any) -> None:
         code, out, _ = call("recipes")
