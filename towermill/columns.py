@@ -49,6 +49,9 @@ RESERVED: Final = (
     EVENT_TIMESTAMP,
 )
 
+#: In ``queries.parquet``: prefix of the columns with a baseline's metrics.
+BASELINE_PREFIX: Final = "baseline:"
+
 #: Encoded ids, as NVTabular's Categorify gives them.
 PADDING_ID: Final = 0
 NULL_ID: Final = 1

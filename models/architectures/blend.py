@@ -161,6 +161,8 @@ class BlendRetriever(Retriever):
         good = [one for one, found in tried.items() if found >= best - _PLATEAU * abs(best)]
         chosen = tuple(np.mean(good, axis=0).round(3).tolist())
         attempt(chosen)
+        if tried[chosen] < best - _PLATEAU * abs(best):  # it lies between two peaks
+            chosen = max(tried, key=lambda one: tried[one])
         self.query_tower.weighting.assign(chosen)
         return chosen, tried
 

@@ -12,7 +12,7 @@ import pandas as pd
 import polars as pl
 from numpy.typing import NDArray
 
-from towermill.columns import FIRST_ID, ITEM_ID, RAW_PREFIX, USER_ID
+from towermill.columns import BASELINE_PREFIX, FIRST_ID, ITEM_ID, RAW_PREFIX, USER_ID
 from towermill.models.data.interactions import Processed
 from towermill.models.data.lists import TopK
 from towermill.models.data.queries import Queries
@@ -50,7 +50,10 @@ class ByQuery:
 
     def write(self, path: Path) -> None:
         """Write them as Parquet: ``query``, ``user``, each metric, ``baseline:<name>``."""
-        measured = {**self.values, **{f"baseline:{n}": v for n, v in self.baselines.items()}}
+        measured = {
+            **self.values,
+            **{f"{BASELINE_PREFIX}{n}": v for n, v in self.baselines.items()},
+        }
         pl.DataFrame(
             {"query": self.query, "user": self.users}
             | {name: pl.Series(value, dtype=pl.Float32) for name, value in measured.items()}

@@ -273,6 +273,8 @@ def check_paths(bundle: Path, manifest: Manifest) -> None:
         for path in root.rglob("*")
         if path.is_symlink() and not path.resolve().is_relative_to(root)
     ]
+    if manifest.id in ("", ".", "..") or PurePosixPath(manifest.id).name != manifest.id:
+        outside.append(manifest.id)  # it names folders
     if outside:
         raise BundleError(
             f"The bundle at {bundle} should refer to files in it alone; {outside[0]!r} leads out "

@@ -158,6 +158,16 @@ def _finished(folder: Path) -> str:
 
 
 @contextlib.contextmanager
+def in_use(root: Path) -> Iterator[None]:
+    """Mark the runs in `root` as in use by this process, so that none of them is cleaned."""
+    folder = root / ".locks"
+    folder.mkdir(exist_ok=True)
+    with (folder / "run").open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_SH)
+        yield
+
+
+@contextlib.contextmanager
 def locked(root: Path, name: str, wait: bool) -> Iterator[None]:
     """Hold a lock in `root`; the system lets go of it when the process ends, however it ends.
 

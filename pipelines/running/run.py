@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from towermill.pipelines.recipe.recipe import Recipe
-from towermill.pipelines.running.execute import link_latest, require_folder, run_step
+from towermill.pipelines.running.execute import in_use, link_latest, require_folder, run_step
 from towermill.pipelines.running.plan import Selection, plan
 from towermill.pipelines.running.report.write import report_after
 from towermill.pipelines.running.result import Run
@@ -40,22 +40,23 @@ def run(
     out = Path(out)
     steps = plan(recipe, out, selection)
     require_folder(out / recipe.name)
-    if any(step.runs for step in steps):
-        with cluster_client(runtime, **recipe.runtime.cluster_options()) as client:
-            if client is not None:
-                require_shared(client, out / recipe.name)
-            for step in steps:
-                if not step.runs:
-                    continue
-                own_process = client is not None or (
-                    runtime.device == "gpu" and step.stage.gpu(recipe) is not None
-                )
-                if own_process:
-                    address = "none" if client is None else client.scheduler.address
-                    on = replace(runtime, cluster=address)
-                    run_in_child(step, recipe, on, wait=wait)
-                else:
-                    run_step(step, recipe, runtime, wait=wait)
-    folder = link_latest(out / recipe.name, steps)
+    with in_use(out / recipe.name):
+        if any(step.runs for step in steps):
+            with cluster_client(runtime, **recipe.runtime.cluster_options()) as client:
+                if client is not None:
+                    require_shared(client, out / recipe.name)
+                for step in steps:
+                    if not step.runs:
+                        continue
+                    own_process = client is not None or (
+                        runtime.device == "gpu" and step.stage.gpu(recipe) is not None
+                    )
+                    if own_process:
+                        address = "none" if client is None else client.scheduler.address
+                        on = replace(runtime, cluster=address)
+                        run_in_child(step, recipe, on, wait=wait)
+                    else:
+                        run_step(step, recipe, runtime, wait=wait)
+        folder = link_latest(out / recipe.name, steps)
     report_after(folder, steps)
     return Run(steps, recipe.name, folder)

@@ -20,7 +20,7 @@ from towermill.pipelines.search.store import VECTORS, open_index, save_vectors
 def extend_index(
     folder: Path, told: PublishedIndex, added: Vectors, out: Path, queries: Vectors
 ) -> PublishedIndex:
-    """Write an index with more vectors, and hold it against exact search.
+    """Write an index with more vectors, and measure its recall against exact search.
 
     A graph takes the new vectors in; only lists (``ivf``) are built again where a new vector is
     longer than all others, as their distances depend on the longest.

@@ -58,7 +58,7 @@ def serve(
     opener
         Opens what is at the path; by default a bundle, whose checksums are verified.
     watched
-        The files by which a newer bundle is told; by default its manifest.
+        The files whose change means a newer bundle; by default its manifest.
 
     Raises
     ------

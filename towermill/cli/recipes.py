@@ -8,10 +8,12 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+import yaml
 
 from towermill.cli.bundle import JsonOption
 from towermill.cli.terminal import print_json, print_table, say
 from towermill.errors import RecipeError
+from towermill.files import replacing
 
 app = typer.Typer()
 
@@ -35,7 +37,7 @@ def init(
 ) -> None:
     """Draft a recipe from data: guess tables, columns, formats, and a model that suits them."""
     from towermill.pipelines.recipe.drafting.draft import draft_recipe, recipe_path
-    from towermill.pipelines.recipe.load import load_recipe
+    from towermill.pipelines.recipe.load import validate_recipe
 
     path = out or recipe_path(data)
     if path.suffix not in (".yaml", ".yml"):
@@ -47,10 +49,11 @@ def init(
     draft = draft_recipe(data, _ask if sys.stdin.isatty() else None)
     path.parent.mkdir(parents=True, exist_ok=True)
     head = f"# yaml-language-server: $schema={_SCHEMA.as_posix()}\n" if schema else ""
-    path.write_text(head + draft.text, encoding="utf-8")
+    with replacing(path) as partial:
+        partial.write_text(head + draft.text, encoding="utf-8")
+        validate_recipe({"name": path.stem, **yaml.safe_load(draft.text)})
     if schema:
         _write_schema(path.parent / _SCHEMA)
-    load_recipe(str(path))
     print_table(["", "guess", "why, or examples"], draft.rows)
     for check in draft.checks:
         say(f"Check: {check}")
@@ -83,7 +86,8 @@ def _write_schema(path: Path) -> None:
     from towermill.pipelines.recipe.schema import recipe_schema
 
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(to_json(recipe_schema(), indent=1), encoding="utf-8")
+    with replacing(path) as partial:
+        partial.write_text(to_json(recipe_schema(), indent=1), encoding="utf-8")
 
 
 def _ask(question: str, answers: Sequence[str]) -> str:

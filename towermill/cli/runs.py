@@ -123,6 +123,7 @@ def _clean(out: Path, dry_run: bool, yes: bool, as_json: bool) -> None:
             raise typer.BadParameter("--clean asks at a terminal; elsewhere, add --yes.")
         going = typer.confirm("Remove them?")
     if going:
+        found = unused(out)  # a run may have finished since
         remove(found)
     if as_json:
         print_json({"folders": found, "bytes": freed, "removed": going})

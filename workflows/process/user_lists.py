@@ -119,14 +119,22 @@ def _rows(split: Path, place: int, weights: bool) -> pl.LazyFrame:
 def _earlier_rows(sequences: Path, weights: bool) -> pl.LazyFrame:
     """Return the rows of the continued run's sequences, which come before all others.
 
-    They weigh 1.
+    Rows that were held out there weigh 1.
     """
     held = pl.scan_parquet(sequences)
     lists = [name for name in RANKED_SPLITS if name in held.collect_schema().names()]
-    pairs = held.select(USER_ID, pl.concat_list(lists).alias(ITEM_ID))
+    names = [ITEM_ID, *([EVENT_WEIGHT] if weights else [])]
     columns = [pl.lit(-1, pl.Int8).alias(_PLACE), pl.lit(0, pl.Int64).alias(_TIME)]
-    columns += [pl.lit(1.0, pl.Float32).alias(EVENT_WEIGHT)] if weights else []
-    return pairs.explode(ITEM_ID, empty_as_null=False).select(USER_ID, ITEM_ID, *columns)
+    parts = []
+    for name in lists:
+        own = [pl.col(name).alias(ITEM_ID)]
+        if weights and name == lists[0] and EVENT_WEIGHT in held.collect_schema().names():
+            own.append(pl.col(EVENT_WEIGHT))
+        elif weights:
+            one = pl.element().cast(pl.Float32) * 0 + 1
+            own.append(pl.col(name).list.eval(one).alias(EVENT_WEIGHT))
+        parts.append(held.select(USER_ID, *own).explode(names, empty_as_null=False))
+    return pl.concat(parts).select(USER_ID, ITEM_ID, *columns, *names[1:])
 
 
 def _write_by_user(

@@ -66,7 +66,7 @@ class MovieLens(SourceConfig):
         found = cls(path=folder)
         layout, files = found._layout()
         if layout == "csv":
-            with files[0].open(encoding="utf-8") as raw:
+            with files[0].open(encoding="utf-8", errors="replace") as raw:
                 header = raw.readline().strip().split(",")
             return found if header == ["userId", "movieId", "rating", "timestamp"] else None
         return found

@@ -91,7 +91,7 @@ def boost(
 
 
 def _threads(rows: int) -> int:
-    """Return how many threads pay: with few rows they mostly wait for one another."""
+    """Return the number of threads worth using: with few rows they mostly wait for one another."""
     return min(max(rows // _ROWS_A_THREAD, 1), os.cpu_count() or 1)
 
 

@@ -28,7 +28,7 @@ class XGBoostConfig(TargetsConfig):
         Without targets: items drawn uniformly per training row, once, with all features that the
         catalogue gives them. Items the user interacted with in training are left out.
     trees
-        Trees a forest at most.
+        Maximum number of trees per forest.
     patience
         Stop after this many trees without a lower log loss on the validation split, and keep the
         trees up to the best; 0 never stops early.
@@ -40,7 +40,8 @@ class XGBoostConfig(TargetsConfig):
     max_bins
         Thresholds that are tried a feature.
     list_values
-        A list becomes its length, and whether it holds each of its so many most frequent values.
+        A list becomes its length, and whether it holds each of the `list_values` most frequent
+        values of its column.
 
     Examples
     --------

@@ -18,10 +18,13 @@ def flow(value: Any) -> str:
     >>> flow({"kind": "list", "separator": ","}), flow("User-ID"), flow(None)
     ("{kind: list, separator: ','}", 'User-ID', 'null')
     """
-    text: str = yaml.safe_dump(
-        value, default_flow_style=True, width=10**9, allow_unicode=True, sort_keys=False
-    )
-    return text.removesuffix("...\n").strip()
+    options: dict[str, Any] = {"default_flow_style": True, "width": 10**9, "sort_keys": False}
+    text: str = yaml.safe_dump(value, allow_unicode=True, **options)
+    text = text.removesuffix("...\n").strip()
+    if text.isprintable():
+        return text
+    # Line breaks and control characters are escaped in double quotes.
+    return str(yaml.safe_dump(value, default_style='"', **options)).strip()
 
 
 def key(depth: int, name: str, value: Any, comment: str = "", *, off: bool = False) -> str:
@@ -47,7 +50,7 @@ def key(depth: int, name: str, value: Any, comment: str = "", *, off: bool = Fal
 
 def said(line: str, comment: str = "") -> str:
     """Return a line with a comment after it, or above it where the line is long."""
-    text = " ".join(comment.split())
+    text = _plain(comment)
     if not text:
         return line
     if len(line) > _COLUMN:
@@ -57,4 +60,10 @@ def said(line: str, comment: str = "") -> str:
 
 def note(depth: int, text: str) -> str:
     """Return a line that is a comment."""
-    return f"{'  ' * depth}# {' '.join(text.split())}"
+    return f"{'  ' * depth}# {_plain(text)}"
+
+
+def _plain(text: str) -> str:
+    """Return text on one line, what cannot be printed replaced."""
+    words = " ".join(text.split())
+    return "".join(sign if sign.isprintable() else "\N{REPLACEMENT CHARACTER}" for sign in words)

@@ -12,7 +12,7 @@ from towermill.workflows.sources.guessing.columns import Column
 from towermill.workflows.sources.guessing.outcomes import STRONG, UNDONE
 from towermill.workflows.sources.guessing.tables import Guess
 
-#: Up to here a regression of items on items is quick: see `evaluate.baselines`.
+#: EASE is fast up to this many items and rows: see `evaluate.baselines`.
 _EASE_ITEMS, _EASE_ROWS = 20_000, 10_000_000
 #: Rows that filters on counts should leave.
 _KEPT = 0.7

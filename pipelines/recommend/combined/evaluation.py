@@ -176,7 +176,8 @@ class Evaluation:
         scored = self._scored("validation")
         data, queries = scored.held.data, scored.held.queries
         k = int(metric.removeprefix(_DECIDES))
-        values = {w: measure(scored.by(w), data, queries, (k,))[metric] for w in WEIGHTS}
+        lists = {w: scored.by(w) if w else scored.held.top for w in WEIGHTS}
+        values = {w: measure(top, data, queries, (k,))[metric] for w, top in lists.items()}
         # Of equal ones the largest: the ranker's scores are the ones to be explained.
         best = max(WEIGHTS, key=lambda weight: (values[weight], weight))
         return {"metric": metric, "weights": values, "best": best}

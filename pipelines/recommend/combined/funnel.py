@@ -30,11 +30,11 @@ class FunnelConfig(CombinationConfig):
     Parameters
     ----------
     retrieve
-        Folder of the bundle that brings candidates.
+        Folder of the bundle that retrieves candidates.
     rank
         Folder of the bundle that orders them, such as that of a `dlrm`.
     candidates
-        How many are brought.
+        Number of candidates to retrieve.
     weight
         The ranker's share of the score that orders the candidates. 1 is its score alone; 0.3
         mixes 0.3 of it with 0.7 of the retriever's, both standardised over the candidates.

@@ -9,13 +9,13 @@ from typing import Any, Final
 import numpy as np
 import polars as pl
 
+from towermill.columns import BASELINE_PREFIX
 from towermill.errors import DataError
 from towermill.models.evaluation.bootstrap import bootstrap_by_user
 from towermill.pipelines.running.finished.run_files import RunFiles
 
 #: Columns of ``queries.parquet`` that are no metrics; the prefix of a baseline's.
 _KEYS: Final = ("query", "nth", "user")
-_BASELINE: Final = "baseline:"
 
 
 @dataclass(frozen=True)
@@ -92,13 +92,13 @@ def compare(runs: Sequence[RunFiles]) -> Comparison:
             "Expected at least two different runs to compare. Received: "
             f"{', '.join(str(run.path) for run in runs)}. `towermill runs` lists them."
         )
+    first, *others = [_by_query(run) for run in runs]
     names = _names(runs)
     flat = [dict(_flat(run.recipe)) for run in runs]
     keys = list(dict.fromkeys(key for one in flat for key in one))
     values = {key: [one.get(key) for one in flat] for key in keys if key != "name"}
     deciding = runs[0].deciding
     metrics = list(dict.fromkeys([deciding, *(m for run in runs for m in run.metrics["metrics"])]))
-    first, *others = [_by_query(run) for run in runs]
     return Comparison(
         runs=dict(zip(names, runs, strict=True)),
         recipes={key: each for key, each in values.items() if any(v != each[0] for v in each)},
@@ -109,11 +109,12 @@ def compare(runs: Sequence[RunFiles]) -> Comparison:
 
 
 def _names(runs: Sequence[RunFiles]) -> list[str]:
-    """Return the recipes' names, with the key where two are alike."""
+    """Return the recipes' names; where two are alike with the key, or else the path."""
     names = [run.name for run in runs]
+    keyed = [f"{run.name} {run.key[:6]}" for run in runs]
     return [
-        name if names.count(name) == 1 else f"{name} {run.key[:6]}"
-        for name, run in zip(names, runs, strict=True)
+        name if names.count(name) == 1 else key if keyed.count(key) == 1 else str(run.path)
+        for name, key, run in zip(names, keyed, runs, strict=True)
     ]
 
 
@@ -142,7 +143,7 @@ def _paired(first: pl.DataFrame, other: pl.DataFrame) -> Paired | None:
     names = [
         name
         for name in first.columns
-        if name in other.columns and name not in _KEYS and not name.startswith(_BASELINE)
+        if name in other.columns and name not in _KEYS and not name.startswith(BASELINE_PREFIX)
     ]
     both = first.join(other, on=["query", "nth"], how="inner", suffix=":other")
     if not both.height or not names:

@@ -11,9 +11,8 @@ from typing import Any, Final
 
 from towermill.errors import DataError
 from towermill.pipelines.stages.output import StageManifest, read_manifest
+from towermill.pipelines.stages.stages import STAGE_NAMES
 
-#: The folders that a whole run links, in order.
-STAGE_FOLDERS: Final = ("prepare", "process", "train", "evaluate", "export")
 #: The report's name within a run.
 REPORT: Final = "report.html"
 
@@ -52,7 +51,7 @@ class RunFiles:
         if (found / "latest").is_dir():
             found = found / "latest"
         found = found.resolve()
-        manifests = {name: read_manifest(found / name) for name in STAGE_FOLDERS}
+        manifests = {name: read_manifest(found / name) for name in STAGE_NAMES}
         missing = [name for name, manifest in manifests.items() if manifest is None]
         if missing:
             raise DataError(

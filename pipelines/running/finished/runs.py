@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from towermill.errors import DataError
-from towermill.pipelines.running.finished.run_files import STAGE_FOLDERS, RunFiles
+from towermill.pipelines.running.finished.run_files import RunFiles
 from towermill.pipelines.stages.output import read_manifest
+from towermill.pipelines.stages.stages import STAGE_NAMES
 
 logger = logging.getLogger(__name__)
 
@@ -80,23 +81,35 @@ def _deciding(run: RunFiles) -> tuple[str | None, float | None]:
 def unused(out: Path) -> list[Path]:
     """Return the outputs under `out` that no ``latest`` points at, and no stage of it reads.
 
-    Recipes without ``latest``, whose first run is not finished, keep everything; so do recipes of
-    which a stage is running.
+    Those are folders of finished stages, and of links to them. Folders without a finished latest
+    run keep everything, and so do those of recipes that are running. Unfinished outputs, which a
+    killed run resumes from, are kept too.
     """
-    roots = [root for root in sorted(out.glob("*")) if (root / "latest").is_dir()]
+    roots = [root for root in sorted(out.glob("*")) if _is_of_runs(root)]
     kept: set[Path] = set()
     for root in roots:
         kept.add((root / "latest").resolve())
-        for name in STAGE_FOLDERS:
+        for name in STAGE_NAMES:
             kept |= set(_with_inputs((root / "latest" / name).resolve()))
     found = []
     for root in roots:
         if _busy(root):
-            logger.warning("A stage of %s is running: nothing of it is removed.", root.name)
+            logger.warning("%s is running: nothing of it is removed.", root.name)
             continue
-        outputs = [path for name in STAGE_FOLDERS for path in sorted(root.glob(f"{name}/*"))]
-        found += [p for p in [*outputs, *root.glob("by-run/*")] if p.resolve() not in kept]
+        outputs = [path for name in STAGE_NAMES for path in sorted(root.glob(f"{name}/*"))]
+        outputs = [path for path in outputs if read_manifest(path) is not None]
+        links = [path for path in sorted(root.glob("by-run/*")) if path.is_dir()]
+        found += [p for p in [*outputs, *links] if p.resolve() not in kept]
     return found
+
+
+def _is_of_runs(root: Path) -> bool:
+    """Return whether a folder holds a recipe's runs, the latest of them finished."""
+    try:
+        RunFiles.of(root / "latest")
+    except (DataError, OSError):
+        return False
+    return True
 
 
 def _with_inputs(folder: Path) -> Iterator[Path]:

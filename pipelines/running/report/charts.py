@@ -163,7 +163,7 @@ def long_tail(counts: ArrayLike, label: str) -> str:
     ranked = np.sort(np.asarray(counts))[::-1]
     ranked = ranked[ranked > 0]
     # A line needs no more points than pixels.
-    ranks = np.unique(np.geomspace(1, max(len(ranked), 1), 300).astype(int))
+    ranks = np.unique(np.geomspace(1, len(ranked), 300).astype(int))
     with drawing() as chart:
         axes = chart.axes
         axes.plot(ranks, ranked[ranks - 1], color=ACCENT)

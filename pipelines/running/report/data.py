@@ -63,7 +63,6 @@ def _splits(summary: Summary) -> Iterator[dict[str, Any]]:
             "last": split.last,
             "cold_users": split.cold_users / rows,
             "cold_items": split.cold_items / rows,
-            "dropped": 1 - split.rows / rows,
         }
 
 

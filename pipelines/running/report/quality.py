@@ -6,6 +6,7 @@ from typing import Any
 
 import polars as pl
 
+from towermill.columns import BASELINE_PREFIX
 from towermill.models.evaluation.bootstrap import bootstrap_by_user
 from towermill.pipelines.running.finished.run_files import RunFiles
 from towermill.pipelines.running.report import charts
@@ -52,11 +53,10 @@ def _intervals(run: RunFiles) -> dict[str, tuple[float, float]]:
     found = pl.read_parquet(run.queries)
     if found["user"].n_unique() < 2:
         return {}
-    prefix = "baseline:"
     values = {MODEL: found[run.deciding].to_numpy()} | {
-        name.removeprefix(prefix): found[name].to_numpy()
+        name.removeprefix(BASELINE_PREFIX): found[name].to_numpy()
         for name in found.columns
-        if name.startswith(prefix)
+        if name.startswith(BASELINE_PREFIX)
     }
     return bootstrap_by_user(values, found["user"].to_numpy(), samples=_SAMPLES)
 

@@ -77,6 +77,15 @@ class TestWeights:
         assert chosen == (0.575, 0.425)
         np.testing.assert_allclose(model.query_tower.weighting.numpy(), chosen)
 
+    def test_of_two_peaks_one_is_chosen(self, history_world: Path) -> None:
+        model: Any = build_model(Processed(history_world), BlendConfig(**BOTH))
+
+        def peaks(blend: Any) -> float:
+            return float(abs(blend.query_tower.weighting.numpy()[0] - 0.5))
+
+        chosen, tried = model.weigh(peaks)
+        assert tried[chosen] == 0.5
+
     @pytest.mark.parametrize(
         ("change", "message"),
         [

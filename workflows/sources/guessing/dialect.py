@@ -151,7 +151,7 @@ def _whole(lines: Sequence[str], quote: str | None) -> Sequence[str]:
 
 
 def _encloses(lines: Sequence[str], separator: str, quote: str) -> bool:
-    """Tell whether quotes enclose whole fields, and stand nowhere else but doubled."""
+    """Tell whether quotes enclose whole fields, and occur elsewhere only when doubled."""
     if not any(quote in line for line in lines):
         return False
     try:

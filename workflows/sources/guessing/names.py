@@ -103,7 +103,7 @@ def _compound(word: str) -> Iterable[str]:
 
 
 def entity_of(words: Iterable[str]) -> Entity | None:
-    """Return what a name speaks of.
+    """Return the entity that a name refers to.
 
     Examples
     --------

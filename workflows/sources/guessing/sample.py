@@ -138,6 +138,8 @@ def _parquet(path: Path, named: bool) -> Sample:
 
 def _json_lines(path: Path, text: str, whole: bool, encoding: str, named: bool) -> Sample:
     lines = [line for line in text.split("\n") if line.strip()]
+    if not lines:
+        raise DataError(f"{path} should have one JSON object a line. It has none.")
     try:
         is_object = type(json.loads(lines[0])) is dict
         if not is_object:

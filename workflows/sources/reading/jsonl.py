@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 import logging
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import NoReturn
+from typing import NoReturn, TypeVar
 
 import polars as pl
 
@@ -17,6 +18,7 @@ from towermill.workflows.sources.reading.options import ReadingOptions
 from towermill.workflows.sources.reading.text.text_files import TextFile
 
 logger = logging.getLogger(__name__)
+T = TypeVar("T")
 
 #: Compressions that Polars reads by itself.
 _POLARS = ("none", "gzip", "zstd")
@@ -70,8 +72,9 @@ def json_names(files: Sequence[Path], options: ReadingOptions) -> list[str]:
     with tempfile.TemporaryDirectory() as folder:
         found: dict[str, None] = {}
         for path in files:
-            frame, _ = _scanned(TextFile.of(path, options), options, Path(folder))
-            found |= dict.fromkeys(frame.collect_schema().names()) if frame is not None else {}
+            file = TextFile.of(path, options)
+            names, _ = _scanned(file, options, Path(folder), lambda f: f.collect_schema().names())
+            found |= dict.fromkeys(names or [])
     if not found:
         raise DataError(
             f"{files[0]} should have one JSON object a line, and there is none. Remove it, or "
@@ -107,13 +110,12 @@ def read_json(
     dropped = 0
     for path in files:
         file = TextFile.of(path, options)
-        frame, bad = _scanned(file, options, scratch)
-        dropped += bad
-        if frame is None:
-            continue
         target = scratch / f"json-{len(list(scratch.iterdir()))}.parquet"
-        schema = frame.collect_schema()
-        frame.select(_column(name, schema, path, options) for name in columns).sink_parquet(target)
+        sink = partial(_sink, file=file, options=options, columns=columns, target=target)
+        done, bad = _scanned(file, options, scratch, sink)
+        dropped += bad
+        if done is None:
+            continue
         rows[file] = pl.scan_parquet(target, glob=False).select(pl.len()).collect().item()
         written.append(target)
     if dropped:
@@ -138,9 +140,12 @@ def _column(name: str, schema: pl.Schema, path: Path, options: ReadingOptions) -
 
 
 def _scanned(
-    file: TextFile, options: ReadingOptions, scratch: Path
-) -> tuple[pl.LazyFrame | None, int]:
-    """Return the rows of a file, None if it has none, and how many lines were dropped."""
+    file: TextFile, options: ReadingOptions, scratch: Path, use: Callable[[pl.LazyFrame], T]
+) -> tuple[T | None, int]:
+    """Return what `use` makes of a file's rows, None if it has none; and the dropped lines.
+
+    The types are those of all rows. What cannot be parsed is refused, or dropped.
+    """
     first = next(_lines(file), None)
     if first is None:
         return None, 0
@@ -148,13 +153,13 @@ def _scanned(
         _refuse(file, *first, problem)
     path = _plain(file, scratch)
     try:
-        return _checked(path), 0
+        return use(pl.scan_ndjson(path, infer_schema_length=None)), 0
     except pl.exceptions.PolarsError as error:
         if options.on_bad_row == "error":
             for line, text in _lines(file):
                 if problem := _problem(text):
                     _refuse(file, line, text, problem)
-            raise DataError(f"Cannot read {file.path} as JSON lines: {error}.") from error
+            raise _unreadable(file, error) from error
     copy = _new(scratch)
     bad = good = 0
     with copy.open("w", encoding="utf-8") as out:
@@ -162,14 +167,34 @@ def _scanned(
             whole = _problem(text) is None
             good, bad = good + whole, bad + (not whole)
             out.write(text.strip() + "\n" if whole else "")
-    return (_checked(copy) if good else None), bad
+    if not good:
+        return None, bad
+    try:
+        return use(pl.scan_ndjson(copy, infer_schema_length=None)), bad
+    except pl.exceptions.PolarsError as error:
+        raise _unreadable(file, error) from error
 
 
-def _checked(path: Path) -> pl.LazyFrame:
-    """Return the rows of a file; the types are those of all rows, each of which is parsed."""
-    frame = pl.scan_ndjson(path, infer_schema_length=None)
-    frame.collect_schema()
-    return frame
+def _sink(
+    frame: pl.LazyFrame,
+    *,
+    file: TextFile,
+    options: ReadingOptions,
+    columns: Sequence[str],
+    target: Path,
+) -> Path:
+    """Write columns as Parquet."""
+    schema = frame.collect_schema()
+    found = [_column(name, schema, file.path, options) for name in columns]
+    frame.select(found).sink_parquet(target)
+    return target
+
+
+def _unreadable(file: TextFile, error: Exception) -> DataError:
+    return DataError(
+        f"{file.path} should have one JSON object a line, and one type a key. Polars reports: "
+        f"{error}. Correct the file, or leave the key out of the recipe."
+    )
 
 
 def _plain(file: TextFile, scratch: Path) -> Path:
@@ -214,7 +239,7 @@ def _refuse(file: TextFile, line: int, text: str, problem: str) -> NoReturn:
     array = (
         "The file looks like one array: write one object a line (jq -c '.[]' does)"
         if text.lstrip().startswith("[")
-        else "Mend the line, or set `source.on_bad_row: drop`"
+        else "Fix the line, or set `source.on_bad_row: drop`"
     )
     raise DataError(
         f"{file.path}, line {line}: each line should be one JSON object. Found "

@@ -241,3 +241,25 @@ def test_runs_to_process(name: str, tmp_path: Path) -> None:
     steps = run(load_recipe(str(tmp_path / "r.yaml")), tmp_path / "runs", Selection(last="process"))
     process = next(step for step in steps if step.stage.name == "process")
     assert list((process.folder / "train").glob("*.parquet"))
+
+
+class TestOddNames:
+    def test_control_characters_and_line_breaks(self, tmp_path: Path) -> None:
+        """In ids, which comments show, and in the names of columns, also those commented out."""
+        head = ["user", "item", "at", "no\u2028te", "fe\x07el"]
+        log = [(f"u\x07{u}", i, at, "a long text " * 20, n % 3) for n, (u, i, at) in enumerate(LOG)]
+        file = tmp_path / "log.csv"
+        file.write_bytes(table(head, log).encode())
+        recipe = tmp_path / "recipe.yaml"
+        recipe.write_text(draft_recipe([str(file)]).text)
+        load_recipe(str(recipe))
+
+    def test_a_blank_file_of_json_lines(self, tmp_path: Path) -> None:
+        (tmp_path / "log.jsonl").write_text("\n\n")
+        with pytest.raises(DataError):
+            draft_recipe([str(tmp_path / "log.jsonl")])
+
+    def test_files_named_as_movielens_in_another_encoding(self, tmp_path: Path) -> None:
+        for name in ("ratings.csv", "movies.csv"):
+            (tmp_path / name).write_bytes(table(HEADER, LOG).encode("utf-16"))
+        assert MovieLens.recognise(str(tmp_path)) is None

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from bundles import reseal
 
 from towermill.errors import BundleError, DataError
 from towermill.pipelines import Bundle
@@ -69,6 +70,17 @@ class TestPublish:
         (tmp_path / "latest").mkdir()
         with pytest.raises(DataError, match="to be a link, or not there yet"):
             publish(trained.latest, tmp_path)
+
+    @pytest.mark.parametrize("name", ["../victim", "", ".."])
+    def test_an_id_that_leads_elsewhere(self, trained: Any, tmp_path: Path, name: str) -> None:
+        bundle = tmp_path / "bundle"
+        shutil.copytree(trained.bundle, bundle)
+        reseal(bundle, id=name)
+        (tmp_path / "victim").mkdir()
+        with pytest.raises(BundleError):
+            publish(bundle, tmp_path / "to")
+        assert (tmp_path / "victim").is_dir()
+        assert not (tmp_path / "to").exists() or not any((tmp_path / "to").iterdir())
 
     def test_command(self, trained: Any, cli: Any, tmp_path: Path) -> None:
         said = cli("publish", trained.latest, "--to", tmp_path)

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from towermill.pipelines import run
+from towermill.pipelines.running.execute import in_use
 from towermill.pipelines.running.finished.runs import list_runs, remove, unused
 
 
@@ -80,8 +81,24 @@ class TestClean:
         with next((two_runs / "tiny" / ".locks").iterdir()).open("w") as file:
             fcntl.flock(file, fcntl.LOCK_EX)
             assert unused(two_runs) == []
-        assert "A stage of tiny is running" in caplog.text
+        assert "tiny is running: nothing of it is removed" in caplog.text
         assert unused(two_runs) != []
+
+    def test_leaves_alone_a_run_between_two_stages(self, two_runs: Path) -> None:
+        with in_use(two_runs / "tiny"):
+            assert unused(two_runs) == []
+
+    def test_leaves_other_folders_alone(self, two_runs: Path) -> None:
+        """A folder of other things may have a `latest`, a `train` and an `export` too."""
+        for name in ("latest", "train/images", "export/v1"):
+            (two_runs / "models" / name).mkdir(parents=True)
+        assert not any(path.is_relative_to(two_runs / "models") for path in unused(two_runs))
+
+    def test_leaves_unfinished_outputs_and_files_alone(self, two_runs: Path) -> None:
+        (two_runs / "tiny" / "train" / "abc.partial").mkdir()
+        (two_runs / "tiny" / "by-run" / ".DS_Store").touch()
+        (two_runs / "tiny" / "by-run" / "notes").touch()
+        assert {path.name for path in unused(two_runs)}.isdisjoint({"abc.partial", "notes"})
 
     def test_leaves_recipes_alone_without_a_finished_run(self, fakes: Any, tmp_path: Path) -> None:
         fakes.failing = "train"

@@ -152,3 +152,24 @@ class TestNoHeader:
     def test_once_each(self) -> None:
         with pytest.raises(ValueError, match=r"name each column once\. Received twice: 'a'"):
             Table.model_validate({"interactions": {"path": "x"}, "columns": ["a", "a"]})
+
+
+class TestWhatCannotBeParsed:
+    SPEC: ClassVar[dict[str, Any]] = {"user_id": "user", "item_id": "item"}
+    LINES = '{"user": 1, "item": 1}\n{"user": 2, "item": 2}\n'
+
+    @pytest.mark.parametrize("line", ["5", "null", '"x"'])
+    def test_a_line_that_is_no_object(self, tmp_path: Path, line: str) -> None:
+        file = tmp_path / "log.jsonl"
+        file.write_text(self.LINES + line + "\n")
+        with pytest.raises(DataError, match=r"log\.jsonl"):
+            read(file, self.SPEC)
+        assert read(file, self.SPEC, on_bad_row="drop").height == 2
+
+    @pytest.mark.parametrize("policy", ["error", "drop"])
+    @pytest.mark.parametrize("item", ["true", "[3]"])
+    def test_a_key_of_two_types(self, tmp_path: Path, item: str, policy: str) -> None:
+        file = tmp_path / "log.jsonl"
+        file.write_text(self.LINES + f'{{"user": 3, "item": {item}}}\n')
+        with pytest.raises(DataError, match=r"log\.jsonl|item"):
+            read(file, self.SPEC, on_bad_row=policy)
