@@ -14,7 +14,7 @@ from towermill.errors import DataError
 from towermill.models.evaluation.bootstrap import bootstrap_by_user
 from towermill.pipelines.running.finished.run_files import RunFiles
 
-#: Columns of ``queries.parquet`` that are no metrics; the prefix of a baseline's.
+#: Columns of ``queries.parquet`` that are no metrics.
 _KEYS: Final = ("query", "nth", "user")
 
 
