@@ -145,7 +145,7 @@ def weight_expr(weights: Mapping[str, Weights]) -> pl.Expr:
     >>> from towermill.workflows.selecting.signals import weight_expr
     >>> frame = pl.DataFrame({"event": ["view", "buy", None], "stars": [5.0, 5.0, 1.0]})
     >>> weight = weight_expr({"event": {"buy": 4}, "stars": {5: 0.5}})
-    >>> frame.select(weight)["event"].to_list()
+    >>> frame.select(weight).to_series().to_list()
     [0.5, 2.0, 1.0]
     """
     found = pl.lit(1.0, pl.Float32)

@@ -187,7 +187,7 @@ CASES: list[tuple[Callable[[Any], None], str]] = [
     (garbage_parquet, r"Cannot read .*ratings\.parquet as parquet"),
     (damaged_parquet, r"raw data should be readable throughout.*Fix the file"),
     (wrong_separator, r"should have a column 'reader'.*Found: reader;film;at;stars"),
-    (unknown_ending, r"should name Parquet .*CSV .*or TSV"),
+    (unknown_ending, r"should name Parquet .*CSV .*, TSV .* or JSON lines"),
     (not_utf8, r"films\.csv should be utf-8 text.*Set `source\.encoding`"),
     (feature_of_no_column, r"names the column 'gerne', which the item table lacks\. Did you mean"),
     (source_feature_of_no_column, r"should have a column 'gerne'\. Did you mean 'genre'"),

@@ -155,7 +155,10 @@ class TestSynthetic:
         assert header.split()[-4:] == ["model", "popularity", "random", "ease"]
         recall = world[1]["metrics"]["metrics"]["recall@5"]
         assert any(r.split()[:2] == ["recall@5", f"{recall:.4f}"] for r in rows)
-        assert rows[-1] == "bundle: runs/tiny/latest/bundle"
+        assert rows[-2:] == [
+            "bundle: runs/tiny/latest/bundle",
+            "report: runs/tiny/latest/report.html",
+        ]
 
 
 class TestTable:

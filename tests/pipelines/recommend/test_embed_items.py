@@ -164,7 +164,7 @@ class TestRefused:
         ("name", "content", "match"),
         [
             ("items.parquet", b"not parquet", "Cannot read"),
-            ("items.json", b"{}", "should name Parquet"),
+            ("items.json", b"{}", "should have one JSON object a line, and there is none"),
             ("items.csv", b"", "Cannot read"),
             (None, b"", "nothing is at"),
         ],
