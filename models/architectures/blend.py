@@ -158,10 +158,11 @@ class BlendRetriever(Retriever):
         for weights in _around(max(tried, key=lambda one: tried[one]), _STEP / 2):
             attempt(weights)
         best = max(tried.values())
-        good = [one for one, found in tried.items() if found >= best - _PLATEAU * abs(best)]
+        least = best - _PLATEAU * abs(best)
+        good = [one for one, found in tried.items() if found >= least]
         chosen = tuple(np.mean(good, axis=0).round(3).tolist())
         attempt(chosen)
-        if tried[chosen] < best - _PLATEAU * abs(best):  # it lies between two peaks
+        if tried[chosen] < least:  # it lies between two peaks
             chosen = max(tried, key=lambda one: tried[one])
         self.query_tower.weighting.assign(chosen)
         return chosen, tried

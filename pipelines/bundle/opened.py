@@ -35,26 +35,7 @@ from towermill.pipelines.search.store import open_index
 class OpenBundle:
     """The tables, towers and index of a bundle; `Bundle` recommends from them.
 
-    Parameters
-    ----------
-    path
-        Its folder, or that of a run (``runs/<recipe>/latest``).
-    verify
-        Verify checksums; otherwise only sizes.
-    manifest
-        Manifest of an unpublished bundle (its folder has none yet).
-
-    Attributes
-    ----------
-    users, items
-        The tables of known users and items; row i is encoded as i + 3.
-    raw_queries, raw_items
-        Encode raw features of a query or an item.
-
-    Raises
-    ------
-    BundleError
-        There is no bundle, it is not whole, a file is damaged, or it is of another format.
+    Its parameters, attributes and errors are those of `Bundle`.
     """
 
     def __init__(

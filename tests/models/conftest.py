@@ -60,7 +60,7 @@ def feature_world(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def crossed(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Whether an item is clicked is told by two categories together."""
+    """Whether an item is clicked depends on two categories together."""
     return crossed_world(tmp_path_factory.mktemp("crossed"))
 
 

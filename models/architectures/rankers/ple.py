@@ -28,7 +28,7 @@ class _Extraction(tf.keras.layers.Layer):  # type: ignore[misc]
     """Features to the mix of each target.
 
     Merlin picks a target's experts by the beginning of their names, so that ``click`` would take
-    those of ``click_again`` as well; here targets go by numbers of one length.
+    those of ``click_again`` as well; here targets are named by numbers of one length.
     """
 
     def __init__(self, config: PLEConfig) -> None:

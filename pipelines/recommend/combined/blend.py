@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, ClassVar, Literal, Self
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 from pydantic import Field, PositiveInt
@@ -167,11 +167,6 @@ class BlendedBundles(Combination):
 
     kind = "blend"
     section = BlendConfig
-
-    @classmethod
-    def open(cls, config: BlendConfig, name: str, verify: bool = False) -> Self:
-        """Open the bundles that a section `blend` names."""
-        return cls(config, name, verify)
 
     def __init__(self, config: BlendConfig, name: str = "blend", verify: bool = False) -> None:
         bundles = {path: open_part(path, verify) for path in {s.bundle for s in config.sources}}

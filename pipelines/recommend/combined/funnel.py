@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -73,11 +73,6 @@ class Funnel(Combination):
 
     kind = "funnel"
     section = FunnelConfig
-
-    @classmethod
-    def open(cls, config: FunnelConfig, name: str, verify: bool = False) -> Self:
-        """Open the bundles that a section `funnel` names."""
-        return cls(config, name, verify)
 
     def __init__(self, config: FunnelConfig, name: str = "funnel", verify: bool = False) -> None:
         self.config = config

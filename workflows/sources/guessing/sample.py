@@ -21,7 +21,7 @@ from towermill.workflows.sources.reading.text.text_files import TextFile
 #: Characters of text, and rows of Parquet, that are looked at.
 _CHARACTERS = 4 << 20
 _ROWS = 200_000
-#: What stands for a missing value, beside empty fields.
+#: Marks of a missing value, beside empty fields.
 _MARKS = ("NA", "N/A", "n/a", "NULL", "null", "None", "NaN", "nan", r"\N", "-", "?")
 _NUMBER = r"^\s*[+-]?\d+([.,]\d+)?\s*$"
 #: Share of a column's values that must be numbers for the others to be marks.

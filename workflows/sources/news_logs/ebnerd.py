@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, Self
+from typing import Literal
 
 import polars as pl
 from pydantic import Field
@@ -31,6 +31,7 @@ from towermill.workflows.sources.news_logs.parts import (
     PARTS,
     TEST,
     TRAIN,
+    Parted,
     as_rows,
     latest_time,
     predicted_parts,
@@ -79,7 +80,7 @@ class _Part:
         return self.behaviors.is_file() and self.history.is_file()
 
 
-class EbNerd(SourceConfig):
+class EbNerd(Parted, SourceConfig):
     """Read EB-NeRD (demo, small, large, with or without the test set), as unpacked.
 
     The folder has the parts ``train``, ``validation`` and ``test``, each with
@@ -127,23 +128,6 @@ class EbNerd(SourceConfig):
     vectors: str | None = None
     validation_days: int = Field(default=1, ge=1)
     rows: Literal["impressions", "clicks"] = "impressions"
-
-    @classmethod
-    def recognise(cls, folder: str) -> Self | None:
-        """Return the source of a folder with EB-NeRD, as unpacked."""
-        found = cls(path=folder)
-        found._parts()
-        return found
-
-    @property
-    def starting_recipe(self) -> str:
-        """An NRMS."""
-        return "ebnerd-nrms"
-
-    @property
-    def gives_splits(self) -> bool:
-        """Whether there is more than one part."""
-        return len(self._parts()) > 1
 
     def files(self) -> list[Path]:
         """Return the parts' behaviors and histories, then articles, then vectors."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar, Literal, Self
+from typing import ClassVar, Literal
 
 import polars as pl
 from pydantic import Field
@@ -30,6 +30,7 @@ from towermill.workflows.sources.news_logs.parts import (
     TEST,
     TRAIN,
     VALIDATION,
+    Parted,
     as_rows,
     latest_time,
     predicted_parts,
@@ -81,7 +82,7 @@ class _Part:
         return self.folder / "entity_embedding.vec"
 
 
-class Mind(SourceConfig):
+class Mind(Parted, SourceConfig):
     """Read MIND (small, large), as unpacked.
 
     The folder has a folder for each part, whose name ends in ``train``, ``dev`` (or ``valid``) or
@@ -123,23 +124,6 @@ class Mind(SourceConfig):
     vectors: Literal["entities"] | None = None
     validation_days: int = Field(default=1, ge=1)
     rows: Literal["impressions", "clicks"] = "impressions"
-
-    @classmethod
-    def recognise(cls, folder: str) -> Self | None:
-        """Return the source of a folder with MIND, as unpacked."""
-        found = cls(path=folder)
-        found._parts()
-        return found
-
-    @property
-    def starting_recipe(self) -> str:
-        """An NRMS."""
-        return "mind-nrms"
-
-    @property
-    def gives_splits(self) -> bool:
-        """Whether there is more than one part."""
-        return len(self._parts()) > 1
 
     def files(self) -> list[Path]:
         """Return the parts' behaviors and news, then the entities' vectors."""

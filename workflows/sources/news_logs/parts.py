@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
+from typing import Any, Self
 
 import polars as pl
 
@@ -25,6 +26,34 @@ from towermill.workflows.tables import ImpressionTables, Tables
 #: Under the names of EB-NeRD, in the order of time.
 TRAIN, VALIDATION, TEST = "train", "validation", "test"
 PARTS = (TRAIN, VALIDATION, TEST)
+
+
+class Parted:
+    """What sources of news in parts tell `towermill init`: a mixin of a `SourceConfig`."""
+
+    kind: str
+
+    def _parts(self) -> Sequence[Any]:
+        """Return the parts in the folder; raise `DataError` if there are none."""
+        raise NotImplementedError
+
+    @classmethod
+    def recognise(cls, folder: str) -> Self | None:
+        """Return the source of a folder that holds the data as unpacked."""
+        made: Any = cls
+        found: Self = made(path=folder)
+        found._parts()
+        return found
+
+    @property
+    def starting_recipe(self) -> str:
+        """An NRMS."""
+        return f"{self.kind}-nrms"
+
+    @property
+    def gives_splits(self) -> bool:
+        """Whether there is more than one part."""
+        return len(self._parts()) > 1
 
 
 def source_folder(path: str, key: str) -> Path:

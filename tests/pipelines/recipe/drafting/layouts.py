@@ -47,7 +47,7 @@ class Row(NamedTuple):
 
 @cache
 def rows() -> list[Row]:
-    """Return a log in the order of time: some users and items are met more often."""
+    """Return a log in the order of time: some users and items occur more often."""
     draw = random.Random(7)
     found = []
     for n in range(ROWS):
