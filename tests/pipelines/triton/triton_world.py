@@ -126,7 +126,7 @@ class World:
         )
         write_arrow(bundle / "tables" / "seen.arrow", seen)
         manifest = Manifest(
-            id="",
+            id="stub",
             kind="retriever",
             dim=DIM,
             query_features=self.features,
