@@ -79,11 +79,39 @@ def write_empty_vocabularies(nvtabular_ops_categorify: Any) -> None:
     nvtabular_ops_categorify._save_encodings = save_encodings
 
 
+def count_given_buckets(nvtabular_ops_categorify: Any) -> None:
+    """``Categorify(vocabs=…, num_buckets=4)`` writes its vocabulary as with one bucket.
+
+    Then the offset is added at each look-up, as the labels of the file seem to lack it, so that ids
+    pass the domain of the schema. Never right.
+    """
+    op = nvtabular_ops_categorify.Categorify
+    original = op.process_vocabs
+
+    @functools.wraps(original)
+    def process_vocabs(self: Any, vocabs: Any) -> Any:
+        save = nvtabular_ops_categorify._save_encodings
+
+        def save_encodings(df: Any, base_path: str, name: str) -> Any:
+            buckets = self.num_buckets
+            count = (buckets[name] if isinstance(buckets, dict) else buckets) or 1
+            return save(df, base_path, name, oov_count=count)
+
+        nvtabular_ops_categorify._save_encodings = save_encodings
+        try:
+            return original(self, vocabs)
+        finally:
+            nvtabular_ops_categorify._save_encodings = save
+
+    op.process_vocabs = process_vocabs
+
+
 def mend_categorify(nvtabular_ops_categorify: Any) -> None:
     """What Categorify needs, once it is loaded."""
     write_empty_vocabularies(nvtabular_ops_categorify)
     sort_uniques_in_one_frame(nvtabular_ops_categorify)
     encode_by_position(nvtabular_ops_categorify)
+    count_given_buckets(nvtabular_ops_categorify)
 
 
 def pad_sliced_arrays(nvtabular_ops_list_slice: Any) -> None:

@@ -214,6 +214,18 @@ class TestCategorify:
         encoded, _ = self.encode(dataset, tmp_path, ["word"], vocabs=vocabs)
         assert encoded["word"].tolist() == [4, 3, OOV, NULL, 5]
 
+    @pytest.mark.parametrize("buckets", [4, {"word": 4}])
+    def test_buckets_beside_a_given_vocabulary(self, tmp_path, device, buckets):
+        rows = pd.DataFrame({"word": ["b", "a", "never", "nor this", None, "c"]})
+        options = {"vocabs": {"word": pd.Series(["a", "b", "c"])}, "max_size": 100}
+        dataset = nvt.Dataset(rows, cpu=device == "cpu")
+        encoded, workflow = self.encode(dataset, tmp_path, ["word"], num_buckets=buckets, **options)
+        ids = encoded["word"].tolist()
+        assert [ids[i] for i in (1, 0, 5)] == [OOV + 4, OOV + 5, OOV + 6]
+        assert set(ids[2:4]) <= set(range(OOV, OOV + 4))
+        assert ids[4] == NULL
+        assert workflow.output_schema["word"].int_domain.max == OOV + 6
+
     def test_values_unseen_in_fit(self, frame, dataset, tmp_path, device):
         _, workflow = self.encode(dataset, tmp_path, ["word", "words"])
         rows = pd.DataFrame({"word": ["zz", None, "w1"], "words": [["zz", "t1"], [], ["t2"]]})
