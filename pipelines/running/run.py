@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+from towermill.extras import require_training
 from towermill.pipelines.recipe.recipe import Recipe
 from towermill.pipelines.running.execute import in_use, link_latest, require_folder, run_step
 from towermill.pipelines.running.plan import Selection, plan
@@ -42,6 +43,7 @@ def run(
     require_folder(out / recipe.name)
     with in_use(out / recipe.name):
         if any(step.runs for step in steps):
+            require_training()
             with cluster_client(runtime, **recipe.runtime.cluster_options()) as client:
                 if client is not None:
                     require_shared(client, out / recipe.name)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import importlib.util
 import logging
 import signal
 import socket
@@ -11,7 +10,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from towermill.errors import SetupError
-from towermill.extras import install_command
 from towermill.pipelines.server.settings import Settings
 
 if TYPE_CHECKING:
@@ -20,7 +18,6 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 LEVELS: Final = ("debug", "info", "warning", "error")
-_NEEDED: Final = ("fastapi", "uvicorn", "prometheus_client")
 
 
 def serve(
@@ -63,16 +60,10 @@ def serve(
     Raises
     ------
     SetupError
-        A package that serving needs is missing, or nothing can listen there.
+        Nothing can listen there.
     BundleError
         There is no bundle, or it is damaged.
     """
-    missing = [name for name in _NEEDED if importlib.util.find_spec(name) is None]
-    if missing:
-        raise SetupError(
-            f"Serving needs {', '.join(missing)}, which is not installed. "
-            f"Install it: {install_command('serve')}"
-        )
     if log_level not in LEVELS:
         raise SetupError(f"--log-level should be one of {', '.join(LEVELS)}. Received: {log_level}")
     from towermill.pipelines.bundle.bundle import Bundle

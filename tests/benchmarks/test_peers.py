@@ -44,7 +44,7 @@ def test_refuses_items_that_may_not_be_listed(peers: Any, item: int, said: str) 
 def test_a_script_writes_lists_without_seen_items(
     scores: bool, peers: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    harness = importlib.import_module("parts.peers.harness")
+    harness = importlib.import_module("parts.peers.fits.harness")
     validation = pl.DataFrame({"user": [1], "item": [30], "timestamp": [5]})
     for name, rows in {"train": TRAIN, "validation": validation}.items():
         rows.write_parquet(tmp_path / f"{name}.parquet")

@@ -111,7 +111,8 @@ class TestContext:
 
     def test_the_wheel_has_all_its_packages(self) -> None:
         mapped = {"towermill", *re.findall(r'"(\w+)"', _folders())}
-        assert mapped == {"towermill", "workflows", "models", "pipelines", "recipes"}
+        folders = {"towermill", "workflows", "models", "pipelines", "recipes", "requirements"}
+        assert mapped == folders
         assert {f"{folder}/" for folder in mapped} <= self.sources()
 
 
@@ -122,7 +123,7 @@ def _folders() -> str:
 class TestPackages:
     def test_locks_exist_and_are_hashed(self) -> None:
         named = re.findall(r"-r (requirements/\S+)", DOCKERFILE.read_text())
-        assert set(named) == {f"requirements/{n}.txt" for n in ("cpu", "gpu", "serve", "mlflow")}
+        assert set(named) == {f"requirements/{n}.txt" for n in ("cpu", "gpu", "mlflow")}
         for path in named:
             assert "--hash=sha256:" in (ROOT / path).read_text(), path
 

@@ -12,16 +12,16 @@ from packaging.specifiers import SpecifierSet
 from packaging.version import Version
 
 ROOT = Path(__file__).parents[2]
-PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-EXTRAS = PROJECT["optional-dependencies"]
+PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
+PROJECT, GROUPS = PYPROJECT["project"], PYPROJECT["dependency-groups"]
 #: The locks by name; what they are made of is in `requirements/in`.
 FILES = {
     path.stem: path
     for path in sorted((ROOT / "requirements").rglob("*.txt"))
     if path.parent.name != "in"
 }
-#: Extras that are added to an environment of another lock.
-ADDED = sorted(EXTRAS.keys() - {"cpu", "gpu", "dev"})
+#: Groups that are added to an environment of another lock.
+ADDED = sorted(GROUPS.keys() - {"train", "cpu", "gpu", "dev"})
 #: RAPIDS 26.6 asks for an older patch of Dask; TensorFlow is another package on a CPU.
 DIFFERENT = {"tensorflow", "tensorflow-cpu"}
 
@@ -35,9 +35,19 @@ def pins(lock: str) -> dict[str, Version]:
     return {name: Version(version) for name, version in found}
 
 
-def asked(*extras: str) -> list[Requirement]:
-    of_extras = [r for extra in extras for r in PROJECT["optional-dependencies"][extra]]
-    return [Requirement(r) for r in [*PROJECT["dependencies"], *of_extras]]
+def asked(*groups: str) -> list[Requirement]:
+    found = [Requirement(r) for r in PROJECT["dependencies"]]
+    return [*found, *(r for group in groups for r in of_group(group))]
+
+
+def of_group(group: str) -> list[Requirement]:
+    found = []
+    for line in GROUPS[group]:
+        if isinstance(line, str):
+            found.append(Requirement(line))
+        else:
+            found += of_group(line["include-group"])
+    return found
 
 
 def overrides(name: str) -> dict[str, SpecifierSet]:
@@ -65,26 +75,31 @@ class TestLock:
     def test_make_lock_makes_it(self, lock: str) -> None:
         makefile = (ROOT / "Makefile").read_text()
         if lock in ADDED:
-            (extras,) = re.findall(r"^EXTRAS := (.+)", makefile, re.MULTILINE)
-            assert lock in extras.split()
+            (added,) = re.findall(r"^ADDED := (.+)", makefile, re.MULTILINE)
+            assert lock in added.split()
         elif lock != "demo":  # which is one package, pinned by hand
             assert f"-o {FILES[lock].relative_to(ROOT)}" in makefile
 
 
 class TestAgainstPyproject:
     @pytest.mark.parametrize(
-        ("lock", "extras"),
-        [("cpu", ("cpu",)), ("gpu", ("gpu",)), ("dev", ("cpu", "dev", "serve", "text", "tune"))],
+        ("lock", "groups"),
+        [("cpu", ("cpu",)), ("gpu", ("gpu",)), ("dev", ("cpu", "dev", *ADDED))],
     )
-    def test_pins_are_within_its_bounds(self, lock: str, extras: tuple[str, ...]) -> None:
+    def test_pins_are_within_its_bounds(self, lock: str, groups: tuple[str, ...]) -> None:
         locked = pins(lock)
-        for requirement in asked(*extras):
+        for requirement in asked(*groups):
             assert requirement.name in locked, requirement
             assert locked[requirement.name] in requirement.specifier, requirement
 
-    @pytest.mark.parametrize("extra", EXTRAS)
-    def test_every_extra_has_a_lock(self, extra: str) -> None:
-        assert {Requirement(line).name for line in EXTRAS[extra]} <= pins(extra).keys()
+    @pytest.mark.parametrize("group", sorted(GROUPS.keys() - {"train"}))
+    def test_every_group_has_a_lock(self, group: str) -> None:
+        assert {requirement.name for requirement in of_group(group)} <= pins(group).keys()
+
+    def test_metadata_names_nothing_that_pip_cannot_resolve(self) -> None:
+        assert "optional-dependencies" not in PROJECT
+        names = {requirement.name for requirement in asked()}
+        assert not names & {r.name for r in of_group("train")}
 
     @pytest.mark.parametrize(
         ("lock", "file"), [("cpu", "overrides.txt"), ("gpu", "overrides-gpu.txt")]
@@ -105,9 +120,9 @@ class TestTwins:
         assert other <= DIFFERENT
         assert cpu.keys() - gpu.keys() <= DIFFERENT
 
-    @pytest.mark.parametrize("extra", ADDED)
-    def test_what_extras_add_fits_both(self, extra: str) -> None:
-        added = pins(extra)
+    @pytest.mark.parametrize("group", ADDED)
+    def test_what_groups_add_fits_both(self, group: str) -> None:
+        added = pins(group)
         for lock in ("cpu", "gpu", "dev"):
             locked = pins(lock)
             shared = (added.keys() & locked.keys()) - DIFFERENT

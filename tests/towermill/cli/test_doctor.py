@@ -119,7 +119,7 @@ class TestGPU:
         assert checks["GPU"]["found"] == "no GPU"
         for name in ON_GPU:
             assert checks[name]["found"] == "not installed"
-            assert checks[name]["advice"].endswith("-r requirements/gpu.txt")
+            assert checks[name]["advice"].endswith("towermill install gpu")
         missing = ("driver", "GPU", "device", *ON_GPU)
         assert not any(checks[name]["ok"] or checks[name]["needed"] for name in missing)
 

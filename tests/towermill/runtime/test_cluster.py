@@ -291,7 +291,7 @@ class TestCuda:
 
     def test_without_dask_cuda(self) -> None:
         with (
-            pytest.raises(SetupError, match=r"dask_cuda is not installed.*requirements/gpu\.txt"),
+            pytest.raises(SetupError, match=r"dask_cuda is not installed.*towermill install gpu"),
             cluster_client(Runtime("gpu", "cuda")),
         ):
             pass

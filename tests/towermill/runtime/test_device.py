@@ -62,7 +62,7 @@ class TestResolve:
         ("gpus", "packages", "said"),
         [
             (0, ("cudf", "dask_cudf"), "no NVIDIA GPU is visible.*CUDA_VISIBLE_DEVICES is '0'"),
-            (1, ("dask_cudf",), r"but cudf is not installed\. .*requirements/gpu\.txt`\."),
+            (1, ("dask_cudf",), r"but cudf is not installed\. .*towermill install gpu`\."),
             (1, (), "cudf and dask_cudf is not installed"),
         ],
     )
@@ -77,7 +77,9 @@ class TestResolve:
         with pytest.raises(SetupError, match="`cluster` cuda needs a GPU"):
             resolve("auto", "cuda")
         with_gpus(monkeypatch, 2, "cudf", "dask_cudf")
-        with pytest.raises(SetupError, match=r"dask_cuda is not installed\. .*gpu\.txt"):
+        with pytest.raises(
+            SetupError, match=r"dask_cuda is not installed\. .*towermill install gpu"
+        ):
             resolve("auto", "cuda")
         with_gpus(monkeypatch, 2, "cudf", "dask_cudf", "dask_cuda")
         assert resolve("auto", "cuda") == Runtime("gpu", "cuda")

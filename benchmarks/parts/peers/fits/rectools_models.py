@@ -1,11 +1,12 @@
-"""SASRec by RecTools."""
+"""ALS, EASE and SASRec by RecTools."""
 
 import numpy as np
 import pandas as pd
 from harness import K, peer
+from implicit.als import AlternatingLeastSquares
 from pytorch_lightning import Trainer, seed_everything
 from rectools.dataset import Dataset, Interactions
-from rectools.models import SASRecModel
+from rectools.models import EASEModel, ImplicitALSWrapperModel, SASRecModel
 
 
 def table(pairs):
@@ -14,15 +15,27 @@ def table(pairs):
     return pairs.frame.rename(columns=names).assign(datetime=times, weight=1)
 
 
-def fit(train, seed, epochs, **setting):
-    seed_everything(seed)
-    data = Dataset.construct(table(train))
+def als(seed, **setting):
+    return ImplicitALSWrapperModel(AlternatingLeastSquares(random_state=seed, **setting))
+
+
+def ease(seed, **setting):
+    return EASEModel(num_threads=1, **setting)
+
+
+def sasrec(seed, epochs, **setting):
     quiet = {"logger": False, "enable_checkpointing": False, "enable_progress_bar": False}
 
     def trainer():
         return Trainer(max_epochs=epochs, accelerator="cpu", **quiet)
 
-    model = SASRecModel(get_trainer_func=trainer, **setting).fit(data)
+    return SASRecModel(get_trainer_func=trainer, **setting)
+
+
+def fit(train, seed, kind, **setting):
+    seed_everything(seed)
+    data = Dataset.construct(table(train))
+    model = {"als": als, "ease": ease, "sasrec": sasrec}[kind](seed, **setting).fit(data)
 
     def recommend(history):
         maps = data.user_id_map, data.item_id_map
