@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import importlib.util
 import shutil
-import subprocess
+import subprocess  # nosec B404
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -112,7 +112,7 @@ def install(names: Sequence[str]) -> None:
     SetupError
         As `installer`; or pip failed.
     """
-    done = subprocess.run(installer(names), check=False)
+    done = subprocess.run(installer(names), check=False)  # nosec B603
     if done.returncode:
         raise SetupError(
             f"pip stopped with code {done.returncode}: see its message above. Nothing that was "

@@ -18,6 +18,7 @@ from towermill.runtime.gpu import missing_for_gpu
 from towermill.workflows import ops
 from towermill.workflows.dataset import open_dataset, to_frame
 from towermill.workflows.graph.workflow import Workflow
+from towermill.workflows.ops.categories.vocabulary import read_vocabulary
 
 PADDING, NULL, UNKNOWN, FIRST = 0, 1, 2, 3
 
@@ -270,6 +271,16 @@ class TestErrors:
 
 
 class TestGivenVocabularies:
+    def test_a_folder_of_parts_is_read_in_the_order_of_their_numbers(self, tmp_path: Path) -> None:
+        values = [f"v{number:02}" for number in range(12)]
+        folder = tmp_path / "unique.v.parquet"
+        folder.mkdir()
+        for number, value in enumerate(values):
+            pl.DataFrame({"v": [value]}).write_parquet(folder / f"part.{number}.parquet")
+        read, first = read_vocabulary(str(folder), ["v"])
+        assert read["v"].to_list() == values
+        assert first is None
+
     def test_from_series_and_paths(self, table: pa.Table, tmp_path: Path) -> None:
         given = {"word": pd.Series(["z", "a", "new"])}
         op = ops.Categorify(out_path=str(tmp_path / "a"), vocabs=given)
