@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import importlib.util
-import json
 import logging
 import shlex
 import sys
@@ -21,6 +20,13 @@ from towermill.cli import items as item_commands
 from towermill.cli import recipes as recipe_commands
 from towermill.cli import runs as run_commands
 from towermill.cli.bundle import ClusterOption, JsonOption
+from towermill.cli.recipe_options import (
+    DeviceOption,
+    OutOption,
+    RecipeArgument,
+    SetOption,
+    load,
+)
 from towermill.cli.show import show_result, show_simulation, show_trials
 from towermill.cli.terminal import print_json, print_table, say, set_up_logging
 from towermill.errors import TowermillError
@@ -29,7 +35,7 @@ from towermill.registry import distrusting
 from towermill.runtime.device import quiet_tensorflow
 
 if TYPE_CHECKING:
-    from towermill.pipelines import Recipe, Selection
+    from towermill.pipelines import Selection
 
 app = typer.Typer(
     help="From raw interaction logs to artifacts that a recommender serves, with one recipe.",
@@ -45,18 +51,12 @@ app.add_typer(item_commands.app)
 app.add_typer(run_commands.app)
 app.add_typer(environment_commands.app)
 
-RecipeArgument = Annotated[str, typer.Argument(help="A shipped recipe's name, or a YAML file.")]
-SetOption = Annotated[
-    list[str] | None, typer.Option("--set", metavar="K=V", help="Change a key: train.epochs=3.")
-]
-OutOption = Annotated[Path, typer.Option("--out", help="Folder of runs.")]
 FromOption = Annotated[str | None, typer.Option("--from", help="First stage to run.")]
 ToOption = Annotated[str | None, typer.Option("--to", help="Last stage to run.")]
 OnlyOption = Annotated[str | None, typer.Option("--only", help="Run this stage only.")]
 ForceOption = Annotated[
     list[str] | None, typer.Option("--force", help="Run this stage again, and those after it.")
 ]
-DeviceOption = Annotated[str | None, typer.Option("--device", help="auto, cpu or gpu.")]
 ContinueOption = Annotated[
     Path | None,
     typer.Option(
@@ -83,7 +83,7 @@ def run(
     from towermill.pipelines import run as run_recipe
 
     selection = _selection(first, last, only, force)
-    loaded = _load(recipe, changes, device, cluster, continue_from)
+    loaded = load(recipe, changes, device, cluster, continue_from)
     with _says_how_to_resume():
         steps = run_recipe(loaded, out, selection)
     show_result(loaded, steps, out, as_json)
@@ -107,7 +107,7 @@ def plan(
     from towermill.pipelines import plan as plan_recipe
 
     selection = _selection(first, last, only, force)
-    loaded = _load(recipe, changes, device, cluster, continue_from)
+    loaded = load(recipe, changes, device, cluster, continue_from)
     steps = plan_recipe(loaded, out, selection)
     if as_json:
         print_json(
@@ -162,7 +162,7 @@ def tune(
     """Search the ranges of a recipe's section `tune`; a second call continues the study."""
     from towermill.pipelines import tune as tune_recipe
 
-    loaded = _load(recipe, changes, device, cluster)
+    loaded = load(recipe, changes, device, cluster)
     with _says_how_to_resume():
         tuned = tune_recipe(loaded, out, trials, jobs)
     if as_json:
@@ -196,7 +196,7 @@ def simulate(
     from towermill.pipelines.simulation.simulate import simulate as try_out
 
     extra = [f"simulate.episodes={episodes}"] if episodes is not None else []
-    loaded = _load(recipe, [*(changes or []), *extra], device, None)
+    loaded = load(recipe, [*(changes or []), *extra], device, None)
     if not all(seed.strip().isdigit() for seed in seeds.split(",")):
         raise RecipeError(f"--seeds should be comma-separated numbers from 0. Received: {seeds!r}")
     theirs = None if environment is None else load_environment(environment)
@@ -281,21 +281,6 @@ def _selection(
     return Selection(
         only or first or STAGE_NAMES[0], only or last or STAGE_NAMES[-1], tuple(force or ())
     )
-
-
-def _load(
-    name: str,
-    changes: list[str] | None,
-    device: str | None,
-    cluster: str | None,
-    continue_from: Path | None = None,
-) -> Recipe:
-    from towermill.pipelines import load_recipe
-
-    extra = [f"runtime.device={device}"] if device else []
-    extra += [f"runtime.cluster={cluster}"] if cluster else []
-    extra += [f"continue_from.run={json.dumps(str(continue_from))}"] if continue_from else []
-    return load_recipe(name, [*(changes or []), *extra])
 
 
 if __name__ == "__main__":

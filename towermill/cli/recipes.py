@@ -1,4 +1,4 @@
-"""Commands on recipes: init, recipes and schema."""
+"""Commands on recipes and their data: init, recipes, schema and check."""
 
 from __future__ import annotations
 
@@ -10,7 +10,15 @@ from typing import Annotated
 import typer
 import yaml
 
-from towermill.cli.bundle import JsonOption
+from towermill.cli.bundle import ClusterOption, JsonOption
+from towermill.cli.recipe_options import (
+    DeviceOption,
+    OutOption,
+    RecipeArgument,
+    SetOption,
+    load,
+)
+from towermill.cli.show import show_findings
 from towermill.cli.terminal import print_json, print_table, say
 from towermill.errors import RecipeError
 from towermill.files import replacing
@@ -98,3 +106,28 @@ def _ask(question: str, answers: Sequence[str]) -> str:
     while not 1 <= chosen <= len(answers):
         chosen = typer.prompt(f"Number (1 to {len(answers)})", default=1, type=int, err=True)
     return answers[chosen - 1]
+
+
+@app.command()
+def check(
+    recipe: RecipeArgument,
+    changes: SetOption = None,
+    out: OutOption = Path("runs"),
+    device: DeviceOption = None,
+    cluster: ClusterOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Look at a recipe's data before training: rows, nulls, splits, leaks, drift.
+
+    Ends with code 1 if something is alarming.
+    """
+    from towermill.pipelines.running.check.check import check as check_data
+    from towermill.pipelines.running.check.findings import Level
+
+    found = check_data(load(recipe, changes, device, cluster), out)
+    if as_json:
+        print_json([vars(one) for one in found])
+    else:
+        show_findings(found)
+    if any(one.level is Level.ALARM for one in found):
+        raise typer.Exit(1)

@@ -14,6 +14,7 @@ from towermill.cli.terminal import print_json, print_table, say
 
 if TYPE_CHECKING:
     from towermill.pipelines import Recipe, Tuned
+    from towermill.pipelines.running.check.findings import Finding
     from towermill.pipelines.running.plan import Step
 
 #: Trials of a study in its table.
@@ -104,6 +105,14 @@ def _short(value: Any) -> str:
     if isinstance(value, dict):
         return f"of {len(value)}"
     return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def show_findings(found: Sequence[Finding]) -> None:
+    """Show what a check of the data found, and what to do about it."""
+    for one in found:
+        if not one.is_ok:
+            typer.echo(f"{one.level.value:<6} {one.about}: {one.found}\n       -> {one.advice}")
+    print_table(["nothing to do", ""], [[one.about, one.found] for one in found if one.is_ok])
 
 
 def show_trials(tuned: Tuned) -> None:
