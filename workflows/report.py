@@ -12,9 +12,8 @@ logger = logging.getLogger(__name__)
 
 
 def report(stage: str, summary: Summary) -> None:
-    """Log the five lines of `summary_lines` at INFO."""
-    for line in summary_lines(stage, summary):
-        logger.info("%s", line)
+    """Log the five lines of `summary_lines` at INFO, as one message."""
+    logger.info("%s", "\n".join(summary_lines(stage, summary)))
 
 
 def summary_lines(stage: str, summary: Summary) -> list[str]:

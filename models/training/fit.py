@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import math
 import shutil
+import statistics
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -169,12 +170,12 @@ def _run_epoch(
 ) -> None:
     """Take the epoch's remaining steps; rows come in the same order however often it is begun."""
     total = tf.constant(state.loss_sum, tf.float64)
-    with progress(TextColumn("loss {task.fields[loss]:.4f}")) as bars:
+    with progress(TextColumn("{task.fields[loss]}")) as bars:
         bar = bars.add_task(
             f"epoch {state.epoch + 1}/{config.epochs}",
             total=len(batches),
             completed=state.step,
-            loss=math.nan,
+            loss="",
         )
         for index, batch in enumerate(batches.epoch(state.epoch)):
             if index < state.step:
@@ -184,7 +185,8 @@ def _run_epoch(
             due = config.checkpoint_steps and state.step % config.checkpoint_steps == 0
             if due or state.step % LOSS_EVERY == 0:
                 state.loss_sum = _finite(float(total), config)
-                bars.update(bar, completed=state.step, loss=state.loss_sum / state.step)
+                loss = f"loss {state.loss_sum / state.step:.4f}"
+                bars.update(bar, completed=state.step, loss=loss)
             if due:
                 checkpoints.save(state)
     state.loss_sum = _finite(float(total), config)
@@ -273,12 +275,15 @@ def _report(record: dict[str, Any], config: TrainConfig, monitor: str, state: Tr
         tf.summary.scalar(f"validation/{name}", value, step=number)
     judged = f", {monitor} {metrics[monitor]:.4f}" if metrics else ""
     best = " (best so far)" if metrics and state.best_epoch == number else ""
+    left = config.epochs - number
+    pace = statistics.median(one["seconds"] for one in state.history)
     logger.info(
-        "epoch %d/%d: loss %.4f%s%s, %.1f s",
+        "epoch %d/%d: loss %.4f%s%s, %.1f s%s",
         number,
         config.epochs,
         record["loss"],
         judged,
         best,
         record["seconds"],
+        f", {left * pace:.0f} s left" if left else "",
     )

@@ -4,21 +4,28 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from towermill.extras import require_training
 from towermill.pipelines.recipe.recipe import Recipe
 from towermill.pipelines.running.execute import in_use, link_latest, require_folder, run_step
-from towermill.pipelines.running.plan import Selection, plan
+from towermill.pipelines.running.plan import Selection, Step, plan
 from towermill.pipelines.running.report.write import report_after
 from towermill.pipelines.running.result import Run
 from towermill.pipelines.running.shared_storage import require_shared
 from towermill.pipelines.running.subprocess import run_in_child
+from towermill.progress import stages
 from towermill.runtime.cluster import cluster_client
-from towermill.runtime.device import resolve
+from towermill.runtime.device import Runtime, quiet_tensorflow, resolve
 
 
 def run(
-    recipe: Recipe, out: str | Path, selection: Selection | None = None, *, wait: bool = False
+    recipe: Recipe,
+    out: str | Path,
+    selection: Selection | None = None,
+    *,
+    wait: bool = False,
+    progress: bool = True,
 ) -> Run:
     """Run what has to run of the recipe, keep it under `out`, and return what it made.
 
@@ -26,6 +33,7 @@ def run(
     cannot be written is a warning.
 
     If another process is running a stage, `wait` waits for it; without `wait`, an error is raised.
+    At a terminal and in a notebook the stages are shown as they run; not with ``progress=False``.
 
     With a cluster, each stage runs in a separate process on this machine, whose memory is freed
     when it ends, and has the cluster fit, transform and encode. Each stage that computes on a GPU
@@ -37,6 +45,7 @@ def run(
     TowermillError
         Errors of any stage; finished stages are kept, and the same call resumes.
     """
+    quiet_tensorflow()
     runtime = resolve(recipe.runtime.device, recipe.runtime.cluster, recipe.runtime.seed)
     out = Path(out)
     steps = plan(recipe, out, selection)
@@ -47,18 +56,34 @@ def run(
             with cluster_client(runtime, **recipe.runtime.cluster_options()) as client:
                 if client is not None:
                     require_shared(client, out / recipe.name)
-                for step in steps:
-                    if not step.runs:
-                        continue
-                    own_process = client is not None or (
-                        runtime.device == "gpu" and step.stage.gpu(recipe) is not None
-                    )
-                    if own_process:
-                        address = "none" if client is None else client.scheduler.address
-                        on = replace(runtime, cluster=address)
-                        run_in_child(step, recipe, on, wait=wait)
-                    else:
-                        run_step(step, recipe, runtime, wait=wait)
+                _run_steps(steps, recipe, runtime, client, wait=wait, progress=progress)
         folder = link_latest(out / recipe.name, steps)
     report_after(folder, steps)
     return Run(steps, recipe.name, folder)
+
+
+def _run_steps(
+    steps: list[Step],
+    recipe: Recipe,
+    runtime: Runtime,
+    client: Any,
+    *,
+    wait: bool,
+    progress: bool,
+) -> None:
+    """Run the steps that have to run, each in this process or in one of its own."""
+    names = [step.stage.name for step in steps]
+    done = [step.stage.name for step in steps if not step.runs]
+    # A process of its own draws its bars itself.
+    here = client is None and runtime.device == "cpu"
+    with stages(names, done, show=progress and here) as board:
+        for step in (step for step in steps if step.runs):
+            own_process = client is not None or (
+                runtime.device == "gpu" and step.stage.gpu(recipe) is not None
+            )
+            with board.running(step.stage.name):
+                if own_process:
+                    address = "none" if client is None else client.scheduler.address
+                    run_in_child(step, recipe, replace(runtime, cluster=address), wait=wait)
+                else:
+                    run_step(step, recipe, runtime, wait=wait)

@@ -28,7 +28,14 @@ from towermill.cli.recipe_options import (
     load,
 )
 from towermill.cli.show import show_result, show_simulation, show_trials
-from towermill.cli.terminal import print_json, print_table, say, set_up_logging
+from towermill.cli.terminal import (
+    LogFormat,
+    global_options_first,
+    print_json,
+    print_table,
+    say,
+    set_up_logging,
+)
 from towermill.errors import TowermillError
 from towermill.extras import missing_for_training
 from towermill.registry import distrusting
@@ -214,6 +221,9 @@ def options(
     version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Log more.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Log warnings only.")] = False,
+    log_format: Annotated[
+        LogFormat, typer.Option("--log-format", help="Of messages: text, or a JSON object a line.")
+    ] = LogFormat.TEXT,
     trust: Annotated[
         bool, typer.Option("--trust", help="Run code that a recipe, run or bundle has or names.")
     ] = False,
@@ -223,14 +233,15 @@ def options(
         typer.echo(__version__)
         raise typer.Exit
     context.with_resource(distrusting(not trust))
-    set_up_logging(logging.DEBUG if verbose else logging.WARNING if quiet else logging.INFO)
+    level = logging.DEBUG if verbose else logging.WARNING if quiet else logging.INFO
+    set_up_logging(level, log_format)
 
 
 def main() -> None:
     """Run the command line; a user error ends it with one message and exit code 2."""
     quiet_tensorflow()
     try:
-        app(prog_name="towermill")
+        app(global_options_first(sys.argv[1:]), prog_name="towermill")
     except TowermillError as error:
         say(f"towermill: {error}")
         sys.exit(2)

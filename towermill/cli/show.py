@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import math
 from collections.abc import Sequence
 from pathlib import Path
@@ -42,14 +43,7 @@ def show_result(recipe: Recipe, steps: list[Step], out: Path, as_json: bool) -> 
     if not ran:
         say("Nothing to run: every stage is done.")
     if metrics is not None:
-        columns = {"model": metrics["metrics"], **metrics["baselines"]}
-        print_table(
-            [f"{metrics['protocol']}, {metrics['queries']} queries", *columns],
-            [
-                [name, *(f"{values.get(name, math.nan):.4f}" for values in columns.values())]
-                for name in metrics["metrics"]
-            ],
-        )
+        _show_metrics(metrics)
         for target, found in metrics.get("targets", {}).items():
             values = {name: value for name, value in found.items() if isinstance(value, float)}
             print_table(
@@ -59,7 +53,7 @@ def show_result(recipe: Recipe, steps: list[Step], out: Path, as_json: bool) -> 
     if whole:
         typer.echo(f"bundle: {latest / 'bundle'}")
         if result["report"]:
-            typer.echo(f"report: {result['report']}")
+            typer.echo(f"report: {result['report']} (all metrics, slices, curves)")
 
 
 def show_steps(found: dict[str, Any]) -> None:
@@ -105,6 +99,38 @@ def _short(value: Any) -> str:
     if isinstance(value, dict):
         return f"of {len(value)}"
     return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def _show_metrics(metrics: dict[str, Any]) -> None:
+    """Print the deciding metric beside the baselines; with ``--verbose``, all metrics."""
+    columns = {"model": metrics["metrics"], **metrics["baselines"]}
+    what = f"{metrics['protocol']}, {metrics['queries']} queries"
+    if logging.getLogger("towermill").isEnabledFor(logging.DEBUG):
+        print_table(
+            [what, *columns],
+            [
+                [name, *(f"{values.get(name, math.nan):.4f}" for values in columns.values())]
+                for name in metrics["metrics"]
+            ],
+        )
+        return
+    deciding, compared = metrics["compared"]["metric"], metrics["compared"]["baselines"]
+    order = sorted(columns, key=lambda name: -columns[name].get(deciding, -math.inf))
+    print_table(
+        [what, deciding, "model is better by", "95 % interval"],
+        [
+            [name, f"{columns[name].get(deciding, math.nan):.4f}", *_difference(compared.get(name))]
+            for name in order
+        ],
+    )
+
+
+def _difference(found: dict[str, Any] | None) -> tuple[str, str]:
+    if found is None:
+        return "", ""
+    interval = found["interval"]
+    within = "" if interval is None else f"{interval[0]:+.4f} to {interval[1]:+.4f}"
+    return f"{found['difference']:+.4f}", within
 
 
 def show_findings(found: Sequence[Finding]) -> None:

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import logging
-import os
 import sys
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from enum import StrEnum
 from typing import Any
 
 import typer
+
+from towermill.progress import draw
 
 
 def print_table(headers: list[str], rows: list[list[str]]) -> None:
@@ -47,12 +52,60 @@ def say(message: str) -> None:
     typer.echo(message, err=True)
 
 
-def set_up_logging(level: int) -> None:
+class LogFormat(StrEnum):
+    """How messages are written to standard error."""
+
+    TEXT = "text"
+    JSON = "json"
+
+
+def set_up_logging(level: int, log_format: LogFormat = LogFormat.TEXT) -> None:
     """Log to standard error, Towermill's from this level on."""
-    logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(
+        _AsJson() if log_format is LogFormat.JSON else logging.Formatter("%(message)s")
+    )
+    logging.basicConfig(level=logging.WARNING, handlers=[handler])
     logging.getLogger("towermill").setLevel(level)
-    if level > logging.DEBUG:
-        # Merlin logs the traceback of what it raises; the error itself is reported once.
-        logging.getLogger("merlin").setLevel(logging.CRITICAL)
-        # Distributed sets its own loggers to "info" as it is imported.
-        os.environ.setdefault("DASK_LOGGING__DISTRIBUTED", "warning")
+    draw(level == logging.INFO and log_format is LogFormat.TEXT)
+
+
+class _AsJson(logging.Formatter):
+    """One JSON object a line: time (UTC), level, logger and message."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        told = {
+            "time": datetime.fromtimestamp(record.created, UTC).isoformat(),
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "message": record.getMessage(),
+        }
+        if record.exc_info:
+            told["traceback"] = self.formatException(record.exc_info)
+        return json.dumps(told)
+
+
+#: Options that may stand before or after the command, and whether a value follows.
+_GLOBAL = {"-v": 0, "--verbose": 0, "-q": 0, "--quiet": 0, "--log-format": 1, "--trust": 0}
+
+
+def global_options_first(words: Sequence[str]) -> list[str]:
+    """Return a command line with the options that all commands have before the command.
+
+    Examples
+    --------
+    >>> global_options_first(["run", "demo", "--log-format", "json", "-q"])
+    ['--log-format', 'json', '-q', 'run', 'demo']
+    """
+    words, first, rest = list(words), [], []
+    while words:
+        word = words.pop(0)
+        if word == "--":
+            rest += [word, *words]
+            break
+        name, given, _ = word.partition("=")
+        if name in _GLOBAL:
+            first += [word, *(words.pop(0) for _ in range(_GLOBAL[name]) if words and not given)]
+        else:
+            rest.append(word)
+    return [*first, *rest]

@@ -19,6 +19,7 @@ from towermill.pipelines import shipped_recipes
 from towermill.pipelines.running import plan as planning
 from towermill.pipelines.running import run as runner
 from towermill.pipelines.stages.stages import STAGES
+from towermill.progress import draw
 
 COMMANDS = [
     *("run", "plan", "init", "recipes", "schema", "recommend", "similar", "tune", "doctor"),
@@ -37,7 +38,9 @@ def ran(monkeypatch: pytest.MonkeyPatch) -> list[str]:
             if name == "evaluate":
                 metrics = {"recall@5": 0.25, "ndcg@5": 0.125}
                 content = {"protocol": "catalogue", "queries": 3, "metrics": metrics}
-                content["baselines"] = {"random": metrics}
+                content["baselines"] = {"random": {"recall@5": 0.125}}
+                differs = {"difference": 0.125, "interval": [0.1, 0.15]}
+                content["compared"] = {"metric": "recall@5", "baselines": {"random": differs}}
                 (out / "metrics.json").write_text(json.dumps(content))
             if name == "export" and recipe.description == "fails":
                 raise RuntimeError("on purpose")
@@ -74,6 +77,7 @@ def call(
 
     yield command
     logging.root.handlers[:] = handlers
+    draw(True)
     logger.setLevel(level)
 
 
@@ -189,10 +193,16 @@ class TestRun:
         assert code == 0
         assert len(ran) == 5
         lines = [line.split() for line in out.splitlines()]
-        assert ["catalogue,", "3", "queries", "model", "random"] in lines
-        assert ["recall@5", "0.2500", "0.2500"] in lines
+        assert lines[0][:4] == ["catalogue,", "3", "queries", "recall@5"]
+        assert lines[2] == ["model", "0.2500"]
+        assert lines[3] == ["random", "0.1250", "+0.1250", "+0.1000", "to", "+0.1500"]
         assert lines[-1] == ["bundle:", "runs/r/latest/bundle"]
         assert "prepare: running (never run)" in err
+
+    def test_verbose_prints_all_metrics(self, call: Any, ran: list[str]) -> None:
+        lines = [line.split() for line in call("run", "r.yaml", "-v")[1].splitlines()]
+        assert lines[0] == ["catalogue,", "3", "queries", "model", "random"]
+        assert ["recall@5", "0.2500", "0.1250"] in lines
 
     def test_json_is_all_of_the_output(self, call: Any, ran: list[str]) -> None:
         result = json.loads(call("run", "r.yaml", "--json")[1])
@@ -276,3 +286,20 @@ class TestDoctor:
         assert code == 1
         assert "mend it" in out
         assert json.loads(call("doctor", "--json")[1])["checks"] == [check]
+
+
+class TestMessages:
+    @pytest.mark.parametrize("before", [True, False])
+    def test_json_lines_wherever_the_option_stands(
+        self, call: Any, ran: list[str], before: bool
+    ) -> None:
+        options = ("--log-format", "json")
+        words = (*options, "run", "r.yaml") if before else ("run", "r.yaml", *options)
+        code, _, err = call(*words)
+        assert code == 0
+        told = [json.loads(line) for line in err.splitlines()]
+        assert {"time", "level", "logger", "message"} == set(told[0])
+        assert "prepare: running (never run)" in [one["message"] for one in told]
+
+    def test_quiet_after_the_command(self, call: Any, ran: list[str]) -> None:
+        assert call("run", "r.yaml", "-q")[::2] == (0, "")
