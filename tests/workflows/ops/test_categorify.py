@@ -181,6 +181,20 @@ class TestCounting:
             ranks = sorted(values, key=lambda v: v.encode() if isinstance(v, str) else v)
             assert found == [FIRST + ranks.index(v) for v in order]
 
+    def test_dense_ids_beyond_int64(self, tmp_path: Path) -> None:
+        """They are counted and looked up as they are, not by their place in a table."""
+        table = pa.table({"a": pa.array([2**63 + 2, 2**63, 2**63 + 2, None], pa.uint64())})
+        pq.write_table(table, tmp_path / "in.parquet")
+        data = open_dataset(tmp_path / "in.parquet", cpu=True)
+        workflow = Workflow(["a"] >> ops.Categorify(out_path=str(tmp_path)))
+        assert rows(workflow.fit_transform(data))["a"] == [FIRST, FIRST + 1, FIRST, NULL]
+
+    def test_whole_numbers_of_nothing_but_nulls(self, tmp_path: Path) -> None:
+        pq.write_table(pa.table({"a": pa.array([None] * 3, pa.int64())}), tmp_path / "in.parquet")
+        data = open_dataset(tmp_path / "in.parquet", cpu=True)
+        workflow = Workflow(["a"] >> ops.Categorify(out_path=str(tmp_path)))
+        assert rows(workflow.fit_transform(data))["a"] == [NULL] * 3
+
     def test_files_do_not_depend_on_partitions(self, table: pa.Table, tmp_path: Path) -> None:
         columns = ["id", ["word", "other"], "words"]
         files = {}

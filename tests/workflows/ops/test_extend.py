@@ -57,6 +57,13 @@ class TestIds:
         # Of the new ones 1 and 4 are met twice, and the tie goes to the lesser.
         assert made.ids([7, 5, 9, 1, 4, 2, 77, None]) == [3, 4, 5, 6, 7, 8, 2, 1]
 
+    def test_meta_counts_what_stays_unknown(self, tmp_path: Path) -> None:
+        made = Fitted(tmp_path, freq_threshold=2).on(v=[7, 7]).on(v=[7, 5, 4, 4, 4, None])
+        path = Path(made.last.output_schema["v"].properties["cat_path"])
+        meta = pl.read_parquet(path.with_name("meta.v.parquet"))
+        observed = dict(zip(meta["kind"], meta["num_observed"], strict=True))
+        assert (observed["null"], observed["oov"]) == (1, 1)  # 5 is met once
+
     def test_sizes_sum_up(self, tmp_path: Path) -> None:
         made = Fitted(tmp_path).on(v=["a", "a", "b"]).on(v=["b", "c", None])
         assert made.vocabulary() == {"a": 2, "b": 2, "c": 1}
