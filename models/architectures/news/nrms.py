@@ -11,7 +11,7 @@ import tensorflow as tf
 from merlin.schema import Schema, Tags
 from numpy.typing import NDArray
 
-from towermill.columns import FIRST_ID, HISTORY, ITEM_ID, NULL_ID, TOKENS, USER_ID
+from towermill.columns import FIRST_ID, HISTORY, ITEM_ID, NULL_ID, TOKENS, USER_ID, VECTOR
 from towermill.errors import RecipeError
 from towermill.models.architectures.news.history import HistoryTower, NewsRetriever, dense_list
 from towermill.models.data.impressions import AGE, AGE_HOURS, ImpressionData
@@ -47,17 +47,12 @@ def build_nrms(
         `model.features` names a column that is not a category of the articles, or `model.age` is
         asked for and the source does not say when they came out.
     """
-    title_size, history_size = data.title_size, data.history_size  # refused where there are none
-    schema = _item_schema(data, config)
-    initial = _initial_words(data, seed)
-    words = tf.keras.layers.Embedding(
-        *initial.shape,
-        embeddings_initializer=tf.keras.initializers.Constant(initial),
-        trainable=not config.frozen_words,
-    )
+    kind = NEWS_ENCODERS.get(config.news_encoder)
+    reads = getattr(kind, "reads", (TOKENS,))
+    schema = _item_schema(data, config, reads)
     sizes = {"heads": config.heads, "head_dim": config.head_dim}
-    encoder = NEWS_ENCODERS.get(config.news_encoder)(
-        words,
+    encoder = kind(
+        words=_words(data, config, seed) if TOKENS in reads else None,
         **sizes,
         attention_dim=config.attention_dim,
         dense=config.dense,
@@ -74,7 +69,9 @@ def build_nrms(
     ages = None
     if config.age:
         ages = tf.keras.layers.Embedding(len(AGE_HOURS) + 2, config.dim, name=AGE)
-    item_tower = TitleTower(encoder, ages, schema, title_size)
+    title_size = data.title_size if TOKENS in reads else 0
+    width = data.vectors.shape[1] if VECTOR in reads else 0
+    item_tower = ArticleTower(encoder, ages, schema, title_size, width)
     long_term, columns = None, [data.list_column(HISTORY)]
     if config.reader_ids:
         columns.insert(0, data.column(USER_ID))
@@ -82,7 +79,7 @@ def build_nrms(
     query_tower = HistoryTower(
         reader,
         Schema(columns),
-        history_size,
+        data.history_size,
         masked=config.masks,
         dim=config.dim,
         long_term=long_term,
@@ -93,25 +90,37 @@ def build_nrms(
     return retriever
 
 
-class TitleTower(tf.keras.layers.Layer):  # type: ignore[misc]
-    """The item tower: tokens and categories of an article, and its age → ``(rows, dim)``."""
+class ArticleTower(tf.keras.layers.Layer):  # type: ignore[misc]
+    """The item tower: an article's tokens, vector, categories and age → ``(rows, dim)``."""
 
     def __init__(
-        self, encoder: Any, ages: Any, schema: Schema, title_size: int, **kwargs: Any
+        self,
+        encoder: Any,
+        ages: Any,
+        schema: Schema,
+        title_size: int,
+        vector_size: int,
+        **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        self.encoder, self.ages, self.title_size = encoder, ages, title_size
-        self.schema = schema
+        self.encoder, self.ages, self.schema = encoder, ages, schema
+        self.title_size, self.vector_size = title_size, vector_size
 
     def call(self, inputs: Mapping[str, tf.Tensor], training: Any = None) -> tf.Tensor:
         """Encode a batch in the form of `towermill.models.data.interactions.to_batch`."""
-        tokens = dense_list(inputs, TOKENS)[:, : self.title_size]
-        if not self.encoder.masked:  # as in training, whatever else is in the batch
-            tokens = tf.pad(tokens, [[0, 0], [0, self.title_size - tf.shape(tokens)[1]]])
-        # One title more, of one word: see `HistoryTower`.
-        tokens = tf.pad(tokens, [[0, 1], [0, 0]], constant_values=NULL_ID)
+        tokens = given = None
+        # One article more, whose title is one word: see `HistoryTower`.
+        if TOKENS in self.schema.column_names:
+            tokens = dense_list(inputs, TOKENS)[:, : self.title_size]
+            if not self.encoder.masked:  # as in training, whatever else is in the batch
+                tokens = tf.pad(tokens, [[0, 0], [0, self.title_size - tf.shape(tokens)[1]]])
+            tokens = tf.pad(tokens, [[0, 1], [0, 0]], constant_values=NULL_ID)
+        if VECTOR in self.schema.column_names:
+            given = dense_list(inputs, VECTOR)  # as wide as the widest of the batch
+            given = tf.pad(given, [[0, 1], [0, self.vector_size - tf.shape(given)[1]]])
+            given = tf.ensure_shape(given, [None, self.vector_size])
         categories = {name: tf.pad(inputs[name], [[0, 1]]) for name in self.encoder.features}
-        vectors = self.encoder(tokens, categories, training=training)[:-1]
+        vectors = _encoded(self.encoder, tokens, categories, given, training)[:-1]
         return vectors if self.ages is None else vectors + self.age(inputs[AGE])
 
     def age(self, buckets: tf.Tensor) -> tf.Tensor:
@@ -152,7 +161,7 @@ class NRMS(tf.keras.layers.Layer):  # type: ignore[misc]
     def __init__(
         self,
         data: ImpressionData,
-        tower: TitleTower,
+        tower: ArticleTower,
         reader: Any,
         long_term: LongTerm | None,
         config: NRMSConfig,
@@ -164,7 +173,9 @@ class NRMS(tf.keras.layers.Layer):  # type: ignore[misc]
         self.tower, self.reader, self.masked = tower, reader, config.masks
         self._loss = SLATE_LOSSES.get(config.loss)()
         self.forget = tf.keras.layers.Dropout(config.history_dropout)
-        self._tokens = tf.constant(data.tokens)
+        columns = tower.schema.column_names
+        self._tokens = tf.constant(data.tokens) if TOKENS in columns else None
+        self._given = tf.constant(data.vectors) if VECTOR in columns else None
         self._histories = tf.constant(data.histories)
         self._categories = {name: tf.constant(data.categories(name)) for name in config.features}
 
@@ -199,12 +210,28 @@ class NRMS(tf.keras.layers.Layer):  # type: ignore[misc]
 
     def _encode(self, ids: tf.Tensor, training: Any) -> tf.Tensor:
         categories = {name: tf.gather(table, ids) for name, table in self._categories.items()}
-        tokens = tf.gather(self._tokens, ids)
-        return self.tower.encoder(tokens, categories, training=training)
+        tokens = None if self._tokens is None else tf.gather(self._tokens, ids)
+        given = None if self._given is None else tf.gather(self._given, ids)
+        return _encoded(self.tower.encoder, tokens, categories, given, training)
 
 
-def _item_schema(data: ImpressionData, config: NRMSConfig) -> Schema:
-    data.list_column(TOKENS)
+def _encoded(
+    encoder: Any,
+    tokens: tf.Tensor | None,
+    categories: Mapping[str, tf.Tensor],
+    given: tf.Tensor | None,
+    training: Any,
+) -> tf.Tensor:
+    """Call an encoder with what it reads: `vectors` for those that name it in `reads` alone."""
+    vectors = {} if given is None else {"vectors": given}
+    return encoder(tokens, categories, **vectors, training=training)
+
+
+def _item_schema(data: ImpressionData, config: NRMSConfig, reads: tuple[str, ...]) -> Schema:
+    if TOKENS in reads:
+        data.list_column(TOKENS)
+    if VECTOR in reads:
+        _ = data.vectors  # refused where there are none
     schema = data.item_schema
     scalars = [
         c.name
@@ -217,7 +244,7 @@ def _item_schema(data: ImpressionData, config: NRMSConfig) -> Schema:
                 "`model.features` should name categories of the articles: "
                 f"{', '.join(scalars) or 'there are none'}. Received: {name!r}."
             )
-    wanted = [TOKENS, *config.features, *([AGE] if config.age else [])]
+    wanted = [*reads, *config.features, *([AGE] if config.age else [])]
     if config.age and AGE not in schema.column_names:
         raise RecipeError(
             "`model.age` needs the moment each article came out; the source has none. Set "
@@ -233,6 +260,16 @@ def _category_table(rows: int, dim: int, name: str, seed: int) -> Any:
     values[:FIRST_ID] = 0.0
     return tf.keras.layers.Embedding(
         rows, dim, embeddings_initializer=tf.keras.initializers.Constant(values)
+    )
+
+
+def _words(data: ImpressionData, config: NRMSConfig, seed: int) -> Any:
+    """Return the embedding layer of tokens."""
+    initial = _initial_words(data, seed)
+    return tf.keras.layers.Embedding(
+        *initial.shape,
+        embeddings_initializer=tf.keras.initializers.Constant(initial),
+        trainable=not config.frozen_words,
     )
 
 

@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 
 import tensorflow as tf
 
+from towermill.columns import TOKENS
 from towermill.models.layers.additive_attention import AdditiveAttention
 from towermill.models.layers.packing import Packing, packing
 from towermill.models.layers.self_attention import SelfAttention
@@ -38,6 +39,8 @@ class NewsEncoder(tf.keras.layers.Layer):  # type: ignore[misc]
     """
 
     kind: ClassVar[str] = "self_attention"
+    #: Columns of the articles that `call` gets beside their categories.
+    reads: ClassVar[tuple[str, ...]] = (TOKENS,)
 
     def __init__(
         self,
@@ -73,11 +76,12 @@ class NewsEncoder(tf.keras.layers.Layer):  # type: ignore[misc]
         self,
         tokens: tf.Tensor,
         categories: Mapping[str, tf.Tensor] | None = None,
+        vectors: tf.Tensor | None = None,
         training: Any = None,
     ) -> tf.Tensor:
         """Return ``(articles, dim)`` for tokens ``(articles, title_size)``, padded with 0.
 
-        `categories` gives each feature's encoded ids, ``(articles,)``.
+        `categories` gives each feature's encoded ids, ``(articles,)``; `vectors` are not read.
         """
         real = tokens > 0 if self.masked else tf.ones_like(tokens, tf.bool)
         # Shortest first: a text is padded to the longest of texts of similar length.
@@ -89,10 +93,10 @@ class NewsEncoder(tf.keras.layers.Layer):  # type: ignore[misc]
         counted = tf.shape(values)[0] > 0 if training else training
         for layer, normalise, drop in self.dense:
             values = drop(normalise(layer(values), training=counted), training=training)
-        vectors = tf.gather(self.pooling(values, packed), tf.argsort(order))
+        made = tf.gather(self.pooling(values, packed), tf.argsort(order))
         for name, table in self.features.items():
-            vectors += tf.cast(table((categories or {})[name]), vectors.dtype)
-        return vectors
+            made += tf.cast(table((categories or {})[name]), made.dtype)
+        return made
 
     def _attend(self, tokens: tf.Tensor, real: tf.Tensor, training: Any) -> tf.Tensor:
         """Return the packed self-attention of texts in the order of their lengths."""
