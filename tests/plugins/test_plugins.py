@@ -21,7 +21,7 @@ from shop_world import BRANDS
 ROOT = Path(__file__).parents[2]
 UV = shutil.which("uv") or shutil.which("uv", path=Path(sys.prefix) / "uv" / "bin")
 #: What a wheel of Towermill is built from.
-SOURCES = ("towermill", "workflows", "models", "pipelines", "recipes")
+SOURCES = ("towermill", "workflows", "models", "pipelines", "recipes", "requirements")
 BUILD = ("pyproject.toml", "setup.py", "README.md")
 
 pytestmark = [
@@ -82,10 +82,7 @@ def environment(tmp_path_factory: pytest.TempPathFactory, shop: Path) -> Environ
     shutil.copytree(SHOPKIT, shopkit)
     uv("venv", "--python", sys.executable, folder / "venv")
     install = ("pip", "install", "--no-deps", "--python", python)
-    locks = [
-        word for name in ("cpu", "serve") for word in ("-r", ROOT / f"requirements/{name}.txt")
-    ]
-    uv(*install, "--require-hashes", *locks)
+    uv(*install, "--require-hashes", "-r", ROOT / "requirements" / "cpu.txt")
     uv("build", "--wheel", "--out-dir", folder / "dist", checkout)
     uv(*install, *(folder / "dist").glob("*.whl"))
     uv(*install, shopkit)
