@@ -179,13 +179,6 @@ SYSTEMS = (
         history=False,
     ),
     System(
-        "RecBole SASRec",
-        _RECBOLE,
-        "recbole",
-        grid(model="SASRec", order="TO", epochs=20, train_neg_sample_args=None),
-        ordered=True,
-    ),
-    System(
         "TensorFlow Recommenders retrieval",
         "tfrs_retrieval.py",
         "tfrs",

@@ -1,4 +1,4 @@
-"""BPR, LightGCN and SASRec by RecBole."""
+"""BPR and LightGCN by RecBole."""
 
 import os
 
@@ -15,18 +15,16 @@ from recbole.data import create_dataset, data_preparation
 from recbole.data.interaction import Interaction
 from recbole.utils import get_model, get_trainer, init_seed
 
-FIELDS = {"user": "user_id:token", "item": "item_id:token", "timestamp": "timestamp:float"}
 
-
-def fit(train, seed, model, order="RO", **setting):
+def fit(train, seed, model, **setting):
     folder = Path(tempfile.mkdtemp())
     (folder / "log").mkdir()
-    table = train.frame[list(FIELDS)].set_axis(FIELDS.values(), axis=1)
+    table = train.frame[["user", "item"]].set_axis(["user_id:token", "item_id:token"], axis=1)
     table.to_csv(folder / "log" / "log.inter", sep="\t", index=False)
     told = {
         "data_path": str(folder),
-        "load_col": {"inter": ["user_id", "item_id", "timestamp"]},
-        "eval_args": {"split": {"RS": [1, 0, 0]}, "order": order, "group_by": "user"},
+        "load_col": {"inter": ["user_id", "item_id"]},
+        "eval_args": {"split": {"RS": [1, 0, 0]}, "order": "RO", "group_by": "user"},
         "train_batch_size": 2048,
         "use_gpu": False,
         "show_progress": False,
@@ -43,22 +41,11 @@ def fit(train, seed, model, order="RO", **setting):
     def recommend(history):
         users = dataset.token2id("user_id", np.arange(history.users).astype(str))
         query = {"user_id": torch.tensor(users)}
-        if order == "TO":
-            query |= latest(history, items, config["MAX_ITEM_LIST_LENGTH"])
         with torch.no_grad():
             scores = network.eval().full_sort_predict(Interaction(query))
         return scores.view(len(users), -1).numpy()[:, items]
 
     return recommend
-
-
-def latest(history, items, length):
-    lists = np.zeros((history.users, length), np.int64)
-    sizes = np.ones(history.users, np.int64)
-    for user, one in history.frame.groupby("user")["item"]:
-        last = items[one.to_numpy()[-length:]]
-        lists[user, : len(last)], sizes[user] = last, len(last)
-    return {"item_id_list": torch.tensor(lists), "item_length": torch.tensor(sizes)}
 
 
 peer(fit)
