@@ -55,7 +55,7 @@ FIELDS = [
     log(
         "names in capitals",
         "USER_ID,ITEM_ID\n1,7\n2,8\n",
-        refused="'user_id'. Did you mean 'USER_ID'? Found: USER_ID, ITEM_ID",
+        refused=r"'user_id'\. Did you mean 'USER_ID'\? Found: USER_ID, ITEM_ID",
     ),
     log(
         "names in capitals, as the recipe says",

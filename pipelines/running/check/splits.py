@@ -52,7 +52,7 @@ def shared(folder: ProcessedFolder) -> Iterator[Finding]:
         )
         share = common / max(count, 1)
         yield Finding(
-            graded(share, 0.1, 0.5),
+            graded(share, 0.1, 0.9),
             f"{name}, shared pairs",
             f"{share:.1%} of its pairs of user and item are in an earlier split too",
             "a query's own items are not ranked, so these are no answers; "

@@ -152,12 +152,15 @@ class TestSynthetic:
         said = cli("run", "tiny.yaml")
         assert "Nothing to run" in said.err
         header, *rows = said.out.splitlines()
-        assert header.split()[-4:] == ["model", "popularity", "random", "ease"]
-        recall = world[1]["metrics"]["metrics"]["recall@5"]
-        assert any(r.split()[:2] == ["recall@5", f"{recall:.4f}"] for r in rows)
+        metrics = world[1]["metrics"]
+        deciding = metrics["compared"]["metric"]
+        assert header.split()[-8:] == [deciding, *"model is better by 95 % interval".split()]
+        shown = {row.split()[0]: row.split()[1] for row in rows[1:5]}
+        columns = {"model": metrics["metrics"], **metrics["baselines"]}
+        assert shown == {name: f"{values[deciding]:.4f}" for name, values in columns.items()}
         assert rows[-2:] == [
             "bundle: runs/tiny/latest/bundle",
-            "report: runs/tiny/latest/report.html",
+            "report: runs/tiny/latest/report.html (all metrics, slices, curves)",
         ]
 
 

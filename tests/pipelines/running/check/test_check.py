@@ -85,8 +85,8 @@ class TestPlanted:
         # Users meet items again: `repetitions` is what such a log has.
         assert attention(found(log())) == {
             "repetitions": "look",
-            "validation, shared pairs": "alarm",
-            "test, shared pairs": "alarm",
+            "validation, shared pairs": "look",
+            "test, shared pairs": "look",
         }
         once = found(log(), filters={"deduplicate": "first"})
         assert not {"validation, shared pairs", "test, shared pairs"} & attention(once).keys()
