@@ -62,7 +62,7 @@ RESOLVE := $(UV) pip compile --quiet --generate-hashes --no-emit-index-url --no-
   --python-version 3.11 --python-platform x86_64-manylinux_2_28 --upgrade
 LOCK := $(RESOLVE) --override requirements/in/overrides.txt
 # Groups that can be added to an environment of requirements/cpu.txt or requirements/gpu.txt.
-ADDED := als faiss text tune xgboost
+ADDED := als faiss text track tune xgboost
 lock: $(VENV)/python-ready
 	$(LOCK) pyproject.toml --group cpu -o requirements/cpu.txt
 	$(LOCK) pyproject.toml --group cpu $(ADDED:%=--group %) --group dev -c requirements/cpu.txt -o requirements/dev.txt

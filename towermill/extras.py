@@ -26,7 +26,7 @@ def known() -> dict[str, Path]:
     Examples
     --------
     >>> list(known())
-    ['als', 'cpu', 'demo', 'faiss', 'gpu', 'text', 'tune', 'xgboost']
+    ['als', 'cpu', 'demo', 'faiss', 'gpu', 'text', 'track', 'tune', 'xgboost']
     """
     files = [*_LOCKS.glob("*.txt"), *_LOCKS.glob("data/demo.txt")]
     return {path.stem: path for path in sorted(files, key=_stem) if path.stem not in _OTHER}

@@ -14,6 +14,7 @@ from towermill.pipelines.running.report.write import report_after
 from towermill.pipelines.running.result import Run
 from towermill.pipelines.running.shared_storage import require_shared
 from towermill.pipelines.running.subprocess import run_in_child
+from towermill.pipelines.running.tracking.track import open_tracker, record
 from towermill.progress import stages
 from towermill.runtime.cluster import cluster_client
 from towermill.runtime.device import Runtime, quiet_tensorflow, resolve
@@ -26,6 +27,7 @@ def run(
     *,
     wait: bool = False,
     progress: bool = True,
+    track: str | None = None,
 ) -> Run:
     """Run what has to run of the recipe, keep it under `out`, and return what it made.
 
@@ -34,6 +36,9 @@ def run(
 
     If another process is running a stage, `wait` waits for it; without `wait`, an error is raised.
     At a terminal and in a notebook the stages are shown as they run; not with ``progress=False``.
+
+    A whole run is recorded by the tracker that `track` names, such as
+    ``mlflow:http://localhost:5000``; see `Tracker`.
 
     With a cluster, each stage runs in a separate process on this machine, whose memory is freed
     when it ends, and has the cluster fit, transform and encode. Each stage that computes on a GPU
@@ -48,6 +53,7 @@ def run(
     quiet_tensorflow()
     runtime = resolve(recipe.runtime.device, recipe.runtime.cluster, recipe.runtime.seed)
     out = Path(out)
+    tracker = None if track is None else open_tracker(track, selection or Selection())
     steps = plan(recipe, out, selection)
     require_folder(out / recipe.name)
     with in_use(out / recipe.name):
@@ -59,7 +65,10 @@ def run(
                 _run_steps(steps, recipe, runtime, client, wait=wait, progress=progress)
         folder = link_latest(out / recipe.name, steps)
     report_after(folder, steps)
-    return Run(steps, recipe.name, folder)
+    done = Run(steps, recipe.name, folder)
+    if tracker is not None:
+        record(tracker, done.files)
+    return done
 
 
 def _run_steps(

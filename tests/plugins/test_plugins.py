@@ -190,6 +190,67 @@ def test_ranker_and_graph(environment: Environment) -> None:
     assert "shopkit" in str(manifest["recipe"]["features"]["graph"])
 
 
+#: Weights & Biases without a network: what it is asked to record goes to a file.
+WANDB = """
+import json
+from pathlib import Path
+
+
+class Artifact:
+    def __init__(self, name, type):
+        self.told = {"name": name, "type": type}
+
+    def add_dir(self, path):
+        self.told["files"] = sorted(file.name for file in Path(path).iterdir())
+
+
+class Run:
+    def __init__(self, **given):
+        self.file = Path(f"{given['project']}.json")
+        self.resumed, self.told = self.file.exists(), {**given, "steps": {}}
+        self.summary, self.url = {}, f"wandb://{given['project']}/{given['id']}"
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *error):
+        if not self.resumed:
+            self.file.write_text(json.dumps({**self.told, "summary": self.summary}))
+
+    def log(self, values, step):
+        self.told["steps"][step] = values
+
+    def log_artifact(self, artifact):
+        self.told["artifact"] = artifact.told
+
+
+def init(**given):
+    return Run(**given)
+"""
+
+
+def test_tracker(gated: Environment) -> None:
+    (packages,) = gated.bin.parent.glob("lib/python*/site-packages")
+    words = ("run", "recipes/gated.yaml", "--track", "wandb:stall")
+    (packages / "wandb.py").write_text(WANDB)
+    try:
+        gated.run("towermill", *words)
+        told = (gated.folder / "stall.json").read_text()
+        gated.run("towermill", *words)
+    finally:
+        (packages / "wandb.py").unlink()
+    assert (gated.folder / "stall.json").read_text() == told
+    found = json.loads(told)
+    latest = gated.folder / "runs" / "gated" / "latest"
+    history = json.loads((latest / "train" / "history.json").read_text())["history"]
+    losses = [values["train/loss"] for values in found["steps"].values()]
+    assert losses == [epoch["loss"] for epoch in history]
+    metrics = json.loads((latest / "evaluate" / "metrics.json").read_text())
+    assert found["summary"]["rbp@10"] == metrics["metrics"]["rbp@10"]
+    assert found["id"] == latest.resolve().name
+    assert "manifest.json" in found["artifact"]["files"]
+
+
 def test_loss_and_negatives(environment: Environment) -> None:
     environment.run("towermill", "run", "recipes/hinge.yaml")
     model = environment.manifest("hinge")["recipe"]["model"]

@@ -102,7 +102,7 @@ class TestAgainstPyproject:
         assert not names & {r.name for r in of_group("train")}
 
     @pytest.mark.parametrize(
-        ("lock", "file"), [("cpu", "overrides.txt"), ("gpu", "overrides-gpu.txt")]
+        ("lock", "file"), [("dev", "overrides.txt"), ("gpu", "overrides-gpu.txt")]
     )
     def test_pins_are_within_the_overrides(self, lock: str, file: str) -> None:
         locked = pins(lock)

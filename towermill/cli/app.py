@@ -21,10 +21,16 @@ from towermill.cli import recipes as recipe_commands
 from towermill.cli import runs as run_commands
 from towermill.cli.bundle import ClusterOption, JsonOption
 from towermill.cli.recipe_options import (
+    ContinueOption,
     DeviceOption,
+    ForceOption,
+    FromOption,
+    OnlyOption,
     OutOption,
     RecipeArgument,
     SetOption,
+    ToOption,
+    TrackOption,
     load,
 )
 from towermill.cli.show import show_result, show_simulation, show_trials
@@ -58,19 +64,6 @@ app.add_typer(item_commands.app)
 app.add_typer(run_commands.app)
 app.add_typer(environment_commands.app)
 
-FromOption = Annotated[str | None, typer.Option("--from", help="First stage to run.")]
-ToOption = Annotated[str | None, typer.Option("--to", help="Last stage to run.")]
-OnlyOption = Annotated[str | None, typer.Option("--only", help="Run this stage only.")]
-ForceOption = Annotated[
-    list[str] | None, typer.Option("--force", help="Run this stage again, and those after it.")
-]
-ContinueOption = Annotated[
-    Path | None,
-    typer.Option(
-        "--continue-from", metavar="RUN", help="Continue this finished run with new data."
-    ),
-]
-
 
 @app.command()
 def run(
@@ -84,6 +77,7 @@ def run(
     device: DeviceOption = None,
     cluster: ClusterOption = None,
     continue_from: ContinueOption = None,
+    track: TrackOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Run a recipe, skipping finished stages."""
@@ -92,7 +86,7 @@ def run(
     selection = _selection(first, last, only, force)
     loaded = load(recipe, changes, device, cluster, continue_from)
     with _says_how_to_resume():
-        steps = run_recipe(loaded, out, selection)
+        steps = run_recipe(loaded, out, selection, track=track)
     show_result(loaded, steps, out, as_json)
 
 

@@ -17,6 +17,24 @@ SetOption = Annotated[
 ]
 OutOption = Annotated[Path, typer.Option("--out", help="Folder of runs.")]
 DeviceOption = Annotated[str | None, typer.Option("--device", help="auto, cpu or gpu.")]
+FromOption = Annotated[str | None, typer.Option("--from", help="First stage to run.")]
+ToOption = Annotated[str | None, typer.Option("--to", help="Last stage to run.")]
+OnlyOption = Annotated[str | None, typer.Option("--only", help="Run this stage only.")]
+ForceOption = Annotated[
+    list[str] | None, typer.Option("--force", help="Run this stage again, and those after it.")
+]
+ContinueOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--continue-from", metavar="RUN", help="Continue this finished run with new data."
+    ),
+]
+TrackOption = Annotated[
+    str | None,
+    typer.Option(
+        "--track", metavar="TRACKER", help="Record the finished run: mlflow or mlflow:URI."
+    ),
+]
 
 
 def load(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -12,7 +12,7 @@ import polars as pl
 from towermill.columns import BASELINE_PREFIX
 from towermill.errors import DataError
 from towermill.models.evaluation.bootstrap import bootstrap_by_user
-from towermill.pipelines.running.finished.run_files import RunFiles
+from towermill.pipelines.running.finished.run_files import RunFiles, dotted
 
 #: Columns of ``queries.parquet`` that are no metrics.
 _KEYS: Final = ("query", "nth", "user")
@@ -94,7 +94,7 @@ def compare(runs: Sequence[RunFiles]) -> Comparison:
         )
     first, *others = [_by_query(run) for run in runs]
     names = _names(runs)
-    flat = [dict(_flat(run.recipe)) for run in runs]
+    flat = [dict(dotted(run.recipe)) for run in runs]
     keys = list(dict.fromkeys(key for one in flat for key in one))
     values = {key: [one.get(key) for one in flat] for key in keys if key != "name"}
     deciding = runs[0].deciding
@@ -116,17 +116,6 @@ def _names(runs: Sequence[RunFiles]) -> list[str]:
         name if names.count(name) == 1 else key if keyed.count(key) == 1 else str(run.path)
         for name, key, run in zip(names, keyed, runs, strict=True)
     ]
-
-
-def _flat(value: Mapping[str, Any], within: str = "") -> Iterator[tuple[str, Any]]:
-    for name, inner in value.items():
-        dotted = f"{within}{name}"
-        if isinstance(inner, list) and inner and isinstance(inner[0], Mapping):  # such as parts
-            inner = {str(nth): part for nth, part in enumerate(inner)}
-        if isinstance(inner, Mapping) and inner:
-            yield from _flat(inner, f"{dotted}.")
-        else:
-            yield dotted, inner
 
 
 def _by_query(run: RunFiles) -> pl.DataFrame:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -132,3 +132,20 @@ class RunFiles:
                 f"Expected {name} in the run {self.path}. {error}. Run its recipe again."
             ) from error
         return found
+
+
+def dotted(value: Mapping[str, Any], within: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield nested settings by dotted names, as `--set` takes them.
+
+    Examples
+    --------
+    >>> dict(dotted({"name": "shop", "model": {"parts": [{"kind": "ease"}]}}))
+    {'name': 'shop', 'model.parts.0.kind': 'ease'}
+    """
+    for name, inner in value.items():
+        if isinstance(inner, list) and inner and isinstance(inner[0], Mapping):  # such as parts
+            inner = {str(nth): part for nth, part in enumerate(inner)}
+        if isinstance(inner, Mapping) and inner:
+            yield from dotted(inner, f"{within}{name}.")
+        else:
+            yield f"{within}{name}", inner

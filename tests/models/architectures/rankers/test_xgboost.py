@@ -142,7 +142,9 @@ class TestErrors:
 
         monkeypatch.setattr(builtins, "__import__", missing)
         data = Processed(crossed_few)
-        with pytest.raises(RecipeError, match=r"needs the package `xgboost`.*towermill install xgboost"):
+        with pytest.raises(
+            RecipeError, match=r"needs the package `xgboost`.*towermill install xgboost"
+        ):
             CONFIG.solve(build_model(data, CONFIG), data, seed=0)
 
     def test_a_target_that_is_none(self, crossed_few: Path) -> None:
