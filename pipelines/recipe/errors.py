@@ -11,6 +11,28 @@ from towermill.errors import did_you_mean
 from towermill.pipelines.recipe.recipe import Recipe
 from towermill.section import PartSection
 
+#: Type of pydantic's error, or how it begins, to what a recipe should have; the first match counts.
+_EXPECTED = {
+    "int": "a whole number",
+    "float": "a number",
+    "finite_number": "a finite number",
+    "bool": "true or false",
+    "string_type": "text",
+    "path": "a path",
+    "tuple": "a list, such as [1, 2]",
+    "list": "a list, such as [1, 2]",
+    "model_type": "a section: keys and their values",
+    "model_attributes_type": "a section: keys and their values",
+    "dict_type": "a section: keys and their values",
+    "literal_error": "{expected}",
+    "greater_than_equal": "a number of at least {ge:g}",
+    "greater_than": "a number above {gt:g}",
+    "less_than_equal": "a number of at most {le:g}",
+    "less_than": "a number below {lt:g}",
+    "too_short": "at least {min_length} in the list",
+    "too_long": "at most {max_length} in the list",
+}
+
 
 def explain(problem: Any, content: Any) -> str:
     """Return one line for one of pydantic's errors in the recipe `content`."""
@@ -29,11 +51,13 @@ def explain(problem: Any, content: Any) -> str:
     message, guess = problem["msg"].removeprefix("Value error, ").rstrip("."), ""
     if not shown:  # of sections that contradict one another: the message names them
         return f"{message}."
-    if kind in ("model_type", "model_attributes_type", "dict_type"):
-        message = "Expected a section: keys and their values"
+    expected = next((words for begin, words in _EXPECTED.items() if kind.startswith(begin)), None)
+    if expected is not None:
+        message = f"Expected {expected.format(**context)}"
     if kind == "literal_error":
         guess = did_you_mean(str(problem["input"]), context["expected"].split("'")[1::2])
-    return f"{where}: {message}. Received: {problem['input']!r}.{guess}"
+    received = "" if "Received: " in message else f" Received: {problem['input']!r}."
+    return f"{where}: {message}.{received}{guess}"
 
 
 def _place(location: list[str], content: Any) -> tuple[list[str], Any]:
@@ -46,7 +70,7 @@ def _place(location: list[str], content: Any) -> tuple[list[str], Any]:
         inside = _below(section, part, content)
         # Types of a union's members are pydantic's words, not keys of the recipe.
         named = part in [getattr(member, "__name__", "") for member in get_args(section)]
-        if not (named or part == "[key]"):
+        if not (named or "[" in part):  # [key], literal['auto'], function-after[…]
             shown.append(part)
     return shown, _section_at(section, None)
 

@@ -117,9 +117,15 @@ def validate_recipe(content: dict[str, Any], origin: str = "recipe") -> Recipe:
         return Recipe.model_validate(content)
     except ValidationError as error:
         problems = error.errors()
-        # For a list with a wrong value, pydantic also reports that it is too short without it.
-        wrong = {problem["loc"][:-1] for problem in problems}
-        kept = [p for p in problems if p["type"] != "too_short" or p["loc"] not in wrong]
+        # For a list with a wrong value, pydantic also reports that it is too short without it; for
+        # a name or "auto", beside what is wrong with the name, that it is not "auto".
+        wrong = {("too_short", p["loc"][:-1]) for p in problems}
+        named = {("literal_error", p["loc"][:-1]) for p in problems if p["type"] == "value_error"}
+        kept = [
+            p
+            for p in problems
+            if (p["type"], p["loc"]) not in wrong and (p["type"], p["loc"][:-1]) not in named
+        ]
         lines = list(dict.fromkeys(explain(problem, content) for problem in kept))
         raise RecipeError(f"{origin} is not a valid recipe:\n  " + "\n  ".join(lines)) from None
 

@@ -214,8 +214,22 @@ class TestWrongValues:
     @pytest.mark.parametrize(
         ("content", "match"),
         [
-            ({"train": {"epochs": 0}}, r"`train\.epochs`: .*greater than 0.*Received: 0"),
-            ({"train": {"epochs": 2.5}}, r"`train\.epochs`: .*integer"),
+            (
+                {"train": {"epochs": 0}},
+                r"`train\.epochs`: Expected a number above 0\. Received: 0\.",
+            ),
+            ({"train": {"epochs": 2.5}}, r"`train\.epochs`: Expected a whole number\. .*: 2\.5\."),
+            ({"evaluate": {"k": "ten"}}, r"`evaluate\.k`: Expected a list, such as \[1, 2\]\."),
+            ({"evaluate": {"k": []}}, r"`evaluate\.k`: Expected at least 1 in the list\."),
+            (
+                {"model": {"kind": "history", "loss": "sofmax"}},
+                r"\n  `model\.loss`: No .*'sofmax'[^\n]*$",
+            ),
+            (
+                {"model": {"kind": "history", "l2": "x"}},
+                r"`model\.l2`: Expected a number\. .*'x'\.",
+            ),
+            ({"split": {"validation": 2}}, r"below 1\. Received: validation=2\.0, test=0\.1\.$"),
             ({"train": 3}, "`train`: Expected a section"),
             ({"train": None}, "`train`: Expected a section"),
             ({"evaluate": {"k": []}}, r"`evaluate\.k`"),
