@@ -12,7 +12,12 @@ from typing import Any
 
 from towermill.errors import BundleError
 from towermill.pipelines.bundle.bundle import Bundle
-from towermill.pipelines.bundle.manifest import bundle_folder, check_digests, load_manifest
+from towermill.pipelines.bundle.manifest import (
+    MANIFEST,
+    bundle_folder,
+    check_digests,
+    load_manifest,
+)
 from towermill.pipelines.gates.embeddings import (
     check_collapse,
     check_embeddings,
@@ -53,13 +58,15 @@ def examine(path: Path) -> list[dict[str, Any]]:
     Raises
     ------
     BundleError
-        There is no bundle that could be opened.
+        There is no bundle.
     """
     path = bundle_folder(path)
-    manifest = load_manifest(path)
     try:
+        manifest = load_manifest(path)
         check_digests(path, manifest)
     except BundleError as error:
+        if not (path / MANIFEST).is_file():
+            raise
         # Do not open damaged files: reading a damaged mapped file can crash the process.
         return [_said("files", {}, str(error))]
     bundle = Bundle.open(path)

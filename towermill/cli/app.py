@@ -125,24 +125,6 @@ def plan(
 
 
 @app.command()
-def predict(
-    run: Annotated[Path, typer.Argument(help="A finished run: runs/<recipe>/latest.")],
-    split: Annotated[
-        str, typer.Option("--split", help="The source's own part: test or validation.")
-    ] = "test",
-    out: Annotated[Path, typer.Option("--out", help="Folder for the file and its zip.")] = Path(),
-) -> None:
-    """Rank each impression for a news competition: predictions.txt and its zip."""
-    from towermill.errors import RecipeError
-
-    if split not in ("test", "validation"):
-        raise RecipeError(f"--split should be test or validation. Received: {split!r}")
-    from towermill.pipelines.recommend.competition import write_predictions
-
-    typer.echo(write_predictions(run, out, split))  # type: ignore[arg-type]
-
-
-@app.command()
 def tune(
     recipe: RecipeArgument,
     trials: Annotated[

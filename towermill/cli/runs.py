@@ -1,4 +1,4 @@
-"""Commands on finished runs: report, runs, compare and publish."""
+"""Commands on finished runs: report, runs, compare, publish and predict."""
 
 from __future__ import annotations
 
@@ -106,6 +106,32 @@ def publish(
         f"{'copied and verified' if done.copied else 'already there, verified'}: {done.path}"
     )
     typer.echo(f"latest: {done.latest}")
+
+
+@app.command()
+def predict(
+    run: RunArgument,
+    split: Annotated[
+        str, typer.Option("--split", help="The source's own part: test or validation.")
+    ] = "test",
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            "--out", help="Folder for the file and its zip. [default: one of the run and split]"
+        ),
+    ] = None,
+) -> None:
+    """Rank each impression for a news competition: predictions.txt and its zip."""
+    from towermill.errors import RecipeError
+    from towermill.pipelines.recommend.competition import write_predictions
+    from towermill.pipelines.running.finished.run_files import RunFiles
+
+    if split not in ("test", "validation"):
+        raise RecipeError(f"--split should be test or validation. Received: {split!r}")
+    if out is None:  # runs and parts must not replace one another's file
+        files = RunFiles.of(run)
+        out = Path("predictions", f"{files.name}-{files.key[:6]}-{split}")
+    typer.echo(write_predictions(run, out, split))  # type: ignore[arg-type]
 
 
 def _clean(out: Path, dry_run: bool, yes: bool, as_json: bool) -> None:

@@ -345,6 +345,17 @@ class TestExamine:
         assert said.code == 1
         assert "tables/seen.arrow" in said.out.replace("\n", "")
 
+    @pytest.mark.parametrize("name", ["item_embeddings.parquet", "manifest.json"])
+    def test_longer_or_shorter_files_fail_too(self, name: str, bundle: Path, cli: Any) -> None:
+        with (bundle / name).open("ab") as file:
+            file.write(b"x")
+        said = cli("verify", bundle)
+        assert said.code == 1
+        assert name in said.out.replace("\n", "")
+        assert [gate["gate"] for gate in json.loads(cli("verify", bundle, "--json").out)] == [
+            "files"
+        ]
+
     def test_no_bundle(self, tmp_path: Path, cli: Any) -> None:
         said = cli("verify", tmp_path)
         assert said.code == 2

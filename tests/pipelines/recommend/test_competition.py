@@ -269,6 +269,16 @@ class TestKilled:
         assert again.read_bytes() == written.with_suffix(".txt").read_bytes()
         assert len(list(tmp_path.iterdir())) == 2
 
+    def test_runs_and_parts_have_folders_of_their_own(
+        self, news: Any, tmp_path: Path, cli: Any, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.chdir(tmp_path)
+        key = news.latest.resolve().name[:6]
+        for split in ("validation", "test"):
+            said = cli("predict", news.latest, "--split", split)
+            assert said.out.strip() == f"predictions/news-{key}-{split}/predictions.zip"
+            assert Path(said.out.strip()).is_file()
+
     def test_no_old_zip_stands_beside_a_new_file(
         self, news: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
