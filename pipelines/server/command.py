@@ -6,6 +6,7 @@ import asyncio
 import logging
 import signal
 import socket
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -128,14 +129,14 @@ def run_server(
 
     from towermill.pipelines.server.app import create_app
     from towermill.pipelines.server.http.connections import limited_to
-    from towermill.pipelines.server.http.logs import log_as_json
+    from towermill.pipelines.server.http.logs import set_up_server_log
     from towermill.pipelines.server.metrics import Metrics
     from towermill.pipelines.server.service.holder import Holder
     from towermill.pipelines.server.service.reader import manifest_of
 
     metrics = Metrics()
     holder = Holder(path, opener, metrics, watched or manifest_of)
-    log_as_json(log_level)
+    set_up_server_log(log_level)
     config = uvicorn.Config(
         create_app(holder, settings, metrics),
         log_config=None,
@@ -159,6 +160,8 @@ def run_server(
         host, port = listening.getsockname()[:2]
         shown = f"[{host}]" if ":" in host else host
         logger.info("serving bundle %s at http://%s:%s", holder.current.id, shown, port)
+        if sys.stderr.isatty():
+            logger.info("open that address in a browser; Ctrl-C stops the server")
         await uvicorn.Server(config).serve([listening])
 
     with asyncio.Runner(loop_factory=config.get_loop_factory()) as runner:

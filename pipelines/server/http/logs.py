@@ -1,4 +1,4 @@
-"""Log each request as a line of JSON, and count requests."""
+"""Log each request, as a line of JSON or of text, and count requests."""
 
 from __future__ import annotations
 
@@ -42,10 +42,26 @@ class JsonFormatter(logging.Formatter):
         return _encoder.encode(line)
 
 
-def log_as_json(level: str) -> None:
-    """Send all that is logged from `level` on to standard error, as JSON."""
+class TextFormatter(logging.Formatter):
+    """Writes a record as one line of text for a person at a terminal."""
+
+    def __init__(self) -> None:
+        super().__init__("%(asctime)s  %(message)s", "%H:%M:%S")
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the line; of a request, its route, status and time instead of the message."""
+        line = super().format(record)
+        fields = getattr(record, "fields", {})
+        if "route" in fields:
+            shown = "{method} {route} {status}, {milliseconds} ms".format_map(fields)
+            return line.removesuffix(record.getMessage()) + shown
+        return line
+
+
+def set_up_server_log(level: str) -> None:
+    """Log from `level` on to standard error: as text at a terminal, elsewhere as JSON."""
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(JsonFormatter())
+    handler.setFormatter(TextFormatter() if sys.stderr.isatty() else JsonFormatter())
     logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)
     for name in ("towermill", "uvicorn"):
         logging.getLogger(name).setLevel(level.upper())

@@ -1,11 +1,13 @@
 // The page: the selection is in the URL fragment, so that links, keys and Back all work.
 
 import { Refused, ask, setKey } from "./api.js";
-import { address, brief, element, factList, itemList, titleOf } from "./parts.js";
+import { address, brief, element, factList, itemList, metricTable, titleOf } from "./parts.js";
 
 const at = (id) => document.getElementById(id);
+const MOST = 100; // items of a history that the server sends at most
 const hint = at("said").textContent;
 let title = null; // the item feature that people read
+let metrics = {}; // of the bundle, on the test split
 let turn = 0; // of the newest pick: answers to older ones are dropped
 let searched = 0;
 
@@ -24,7 +26,7 @@ function failed(error) {
 
 async function begin() {
   const about = await ask("bundle");
-  title = about.title;
+  ({ title, metrics } = about);
   const { users, items } = about.rows;
   at("served").replaceChildren(
     `${about.recipe} · ${users.toLocaleString("en")} users · ${items.toLocaleString("en")} items · `,
@@ -86,7 +88,7 @@ async function show() {
   }
   const [kind, id] = picked();
   if (!kind) {
-    at("view").replaceChildren();
+    at("view").replaceChildren(metricTable(metrics));
     say(hint);
     return;
   }
@@ -107,15 +109,32 @@ function picked() {
   }
 }
 
+async function aboutUser(id, limit) {
+  return ask(`users/${encodeURIComponent(id)}`, { limit }).catch((error) => {
+    if (error.status !== 404) throw error;
+    return { user: {}, history: [], history_length: 0 };
+  });
+}
+
+// The user's items, the most popular first, with a button for those that are not shown yet.
+function historyList(id, about) {
+  if (!about.history.length) return element("p", { className: "quiet" }, "Nothing is known of it.");
+  const list = itemList(about.history, title);
+  const hidden = about.history_length - about.history.length;
+  if (hidden <= 0 || about.history.length >= MOST) return list;
+  const button = element("button", { type: "button" }, `Show ${Math.min(hidden, MOST - about.history.length)} more`);
+  const both = element("div", {}, list, button);
+  button.addEventListener("click", () =>
+    run(async () => both.replaceWith(historyList(id, await aboutUser(id, MOST)))),
+  );
+  return both;
+}
+
 async function userView(id) {
   const [found, about] = await Promise.all([
     ask("recommend", { user_id: id, k: 10, reasons: 2 }),
-    ask(`users/${encodeURIComponent(id)}`, { limit: 20 }).catch((error) => {
-      if (error.status !== 404) throw error;
-      return { user: {}, history: [], history_length: 0 };
-    }),
+    aboutUser(id, 20),
   ]);
-  const more = about.history_length > about.history.length ? `, the ${about.history.length} most popular shown` : "";
   const view = element(
     "section",
     { className: "result" },
@@ -128,10 +147,8 @@ async function userView(id) {
       element(
         "div",
         {},
-        element("h3", {}, `Seen items (${about.history_length}${more})`),
-        about.history.length
-          ? itemList(about.history, title)
-          : element("p", { className: "quiet" }, "Nothing is known of it."),
+        element("h3", {}, `Seen items (${about.history_length.toLocaleString("en")}), the most popular first`),
+        historyList(id, about),
       ),
     ),
   );

@@ -56,7 +56,7 @@ export function itemLink(item, title) {
 export function itemList(items, title) {
   const ranked = items.length > 0 && "score" in items[0];
   const scores = items.map((item) => item.score ?? 0);
-  const [least, most] = [Math.min(...scores, 0), Math.max(...scores)];
+  const [least, most] = [Math.min(...scores), Math.max(...scores)];
   const list = element(ranked ? "ol" : "ul", { className: ranked ? "list" : "list plain" });
   for (const item of items) {
     const row = element("li", {}, element("div", { className: "line" }, itemLink(item, title)));
@@ -70,7 +70,8 @@ export function itemList(items, title) {
     if (item.because && item.because.length) row.append(reasons(item.because, title));
     if (ranked && item.score !== null && most > least) {
       const bar = element("div", { className: "bar", ariaHidden: "true" });
-      bar.style.width = `${(100 * (item.score - least)) / (most - least)}%`;
+      bar.style.width = `${5 + (95 * (item.score - least)) / (most - least)}%`;
+      bar.title = "between the lowest and the highest score of this list";
       row.append(bar);
     }
     list.append(row);
@@ -85,4 +86,39 @@ function reasons(because, title) {
     said.append(itemLink(item, title));
   });
   return said;
+}
+
+// The model's metrics on the test split beside those of the baselines, the best first.
+export function metricTable(metrics) {
+  const deciding = metrics.compared?.metric;
+  if (!deciding) return "";
+  const cut = deciding.includes("@") ? deciding.slice(deciding.indexOf("@")) : "";
+  const others = Object.keys(metrics.metrics).filter((name) => name !== deciding && name.endsWith(cut));
+  const names = [deciding, ...others.slice(0, 3)];
+  const rows = Object.entries({ "this bundle": metrics.metrics, ...metrics.baselines });
+  rows.sort(([, one], [, other]) => other[deciding] - one[deciding]);
+  const cell = (value) => element("td", {}, value === undefined || value === null ? "" : value.toFixed(4));
+  return element(
+    "section",
+    { className: "result" },
+    element("h2", { tabIndex: -1 }, "How good it is"),
+    element("p", { className: "quiet" }, `On the test split, ${metrics.queries.toLocaleString("en")} queries.`),
+    element(
+      "table",
+      { className: "metrics" },
+      element("thead", {}, element("tr", {}, element("td"), ...names.map((name) => element("th", { scope: "col" }, name.replaceAll("_", " "))))),
+      element(
+        "tbody",
+        {},
+        ...rows.map(([name, values]) =>
+          element(
+            "tr",
+            name === "this bundle" ? { className: "own" } : {},
+            element("th", { scope: "row" }, name.replaceAll("_", " ")),
+            ...names.map((metric) => cell(values[metric])),
+          ),
+        ),
+      ),
+    ),
+  );
 }

@@ -8,6 +8,7 @@ import re
 import signal
 import socket
 import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -63,6 +64,27 @@ class TestEnd:
 
 
 class TestLog:
+    def test_text_at_a_terminal(self, tmp_path: Path) -> None:
+        path = write_bundle(tmp_path / "bundle", "one")
+        ours, theirs = os.openpty()
+        script = Path(__file__).parent / "world" / "served.py"
+        with subprocess.Popen([sys.executable, str(script), str(path)], stderr=theirs) as process:
+            os.close(theirs)
+            try:
+                said = ""
+                while "startup complete" not in said:
+                    said += os.read(ours, 4096).decode()
+                found = re.search(r"\d\d:\d\d:\d\d  serving bundle one at (http://\S+)", said)
+                assert found, said
+                assert "open that address in a browser; Ctrl-C stops the server" in said
+                httpx.get(f"{found[1]}/recommend?user_id=3")
+                while "recommend" not in said:
+                    said += os.read(ours, 4096).decode()
+                assert re.search(r":\d\d  GET /recommend 200, [\d.]+ ms", said), said
+            finally:
+                process.terminate()
+        os.close(ours)
+
     def test_a_line_a_request(self, begin: Callable[..., Process]) -> None:
         server = begin()
         headers = {"X-Request-ID": "mine"}

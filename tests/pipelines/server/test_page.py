@@ -7,6 +7,7 @@ import shutil
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import numpy as np
 import pytest
 from circle import TITLES
 from live import Live
@@ -63,6 +64,41 @@ def press_until(page: Any, selector: str) -> None:
         if page.locator(selector).first.evaluate("node => node === document.activeElement"):
             return
     raise AssertionError(f"Tab never came to {selector}")
+
+
+class TestStart:
+    def test_metrics_beside_baselines_the_best_first(self, visit: Callable[..., Any]) -> None:
+        page = visit()
+        assert texts(page, ".metrics thead th") == ["ndcg@10", "recall@10"]
+        rows = [row.split("\t") for row in texts(page, ".metrics tbody tr")]
+        assert [[cell.strip() for cell in row] for row in rows] == [
+            ["ease", "0.4000", "0.6000"],
+            ["this bundle", "0.3000", "0.5000"],
+            ["random", "0.0100", ""],
+        ]
+        assert "1,200 queries" in page.locator("#view").inner_text()
+
+
+class TestLists:
+    def test_bars_span_the_range_of_the_list(self, visit: Callable[..., Any]) -> None:
+        page = visit("/#user=3")
+        page.wait_for_selector(".bar")
+        widths = page.locator(".bar").evaluate_all(
+            "all => all.map(one => parseFloat(one.style.width))"
+        )
+        assert widths[0] == 100
+        assert widths[-1] == 5
+        assert widths == sorted(widths, reverse=True)
+
+    def test_the_rest_of_a_long_history(
+        self, visit: Callable[..., Any], live: Live, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(type(live.bundle), "seen", lambda self, row: np.arange(23))
+        page = visit("/#user=3")
+        assert len(texts(page, "ul.plain > li")) == 20
+        page.get_by_role("button", name="Show 3 more").click()
+        page.wait_for_function("document.querySelectorAll('ul.plain > li').length === 23")
+        assert page.get_by_role("button", name="more").count() == 0
 
 
 class TestByKeyboard:

@@ -45,7 +45,12 @@ def write_bundle(path: Path, bundle_id: str, items: int = 24, users: int = 30) -
         towermill="",
         packages={},
         recipe={"name": "circle"},
-        metrics={"recall@10": 0.5},
+        metrics={
+            "metrics": {"ndcg@10": 0.3, "recall@10": 0.5, "recall@100": 0.9},
+            "baselines": {"ease": {"ndcg@10": 0.4, "recall@10": 0.6}, "random": {"ndcg@10": 0.01}},
+            "compared": {"metric": "ndcg@10"},
+            "queries": 1200,
+        },
     )
     (partial / "manifest.json").write_text(json.dumps(asdict(manifest)))
     partial.rename(path)
