@@ -16,6 +16,7 @@ from towermill.columns import BASELINE_PREFIX, FIRST_ID, ITEM_ID, RAW_PREFIX, US
 from towermill.models.data.interactions import Processed
 from towermill.models.data.lists import TopK
 from towermill.models.data.queries import Queries
+from towermill.models.evaluation.feature_slices import feature_slices
 from towermill.models.evaluation.slices import report_slices, slices
 from towermill.models.metrics.catalogue.base import hits
 
@@ -109,7 +110,10 @@ def catalogue_slices(
     k: int,
     metric: str,
 ) -> dict[str, Any]:
-    """Return the metrics by the users' training rows, and recall by the items' popularity.
+    """Return the metrics in slices of users, and recall in slices of items.
+
+    Users are cut by their training rows and by their features, items by popularity and by their
+    features: see `feature_slices`.
 
     Parameters
     ----------
@@ -137,9 +141,14 @@ def catalogue_slices(
     rows = own["len"].fill_null(0).to_numpy().astype(np.int64)
     activity = slices(history_lengths=rows, history_bins=ACTIVITY_BINS)
     masks = {name.replace("history", "user", 1): mask for name, mask in activity.items()}
+    user = queries.features[USER_ID].to_numpy().astype(np.int64) - FIRST_ID
+    for name, mask in feature_slices(data.users, "user").items():
+        masks[name] = (user >= 0) & mask[np.maximum(user, 0)]
     found = _with_baselines(values, masks, metric, "queries")
-    third = _third_of_rows(data.catalogue_counts)[queries.relevant.values]
-    places = {f"item:{name}": third == nth for nth, name in enumerate(POPULARITY)}
+    third = _third_of_rows(data.catalogue_counts)
+    kinds = {f"item:{name}": third == nth for nth, name in enumerate(POPULARITY)}
+    kinds |= feature_slices(data.catalogue, "item")
+    places = {name: mask[queries.relevant.values] for name, mask in kinds.items()}
     recalled = {name: _recalled(top, data, queries, k) for name, top in tops.items()}
     return found | _with_baselines(recalled, places, f"recall@{k}", "answers")
 

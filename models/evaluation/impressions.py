@@ -22,6 +22,7 @@ from towermill.models.evaluation.baselines import (
 )
 from towermill.models.evaluation.bootstrap import bootstrap_by_user
 from towermill.models.evaluation.by_query import ByQuery, digests
+from towermill.models.evaluation.feature_slices import feature_slices
 from towermill.models.evaluation.paired import paired_differences
 from towermill.models.evaluation.protocol import Model, Protocol, Ranking, Validation
 from towermill.models.evaluation.scoring import SlateScorer, slate_scorer
@@ -186,10 +187,16 @@ def _slices(data: ImpressionData, slates: Slates) -> dict[str, NDArray[np.bool_]
             slates.times, slates.items, slates.clicked, slates.offsets, data.published
         )
     read = (data.histories > 0).sum(axis=1)
-    clicks = slates.rows[slates.clicked & (data.shown_counts[slates.items] > 0)]
-    return slices(
+    clicked, rows = slates.items[slates.clicked], slates.rows[slates.clicked]
+    by_feature = {}
+    for name, mask in feature_slices(data.items, "item").items():
+        of_click = np.concatenate([np.zeros(FIRST_ID, bool), mask])[clicked]
+        counted = np.bincount(rows[of_click], minlength=len(slates))
+        by_feature[name.replace("item", "click", 1)] = counted > 0
+    before = slates.rows[slates.clicked & (data.shown_counts[slates.items] > 0)]
+    return by_feature | slices(
         known=slates.users >= FIRST_ID,
-        shown_before=np.bincount(clicks, minlength=len(slates)) > 0,
+        shown_before=np.bincount(before, minlength=len(slates)) > 0,
         history_lengths=read[slates.histories],
         ages=ages,
     )
