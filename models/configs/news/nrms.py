@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 class NRMSConfig(ModelConfig):
     """News by their words, readers by what they read (Wu et al., EMNLP 2019).
 
+    With other encoders it is NAML, LSTUR or Fastformer.
+
     `process` sets title size (`text.title_size`), history size (`features.history_size`) and word
     vectors.
 
@@ -42,8 +44,12 @@ class NRMSConfig(ModelConfig):
         readers are few and have many impressions, their histories are known by heart otherwise.
     loss
         ``softmax`` over the click and its negatives, or ``bce`` on each of them.
-    news_encoder, user_encoder
-        Encoders of a title and of a history.
+    news_encoder
+        Encoder of an article: ``self_attention`` (NRMS), ``cnn`` (LSTUR), ``views`` (NAML),
+        ``fastformer``, ``vectors``, ``tokens_and_vectors``.
+    user_encoder
+        Encoder of a history: ``self_attention`` (NRMS), ``additive_attention`` (NAML), ``gru``
+        (LSTUR), ``fastformer``.
     npratio
         Negatives per click, drawn each epoch from the items shown with it and not clicked.
     replacement

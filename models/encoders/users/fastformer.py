@@ -1,0 +1,26 @@
+"""The user encoder of Fastformer."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from towermill.models.encoders.users.self_attention import UserEncoder
+from towermill.models.layers.fast_attention import FastAttention
+
+
+class FastformerReader(UserEncoder):
+    """Fastformer's and additive attention over a reading history (Wu et al., 2021).
+
+    Parameters
+    ----------
+    heads, head_dim
+        See `FastAttention`.
+    **options
+        See `UserEncoder`.
+    """
+
+    kind: ClassVar[str] = "fastformer"
+
+    def __init__(self, *, heads: int, head_dim: int, **options: Any) -> None:
+        super().__init__(heads=heads, head_dim=head_dim, **options)
+        self.attention = FastAttention(heads, head_dim)
