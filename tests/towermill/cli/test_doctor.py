@@ -22,7 +22,8 @@ from towermill.runtime.gpu import GPU
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Without the heavy imports."""
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
-    monkeypatch.setattr(doctor, "_LIBRARIES", (("polars", "polars"),))
+    monkeypatch.setattr(doctor, "_TRAINING", (("polars", "polars"),))
+    monkeypatch.setattr(doctor, "_READING", ())
     monkeypatch.setattr(
         doctor, "_tensorflow", lambda runtime: doctor._check("tensorflow", True, "2")
     )
@@ -49,12 +50,23 @@ class TestExamine:
         assert device["found"].startswith("cpu: ")
 
     def test_a_missing_library(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(doctor, "_LIBRARIES", (("no-such-package", "nothing"),))
+        monkeypatch.setattr(doctor, "_TRAINING", (("no-such-package", "nothing"),))
         assert doctor.examine()["ok"] is False
         assert found()["no-such-package"]["found"] == "not installed"
 
+    def test_without_any_package_that_trains_it_is_a_place_to_serve_from(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        missing = doctor._library("no-such-tensorflow", "nothing")
+        monkeypatch.setattr(doctor, "_tensorflow", lambda runtime: missing)
+        monkeypatch.setattr(doctor, "_TRAINING", (("no-such-package", "nothing"),))
+        assert doctor.examine()["ok"] is True
+        assert found()["no-such-package"]["advice"] == "to train: towermill install cpu"
+        monkeypatch.setattr(doctor, "_READING", (("no-such-server", "nothing"),))
+        assert doctor.examine()["ok"] is False
+
     def test_a_library_that_does_not_import(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(doctor, "_LIBRARIES", (("polars", "polars.no_such_module"),))
+        monkeypatch.setattr(doctor, "_TRAINING", (("polars", "polars.no_such_module"),))
         check = found()["polars"]
         assert not check["ok"]
         assert "ModuleNotFoundError" in check["found"]
