@@ -108,9 +108,11 @@ class TestCommands:
         assert list(tmp_path.rglob("*.parquet")) == []
 
     def test_doctor_finds_a_place_to_serve_from(self, plain: Path, tmp_path: Path) -> None:
-        done = call(plain / "towermill", "doctor", cwd=tmp_path)
+        done = call(plain / "towermill", "doctor", "--json", cwd=tmp_path)
         assert done.returncode == 0, done.stdout + done.stderr
-        assert "to train: towermill install cpu" in done.stdout
+        checks = {check["name"]: check for check in json.loads(done.stdout)["checks"]}
+        assert checks["nvtabular"]["advice"] == "to train: towermill install cpu"
+        assert checks["onnxruntime"]["ok"]
 
     def test_install_shows_its_command(self, plain: Path, tmp_path: Path) -> None:
         done = call(plain / "towermill", "install", "cpu", "--dry-run", cwd=tmp_path)

@@ -97,7 +97,7 @@ class TestLists:
         page = visit("/#user=3")
         assert len(texts(page, "ul.plain > li")) == 20
         page.get_by_role("button", name="Show 3 more").click()
-        page.wait_for_function("document.querySelectorAll('ul.plain > li').length === 23")
+        page.wait_for_selector("ul.plain > li:nth-child(23)")
         assert page.get_by_role("button", name="more").count() == 0
 
 

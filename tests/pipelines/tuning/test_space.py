@@ -84,10 +84,10 @@ class TestRanges:
         ("key", "span", "said"),
         [
             ("train.learning_rate", {"low": -1, "high": 1}, "-1.0 does not make a valid recipe"),
-            ("model.dropout", {"low": 0, "high": 1}, "1.0 does not make .*\n.*less than 1"),
-            ("model.embedding_dim", {"low": 4.5, "high": 9}, "valid integer"),
+            ("model.dropout", {"low": 0, "high": 1}, "1.0 does not make .*\n.*below 1"),
+            ("model.embedding_dim", {"low": 4.5, "high": 9}, "a whole number"),
             ("model.embedding_dim", {"low": 4, "high": 9, "step": 2.5}, "should be a whole number"),
-            ("model.tower", {"low": 4, "high": 8}, "valid tuple"),
+            ("model.tower", {"low": 4, "high": 8}, "a list, such as"),
             ("model.logq", {"low": 0, "high": 1}, "should have `choices`"),
             ("model.tower", {"choices": [[8], [-8]]}, r"\[-8\] does not make"),
             ("train.optimizer", {"choices": ["adam", "adamm"]}, "Did you mean 'adam'"),
