@@ -62,9 +62,10 @@ def _slices(column: pl.Series) -> Iterator[tuple[str, Mask]]:
 
 def _quartiles(column: pl.Series) -> Iterator[tuple[str, Mask]]:
     column = column.cast(pl.Float64).fill_nan(None)
-    cuts = sorted({column.quantile(share) for share in (0.25, 0.5, 0.75)} - {None})
+    quantiles = (column.quantile(share) for share in (0.25, 0.5, 0.75))
+    cuts = sorted({float(cut) for cut in quantiles if cut is not None})
     values = column.fill_null(float("nan")).to_numpy()
-    edges = [-np.inf, *(float(cut) for cut in cuts if cut is not None), np.inf]
+    edges = [-np.inf, *cuts, np.inf]
     for low, high in itertools.pairwise(edges):
         mask = (values > low) & (values <= high)
         if mask.any():
