@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import tensorflow as tf
-from contract import CUT_OFF, KilledContract
+from contract import CUT_OFF, KilledContract, ModelContract
 from formulas import randomise
 from news_worlds import articles, impressions, write_impressions
 
@@ -37,7 +37,7 @@ class TestVectors(KilledContract):
     cut_off = CUT_OFF.model_copy(update={"batch_size": 40})
 
 
-class TestTokensAndVectors(KilledContract):
+class TestTokensAndVectors(ModelContract):
     model = BESIDE
     train = TRAIN
     world = "news_world"
