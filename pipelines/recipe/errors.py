@@ -66,11 +66,12 @@ def _place(location: list[str], content: Any) -> tuple[list[str], Any]:
     section: Any = Recipe
     inside: Any = Recipe
     for part in location:
+        given = isinstance(content, Mapping) and part in content
         section, content = _section_at(inside, content), _value(content, part)
         inside = _below(section, part, content)
         # Types of a union's members are pydantic's words, not keys of the recipe.
         named = part in [getattr(member, "__name__", "") for member in get_args(section)]
-        if not (named or "[" in part):  # [key], literal['auto'], function-after[…]
+        if given or not (named or "[" in part):  # [key], literal['auto'], function-after[…]
             shown.append(part)
     return shown, _section_at(section, None)
 

@@ -120,14 +120,18 @@ def validate_recipe(content: dict[str, Any], origin: str = "recipe") -> Recipe:
         # For a list with a wrong value, pydantic also reports that it is too short without it; for
         # a name or "auto", beside what is wrong with the name, that it is not "auto".
         wrong = {("too_short", p["loc"][:-1]) for p in problems}
-        named = {("literal_error", p["loc"][:-1]) for p in problems if p["type"] == "value_error"}
+        named = {p["loc"][:-1] for p in problems if p["type"] == "value_error"}
+        beside = {p["loc"] for p in problems if p["loc"][:-1] in named and _is_fixed_word(p)}
         kept = [
-            p
-            for p in problems
-            if (p["type"], p["loc"]) not in wrong and (p["type"], p["loc"][:-1]) not in named
+            p for p in problems if (p["type"], p["loc"]) not in wrong and p["loc"] not in beside
         ]
         lines = list(dict.fromkeys(explain(problem, content) for problem in kept))
         raise RecipeError(f"{origin} is not a valid recipe:\n  " + "\n  ".join(lines)) from None
+
+
+def _is_fixed_word(problem: Any) -> bool:
+    """Return whether an error is of a fixed word among what a key may be."""
+    return any(str(part).startswith("literal[") for part in problem["loc"][-1:])
 
 
 def _set(content: dict[str, Any], change: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import operator
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -12,8 +13,10 @@ import pytest
 from towermill.models.evaluation.feature_slices import MOST_VALUES, feature_slices
 
 
-def of(values: list[object], **options: object) -> dict[str, list[int]]:
+def of(values: list[object], number: bool = False, **options: object) -> dict[str, list[int]]:
     table = pl.DataFrame({"raw_user_id": np.arange(len(values)), "raw_thing": values}, **options)
+    if number:
+        table = table.with_columns(pl.col("raw_thing").cast(pl.Float32).alias("thing"))
     found = feature_slices(table, "user")
     return {
         name.removeprefix("user thing:"): np.flatnonzero(m).tolist() for name, m in found.items()
@@ -46,19 +49,43 @@ class TestNumbers:
     @pytest.mark.parametrize("dtype", [pl.Int32, pl.Float32])
     def test_quartiles_hold_each_row_once(self, dtype: type) -> None:
         values = np.random.default_rng(0).permutation(100).tolist()
-        found = of(values, schema_overrides={"raw_thing": dtype})
+        found = of(values, True, schema_overrides={"raw_thing": dtype})
         assert list(found) == ["0 to 25", "26 to 50", "51 to 74", "75 to 99"]
         for name, rows in found.items():
             low, high = map(int, name.split(" to "))
             assert rows == [at for at, value in enumerate(values) if low <= value <= high]
 
     def test_nulls_and_nan_are_in_none(self) -> None:
-        found = of([*map(float, range(10)), None, float("nan")])
+        found = of([*map(float, range(10)), None, float("nan")], True)
         assert sorted(functools.reduce(operator.iadd, found.values(), [])) == list(range(10))
 
     def test_mostly_one_value(self) -> None:
-        found = of([0] * 90 + list(range(10)))
+        found = of([0] * 90 + list(range(10)), True)
         assert sorted(functools.reduce(operator.iadd, found.values(), [])) == list(range(100))
+
+    @pytest.mark.parametrize(
+        "values",
+        [
+            [1_700_000_000 + at for at in range(100)],
+            [10_000_000 + at for at in range(100)],
+            [1 + at * 1e-9 for at in range(100)],
+        ],
+    )
+    def test_close_numbers_have_names_of_their_own(self, values: list[Any]) -> None:
+        found = of(values, True)
+        assert len(found) == 4
+        assert sum(map(len, found.values())) == 100
+
+    def test_codes_are_no_numbers(self) -> None:
+        assert list(of([7, 7, 9, 9, 9, 3, 1, 2, 4, 5, 6, 8, 10, 11])) == [
+            "9",
+            "7",
+            "1",
+            "2",
+            "3",
+            "4",
+        ]
+        assert of(list(range(100))) == {}
 
 
 def test_reserved_columns_are_no_features() -> None:
