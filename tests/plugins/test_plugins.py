@@ -207,14 +207,15 @@ class Artifact:
 class Run:
     def __init__(self, **given):
         self.file = Path(f"{given['project']}.json")
-        self.resumed, self.told = self.file.exists(), {**given, "steps": {}}
-        self.summary, self.url = {}, f"wandb://{given['project']}/{given['id']}"
+        self.told, self.url = {**given, "steps": {}}, f"wandb://{given['project']}/{given['id']}"
+        known = json.loads(self.file.read_text()) if self.file.exists() else {"summary": {}}
+        self.summary = known["summary"]
 
     def __enter__(self):
         return self
 
     def __exit__(self, *error):
-        if not self.resumed:
+        if self.told["steps"]:
             self.file.write_text(json.dumps({**self.told, "summary": self.summary}))
 
     def log(self, values, step):

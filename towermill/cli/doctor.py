@@ -39,9 +39,9 @@ _ENOUGH_DISK = 2 * 2**30
 def examine() -> dict[str, Any]:
     """Return ``{"ok": …, "towermill": …, "checks": [{"name", "ok", "found", "advice", …}]}``.
 
-    ``ok`` is false if something does not work that reading bundles needs or, where one of the
-    packages for training is installed, training; a missing GPU or extra is said, with what it is
-    for, and does not count.
+    ``ok`` is false if a package that reads bundles does not work. Where any package for training is
+    installed, all of them have to work too. A missing GPU or extra is reported with what it is for,
+    and does not count.
     """
     # The device first: libraries look for GPUs as they are imported.
     runtime = resolve()

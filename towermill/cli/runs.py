@@ -117,7 +117,8 @@ def predict(
     out: Annotated[
         Path | None,
         typer.Option(
-            "--out", help="Folder for the file and its zip. [default: one of the run and split]"
+            "--out",
+            help="Folder for the file and its zip. [default: predictions/<recipe>-<key>-<split>]",
         ),
     ] = None,
 ) -> None:
@@ -128,10 +129,10 @@ def predict(
 
     if split not in ("test", "validation"):
         raise RecipeError(f"--split should be test or validation. Received: {split!r}")
+    files = RunFiles.of(run)
     if out is None:  # runs and parts must not replace one another's file
-        files = RunFiles.of(run)
         out = Path("predictions", f"{files.name}-{files.key[:6]}-{split}")
-    typer.echo(write_predictions(run, out, split))  # type: ignore[arg-type]
+    typer.echo(write_predictions(files.path, out, split))  # type: ignore[arg-type]
 
 
 def _clean(out: Path, dry_run: bool, yes: bool, as_json: bool) -> None:

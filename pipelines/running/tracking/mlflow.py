@@ -21,8 +21,10 @@ from towermill.pipelines.running.tracking.base import Tracker, epoch_metrics, fi
 
 #: Tag of an MLflow run: the name of the run's folder.
 _KEY = "towermill.run"
-#: Of one request, and of one parameter's text, at most.
+#: Most parameters of one request, and most characters of a value.
 _ENTRIES, _CHARACTERS = 100, 6000
+#: The variable of the environment with the default address.
+_URI = "MLFLOW_TRACKING_URI"
 #: The code that serves a bundle, which MLflow stores with it.
 _MODEL = Path(__file__).parent / "mlflow_model.py"
 
@@ -47,6 +49,11 @@ class MlflowTracker(Tracker):
                 "`--track mlflow` needs the package mlflow-skinny, which is not installed. "
                 f"Install it: {install_command('track')}"
             ) from error
+        if mlflow.active_run() is not None:
+            raise SetupError(
+                "`--track mlflow` starts a run of its own. End the active MLflow run before: "
+                "mlflow.end_run()"
+            )
         self._mlflow = mlflow
         # MLflow names each table that it creates.
         logging.getLogger("mlflow").setLevel(logging.WARNING)
@@ -64,18 +71,19 @@ class MlflowTracker(Tracker):
     def track(self, run: RunFiles) -> str:
         """Record a run; return its place in MLflow."""
         with self._at_target():
-            experiment = self._mlflow.set_experiment(f"towermill/{run.name}")
+            name = f"towermill/{run.name}"
+            known = self._mlflow.get_experiment_by_name(name)
+            own = self._mlflow.create_experiment(name) if known is None else known.experiment_id
             condition = f"tags.`{_KEY}` = '{run.key}' and attributes.status = 'FINISHED'"
-            found = self._mlflow.search_runs(
-                [experiment.experiment_id], condition, max_results=1, output_format="list"
-            )
-            number = found[0].info.run_id if found else self._record(run)
-        return f"run {number} of the experiment {experiment.name} at {self.uri}"
+            found = self._mlflow.search_runs([own], condition, max_results=1, output_format="list")
+            number = found[0].info.run_id if found else self._record(run, own)
+        return f"run {number} of the experiment {name} at {self.uri}"
 
-    def _record(self, run: RunFiles) -> str:
+    def _record(self, run: RunFiles, experiment: str) -> str:
         mlflow = self._mlflow
         tags = {_KEY: run.key, "towermill.version": __version__}
-        with mlflow.start_run(run_name=f"{run.name} {run.key[:6]}", tags=tags) as started:
+        name = f"{run.name} {run.key[:6]}"
+        with mlflow.start_run(experiment_id=experiment, run_name=name, tags=tags) as started:
             settings = [
                 (_plain(name), str(value)[:_CHARACTERS])
                 for name, value in dotted(run.recipe)
@@ -112,13 +120,16 @@ class MlflowTracker(Tracker):
 
     @contextmanager
     def _at_target(self) -> Iterator[None]:
-        """Direct MLflow, whose address is the process's, to ours meanwhile."""
-        before = self._mlflow.get_tracking_uri()
+        """Set MLflow's tracking URI, which is the process's, and restore it at the end."""
+        before, variable = self._mlflow.get_tracking_uri(), os.environ.get(_URI)
         self._mlflow.set_tracking_uri(self.uri)
         try:
             yield
         finally:
-            self._mlflow.set_tracking_uri(before)
+            self._mlflow.set_tracking_uri(before)  # which sets the variable too
+            os.environ.pop(_URI, None)
+            if variable is not None:
+                os.environ[_URI] = variable
 
 
 @contextmanager

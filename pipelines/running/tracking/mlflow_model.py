@@ -54,7 +54,12 @@ class BundleModel(mlflow.pyfunc.PythonModel):  # type: ignore[misc,name-defined]
             `Recommendations`.
         """
         table = pd.DataFrame(model_input)
-        given = table[[name for name in _COLUMNS if name in table]].to_dict("records")
+        unknown = [name for name in table if name not in _COLUMNS]
+        if unknown:
+            raise ValueError(
+                f"Expected columns among {', '.join(_COLUMNS)}. Received: {unknown[0]!r}."
+            )
+        given = table.astype(object).to_dict("records")
         queries = [Query(**_present(row), **(params or {})) for row in given]
         answers = self.bundle.answer(queries)
         items = [

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from importlib.util import find_spec
 
 from towermill.errors import RecipeError, SetupError, TowermillError
 from towermill.pipelines.running.finished.run_files import RunFiles
@@ -31,8 +32,8 @@ def open_tracker(text: str, selection: Selection | None = None) -> Tracker:
         )
     name, _, target = text.partition(":")
     part, _, rest = target.partition(":")
-    # Of an address such as http://localhost the second part is its scheme, not a class.
-    if name not in TRACKERS.names() and part and not rest.startswith("//"):
+    # Otherwise a misspelled name, and a target such as http://localhost.
+    if name not in TRACKERS.names() and ("." in name or _is_module(name)):
         name, target = f"{name}:{part}", rest
     return TRACKERS.get(name)(target)
 
@@ -55,3 +56,10 @@ def record(tracker: Tracker, run: RunFiles) -> None:
             "The same command tries again; no stage runs twice."
         ) from error
     logger.info("tracked: %s", place)
+
+
+def _is_module(name: str) -> bool:
+    try:
+        return find_spec(name) is not None
+    except ValueError:  # it is loaded, and does not say from where
+        return True

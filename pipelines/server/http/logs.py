@@ -49,13 +49,17 @@ class TextFormatter(logging.Formatter):
         super().__init__("%(asctime)s  %(message)s", "%H:%M:%S")
 
     def format(self, record: logging.LogRecord) -> str:
-        """Return the line; of a request, its route, status and time instead of the message."""
-        line = super().format(record)
-        fields = getattr(record, "fields", {})
+        """Return the line; of a request, its route, status and time instead of the message.
+
+        The id of a request stands on what went wrong in it.
+        """
+        fields, said = getattr(record, "fields", {}), record.getMessage()
+        shown = said if record.levelno < logging.WARNING else f"{record.levelname}: {said}"
         if "route" in fields:
             shown = "{method} {route} {status}, {milliseconds} ms".format_map(fields)
-            return line.removesuffix(record.getMessage()) + shown
-        return line
+        if "request_id" in fields and fields.get("status", 500) >= 500:
+            shown += f" ({fields['request_id']})"
+        return super().format(record).replace(said, shown, 1)
 
 
 def set_up_server_log(level: str) -> None:

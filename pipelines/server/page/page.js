@@ -118,7 +118,7 @@ async function aboutUser(id, limit) {
 
 // The user's items, the most popular first, with a button for those that are not shown yet.
 function historyList(id, about) {
-  if (!about.history.length) return element("p", { className: "quiet" }, "Nothing is known of it.");
+  if (!about.history.length) return element("p", { className: "quiet" }, "This user has no seen items.");
   const list = itemList(about.history, title);
   const hidden = about.history_length - about.history.length;
   if (hidden <= 0 || about.history.length >= MOST) return list;

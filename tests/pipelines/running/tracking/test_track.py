@@ -52,7 +52,9 @@ class TestOpen:
         assert isinstance(made, Notebook)
         assert made.target == target
 
-    @pytest.mark.parametrize("text", ["mlfow", "mlfow:http://host:5000", "mlfow:"])
+    @pytest.mark.parametrize(
+        "text", ["mlfow", "mlfow:http://host:5000", "mlfow:", "mlfow:here", "mlfow:localhost:5000"]
+    )
     def test_misspelled(self, text: str) -> None:
         with pytest.raises(RecipeError, match=r"No tracker 'mlfow'\. Did you mean 'mlflow'"):
             open_tracker(text)

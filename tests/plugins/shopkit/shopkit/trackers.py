@@ -26,11 +26,12 @@ class WandbTracker(Tracker):
         with self.wandb.init(
             project=self.project, id=run.key, resume="allow", name=run.name, config=run.recipe
         ) as there:
-            if not there.resumed:
+            if not there.summary.get("towermill.recorded"):
                 for epoch, values in epoch_metrics(run):
                     there.log(values, step=epoch)
                 there.summary.update(final_metrics(run))
                 artifact = self.wandb.Artifact(f"{run.name}-bundle", type="model")
                 artifact.add_dir(str(run.bundle))
                 there.log_artifact(artifact)
+                there.summary["towermill.recorded"] = True
             return str(there.url)
