@@ -188,15 +188,20 @@ def _slices(data: ImpressionData, slates: Slates) -> dict[str, NDArray[np.bool_]
         )
     read = (data.histories > 0).sum(axis=1)
     clicked, rows = slates.items[slates.clicked], slates.rows[slates.clicked]
-    by_feature = {}
-    for name, mask in feature_slices(data.items, "item").items():
-        of_click = np.concatenate([np.zeros(FIRST_ID, bool), mask])[clicked]
-        counted = np.bincount(rows[of_click], minlength=len(slates))
-        by_feature[name.replace("item", "click", 1)] = counted > 0
-    before = slates.rows[slates.clicked & (data.shown_counts[slates.items] > 0)]
+
+    def has_click_on(articles: NDArray[np.bool_]) -> NDArray[np.bool_]:
+        """Return which impressions have a click on one of these, bool by encoded id."""
+        found: NDArray[np.bool_] = np.bincount(rows[articles[clicked]], minlength=len(slates)) > 0
+        return found
+
+    unknown = np.zeros(FIRST_ID, bool)
+    by_feature = {
+        name.replace("item", "click", 1): has_click_on(np.concatenate([unknown, mask]))
+        for name, mask in feature_slices(data.items, "item").items()
+    }
     return by_feature | slices(
         known=slates.users >= FIRST_ID,
-        shown_before=np.bincount(before, minlength=len(slates)) > 0,
+        shown_before=has_click_on(data.shown_counts > 0),
         history_lengths=read[slates.histories],
         ages=ages,
     )

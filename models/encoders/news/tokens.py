@@ -109,6 +109,13 @@ class TokenEncoder(ABC, tf.keras.layers.Layer):  # type: ignore[misc]
 
     def join(self, text: tf.Tensor, categories: Mapping[str, tf.Tensor]) -> tf.Tensor:
         """Return the vectors of articles, ``(articles, dim)``, of those of their texts."""
-        for name, table in self.features.items():
-            text += tf.cast(table(categories[name]), text.dtype)
-        return text
+        return add_categories(text, self.features, categories)
+
+
+def add_categories(
+    vectors: tf.Tensor, tables: Mapping[str, Any], categories: Mapping[str, tf.Tensor]
+) -> tf.Tensor:
+    """Add the embeddings of each category's encoded ids, ``(articles,)``, to articles' vectors."""
+    for name, table in tables.items():
+        vectors += tf.cast(table(categories[name]), vectors.dtype)
+    return vectors

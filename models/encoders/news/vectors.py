@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from towermill.columns import TOKENS, VECTOR
 from towermill.models.encoders.news.self_attention import NewsEncoder
+from towermill.models.encoders.news.tokens import add_categories
 
 
 class VectorLayers(tf.keras.layers.Layer):  # type: ignore[misc]
@@ -95,9 +96,7 @@ class VectorEncoder(tf.keras.layers.Layer):  # type: ignore[misc]
     ) -> tf.Tensor:
         """Return ``(articles, dim)`` for vectors ``(articles, width)``; tokens are not read."""
         made = self.layers(vectors, training=training)
-        for name, table in self.features.items():
-            made += tf.cast(table((categories or {})[name]), made.dtype)
-        return made
+        return add_categories(made, self.features, categories or {})
 
 
 class TokensAndVectors(NewsEncoder):

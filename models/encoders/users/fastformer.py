@@ -21,6 +21,6 @@ class FastformerReader(UserEncoder):
 
     kind: ClassVar[str] = "fastformer"
 
-    def __init__(self, *, heads: int, head_dim: int, **options: Any) -> None:
-        super().__init__(heads=heads, head_dim=head_dim, **options)
-        self.attention = FastAttention(heads, head_dim)
+    def attention_of(self, heads: int, head_dim: int) -> Any:
+        """Return the layer that mixes the articles read."""
+        return FastAttention(heads, head_dim)

@@ -28,11 +28,15 @@ class UserEncoder(tf.keras.layers.Layer):  # type: ignore[misc]
         self, *, heads: int, head_dim: int, attention_dim: int, dropout: float = 0.0, **kwargs: Any
     ) -> None:
         super().__init__(**kwargs)
-        # Starts as a mean of the articles read, in the same space as the candidates.
-        # From a random matrix the pairing of the two has to be learned before any word can be.
-        self.attention = SelfAttention(heads, head_dim, plain_values=True)
+        self.attention = self.attention_of(heads, head_dim)
         self.pooling = AdditiveAttention(attention_dim)
         self.dropout = tf.keras.layers.Dropout(dropout)
+
+    def attention_of(self, heads: int, head_dim: int) -> Any:
+        """Return the layer that mixes the articles read."""
+        # Starts as a mean of the articles read, in the same space as the candidates.
+        # From a random matrix the pairing of the two has to be learned before any word can be.
+        return SelfAttention(heads, head_dim, plain_values=True)
 
     def call(self, vectors: tf.Tensor, mask: tf.Tensor, training: Any = None) -> tf.Tensor:
         """Return ``(users, dim)`` for ``(users, history_size, dim)`` and the mask of its first two.

@@ -23,8 +23,6 @@ from towermill.pipelines.running.tracking.base import Tracker, epoch_metrics, fi
 _KEY = "towermill.run"
 #: Most parameters of one request, and most characters of a value.
 _ENTRIES, _CHARACTERS = 100, 6000
-#: The variable of the environment with the default address.
-_URI = "MLFLOW_TRACKING_URI"
 #: The code that serves a bundle, which MLflow stores with it.
 _MODEL = Path(__file__).parent / "mlflow_model.py"
 
@@ -121,15 +119,13 @@ class MlflowTracker(Tracker):
     @contextmanager
     def _at_target(self) -> Iterator[None]:
         """Set MLflow's tracking URI, which is the process's, and restore it at the end."""
-        before, variable = self._mlflow.get_tracking_uri(), os.environ.get(_URI)
-        self._mlflow.set_tracking_uri(self.uri)
-        try:
-            yield
-        finally:
-            self._mlflow.set_tracking_uri(before)  # which sets the variable too
-            os.environ.pop(_URI, None)
-            if variable is not None:
-                os.environ[_URI] = variable
+        before = self._mlflow.get_tracking_uri()
+        with _environment(MLFLOW_TRACKING_URI=self.uri):  # which MLflow sets with it
+            self._mlflow.set_tracking_uri(self.uri)
+            try:
+                yield
+            finally:
+                self._mlflow.set_tracking_uri(before)
 
 
 @contextmanager
@@ -141,7 +137,7 @@ def _environment(**variables: str) -> Iterator[None]:
         yield
     finally:
         for name, value in before.items():
-            os.environ.pop(name)
+            os.environ.pop(name, None)
             if value is not None:
                 os.environ[name] = value
 

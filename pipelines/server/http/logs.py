@@ -51,7 +51,7 @@ class TextFormatter(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         """Return the line; of a request, its route, status and time instead of the message.
 
-        The id of a request stands on what went wrong in it.
+        Lines of failures have the request's id.
         """
         fields, said = getattr(record, "fields", {}), record.getMessage()
         shown = said if record.levelno < logging.WARNING else f"{record.levelname}: {said}"
